@@ -1,0 +1,178 @@
+//! Counters under the names that `netstat -s` and `nstat` use (Linux, `net/ipv4/proc.c`).
+
+macro_rules! counters {
+    ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
+        /// A counter, named as Linux names it. Those that Linux does not have say so.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        #[repr(u8)]
+        pub enum Counter { $($(#[doc = $doc])+ $name,)+ }
+
+        impl Counter {
+            /// Every counter, in the order of their numbers.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            /// The name that operators know.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name),)+ }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Segments received, dead ones included.
+    InSegs,
+    /// Segments sent, retransmissions not included.
+    OutSegs,
+    /// Segments sent again.
+    RetransSegs,
+    /// Segments received in error.
+    InErrs,
+    /// Segments received with a wrong checksum.
+    InCsumErrors,
+    /// Segments sent with RST.
+    OutRsts,
+    /// Connections opened by us.
+    ActiveOpens,
+    /// SYNs answered on a listener (SYN-RECEIVED entered); cookies excluded, as in Linux.
+    PassiveOpens,
+    /// Opens that failed before they were established.
+    AttemptFails,
+    /// Established connections ended by a reset.
+    EstabResets,
+    /// SYN-ACKs that carried a cookie.
+    SyncookiesSent,
+    /// Cookies that came back valid.
+    SyncookiesRecv,
+    /// ACKs whose cookie was wrong.
+    SyncookiesFailed,
+    /// Half-open entries ended by a reset, from either side.
+    EmbryonicRsts,
+    /// Accept queue found full.
+    ListenOverflows,
+    /// SYNs and completing ACKs that a listener dropped.
+    ListenDrops,
+    /// SYN queue full, answered with a cookie.
+    TCPReqQFullDoCookies,
+    /// SYN queue full, dropped.
+    TCPReqQFullDrop,
+    /// SYN-ACKs and SYNs sent again.
+    TCPSynRetrans,
+    /// Retransmission timer fired.
+    TCPTimeouts,
+    /// Segments retransmitted by fast retransmit.
+    TCPFastRetrans,
+    /// Segments retransmitted after a timeout, in slow start.
+    TCPSlowStartRetrans,
+    /// Partial acknowledgments answered in NewReno recovery (RFC 6582). Linux: TCPRenoRecovery.
+    TCPRenoRecovery,
+    /// Delayed acknowledgments sent by timer.
+    DelayedACKs,
+    /// Segments queued out of order.
+    TCPOFOQueue,
+    /// Segments dropped because the reassembly queue was full.
+    TCPOFODrop,
+    /// Segments refused by PAWS in an established state.
+    PAWSEstab,
+    /// Challenge acknowledgments sent (RFC 5961).
+    TCPChallengeACK,
+    /// Challenge acknowledgments caused by a SYN (RFC 5961, section 4).
+    TCPSYNChallenge,
+    /// Answers withheld by the rate limit on invalid segments.
+    TCPACKSkippedChallenge,
+    /// Window went from zero to open.
+    TCPFromZeroWindowAdv,
+    /// Window went to zero.
+    TCPToZeroWindowAdv,
+    /// Data dropped because the window was zero.
+    TCPZeroWindowDrop,
+    /// Zero-window probes sent.
+    TCPWinProbe,
+    /// Keepalive probes sent.
+    TCPKeepAlive,
+    /// Connections reset because data came after close.
+    TCPAbortOnData,
+    /// Connections reset because unread data was left at close.
+    TCPAbortOnClose,
+    /// Connections given up by a timer.
+    TCPAbortOnTimeout,
+    /// Connections reset by close with linger zero.
+    TCPAbortOnLinger,
+    /// Connections that entered TIME_WAIT.
+    TW,
+    /// TIME_WAIT entries reused by a newer SYN (RFC 6191).
+    TWRecycled,
+    /// Connections refused because the table is full. Linux: TCPMemoryPressures is its nearest relative.
+    ConnectionTableFull,
+    /// Segments accepted with the unfinished checksum of a virtual device (ours; Linux does not count them).
+    UnfinishedChecksums,
+    /// Received payloads copied out of their frame because the connection's share of frames was used (ours).
+    FramesCopiedOut,
+    /// Resets withheld by the rate limit (ours).
+    RstsLimited,
+}
+
+/// A set of counters, each to be raised by one.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts(u64);
+
+const _: () = assert!(Counter::ALL.len() <= 64, "Counts holds 64 counters");
+
+impl Counts {
+    /// None.
+    pub const NONE: Self = Self(0);
+
+    /// These counters.
+    pub const fn of(counters: &[Counter]) -> Self {
+        let mut bits = 0;
+        let mut i = 0;
+        while i < counters.len() {
+            bits |= 1 << counters[i] as u8;
+            i += 1;
+        }
+        Self(bits)
+    }
+
+    /// Both sets.
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether nothing is to be raised.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The counters of the set.
+    pub fn iter(self) -> impl Iterator<Item = Counter> {
+        let mut bits = self.0;
+        core::iter::from_fn(move || {
+            let index = (bits != 0).then(|| bits.trailing_zeros() as usize)?;
+            bits &= bits - 1;
+            Counter::ALL.get(index).copied()
+        })
+    }
+}
+
+impl core::fmt::Debug for Counts {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Counter, Counts};
+    use alloc::vec::Vec;
+
+    #[test]
+    fn a_set_gives_back_what_was_put_in() {
+        for (index, &counter) in Counter::ALL.iter().enumerate() {
+            assert_eq!(counter as usize, index);
+            assert_eq!(Counts::of(&[counter]).iter().collect::<Vec<_>>(), [counter]);
+        }
+        let all = Counts::of(Counter::ALL);
+        assert_eq!(all.iter().collect::<Vec<_>>(), Counter::ALL);
+        assert!(Counts::NONE.is_empty() && !all.is_empty());
+    }
+}
