@@ -1,1 +1,9 @@
-//! Placeholder.
+//! What Synward is measured with: the flood generator, honest clients at a fixed pace, a herd of idle connections, and
+//! the kernel's TCP as the one to beat.
+
+pub mod herd;
+pub mod kernel_server;
+pub mod paced;
+mod quantile;
+
+pub use quantile::Quantiles;

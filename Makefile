@@ -1,0 +1,31 @@
+# Everything a newcomer runs. Each target does its own set-up on Debian 12 with Rust installed.
+
+# Tests and the demo make network namespaces and load XDP programs: that takes root. Without root but with sudo, the
+# build runs as you and only the resulting programs run through sudo. With neither, those tests are skipped by name.
+ROOT   := $(shell if [ "$$(id -u)" = 0 ]; then echo ""; elif sudo -n true 2>/dev/null || [ -t 0 ]; then echo "sudo -E"; fi)
+TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
+RUNNER := CARGO_TARGET_$(shell echo $(TARGET) | tr 'a-z-' 'A-Z_')_RUNNER
+
+.PHONY: demo test accept check bench setup
+
+demo: setup            ## a lab, a server, real clients, a SYN flood, a table
+	cargo build --release --quiet --package synward
+	$(ROOT) target/release/synward demo $(ARGS)
+
+test: setup            ## every test without timing in it
+	$(if $(ROOT),$(RUNNER)="$(ROOT)") cargo test --workspace $(ARGS)
+
+accept: setup          ## what is about time or volume: a table of wanted against seen
+	cargo build --release --quiet --workspace --bins
+	$(ROOT) target/release/synward-accept $(ARGS)
+
+bench: setup           ## criterion benches
+	cargo bench --workspace $(ARGS)
+
+check:                 ## formatting, lints, documentation
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+
+setup:
+	@deploy/setup

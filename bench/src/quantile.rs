@@ -1,0 +1,40 @@
+//! Exact quantiles of durations, for runs small enough to keep every value.
+
+use std::time::Duration;
+
+/// Durations in the order they came.
+#[derive(Clone, Debug, Default)]
+pub struct Quantiles {
+    values: Vec<Duration>,
+}
+
+impl Quantiles {
+    /// Adds a value.
+    pub fn add(&mut self, value: Duration) {
+        self.values.push(value);
+    }
+
+    /// The smallest value that is at least as large as the share `q` (0 to 1) of all values, in milliseconds; zero when
+    /// there are none.
+    pub fn millis(&mut self, q: f64) -> f64 {
+        self.values.sort_unstable();
+        let rank = (q * self.values.len() as f64).ceil() as usize;
+        self.values.get(rank.saturating_sub(1)).map_or(0.0, |value| value.as_secs_f64() * 1e3)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Quantiles;
+    use std::time::Duration;
+
+    #[test]
+    fn quantiles_are_values_of_the_set() {
+        let mut times = Quantiles::default();
+        assert_eq!(times.millis(0.5), 0.0);
+        for ms in (1..=100).rev() {
+            times.add(Duration::from_millis(ms));
+        }
+        assert_eq!([0.0, 0.5, 0.99, 1.0].map(|q| times.millis(q)), [1.0, 50.0, 99.0, 100.0]);
+    }
+}
