@@ -1,1 +1,50 @@
-//! Placeholder.
+//! One poll loop per core: connections, timers, hand-over to workers, sockets.
+//!
+//! [`build`] joins a [`Port`](synward_nic::Port) and a configuration to three ends: the [`PollLoop`] that a pinned
+//! thread drives, the [`SocketCore`] that one worker thread holds, and the [`Observer`] that anyone may ask. The first two
+//! share two rings and no lock; the third reads atomics and a bounded mailbox.
+//!
+//! ```no_run
+//! use std::net::SocketAddr;
+//! use synward_engine::{BlockingSockets, EngineConfig, ListenConfig, build};
+//! use synward_nic::Port;
+//!
+//! fn echo(port: impl Port + Send + 'static) -> Result<(), Box<dyn std::error::Error>> {
+//!     let engine = build(EngineConfig::default(), port)?;
+//!     let poll_loop = engine.poll_loop;
+//!     std::thread::spawn(move || poll_loop.run()); // until `poll_loop.stopper().stop()`
+//!
+//!     let mut sockets = BlockingSockets::new(engine.sockets);
+//!     let local: SocketAddr = "192.0.2.1:7".parse()?;
+//!     let listener = sockets.core().listen(ListenConfig::new(local.into()))?;
+//!     loop {
+//!         let client = sockets.accept(listener, None)?.socket;
+//!         let mut bytes = [0; 4096];
+//!         loop {
+//!             match sockets.recv(client, &mut bytes, None)? {
+//!                 0 => break sockets.core().close(client)?,
+//!                 n => sockets.send_all(client, &bytes[..n], None)?,
+//!             }
+//!         }
+//!     }
+//! }
+//! ```
+//!
+//! A simulation needs no thread: it calls [`PollLoop::poll_once`] with a time of its own and the [`SocketCore`] in turn.
+//! Given equal [`Secrets`], times and frames, equal frames come out.
+
+mod config;
+mod observe;
+mod parking;
+mod poll_loop;
+mod readiness;
+mod socket;
+
+pub use config::{BuildError, Engine, EngineConfig, ListenConfig, Secrets, build};
+pub use observe::{
+    ConnectionRow, Gauges, ListenerRow, Listing, ModesInForce, ObserveError, Observer, Outcomes, Snapshot,
+};
+pub use parking::{BlockingSockets, Unparker};
+pub use poll_loop::{PollLoop, RunError, Stop, Turn};
+pub use readiness::{Interest, Ready, Source};
+pub use socket::{Accepted, ConnectConfig, ListenerId, Shutdown, SocketCore, SocketError, SocketId};
