@@ -38,9 +38,15 @@ pub struct Clock {
     pub offset: u32,
 }
 
-/// A half-open connection. The SYN table stores it; a valid cookie ACK decodes to it; a connection is made from it.
+/// A half-open connection. The SYN table stores it (packed, beside its addresses and links); a valid cookie ACK decodes
+/// to it; a connection is made from it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct HalfOpen {
     /// What the SYNs agreed on.
     pub negotiated: Negotiated,
+    /// How often our SYN-ACK timed out and was sent again; zero for a cookie, which is never sent again. A lost SYN-ACK
+    /// shrinks the first congestion window to one segment (RFC 5681, section 3.1).
+    pub timeouts: u8,
 }
+
+const _: () = assert!(size_of::<HalfOpen>() <= 64);
