@@ -1,1 +1,30 @@
-//! Placeholder.
+//! The XDP program in front of the engine, and its loader.
+//!
+//! [`Shield`] takes from the kernel exactly the TCP segments that belong to the engine and hands them to the AF_XDP
+//! socket of the queue they arrived on; everything else stays with the kernel. [`PassProgram`] passes everything: the
+//! far end of a veth pair needs some program to receive at full speed.
+//!
+//! Programs are attached by `bpf_link` only, so that they are gone with the process that attached them. The kernel must
+//! be 5.11 or newer (`bpf_link` for XDP, BPF memory no longer under RLIMIT_MEMLOCK); loading needs CAP_BPF and
+//! CAP_NET_ADMIN.
+//!
+//! Interfaces are looked up in the network namespace of the calling thread.
+
+mod attach;
+mod counters;
+mod error;
+mod interface;
+mod judge;
+mod link;
+mod maps;
+mod pass;
+mod shield;
+
+pub use attach::{Attached, AttachedMode, XdpMode};
+pub use counters::{ShieldCounter, ShieldCounters};
+pub use error::EbpfError;
+pub use interface::{Interface, XdpState};
+pub use judge::{Arrival, XdpAction};
+pub use maps::{Fragments, Owned, Protocol};
+pub use pass::PassProgram;
+pub use shield::{Shield, ShieldConfig};

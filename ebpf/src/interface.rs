@@ -1,0 +1,111 @@
+//! What the kernel says of a network interface: RTM_GETLINK over netlink.
+
+use std::io;
+
+use netlink_packet_core::{NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::{LinkAttribute, LinkInfo, LinkMessage, LinkXdp};
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+
+use crate::{AttachedMode, EbpfError};
+
+/// An interface as the kernel described it when it was asked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Interface {
+    /// Its index in its network namespace.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// Its MTU in bytes, without the Ethernet header; zero if the kernel does not say.
+    pub mtu: u32,
+    /// Its Ethernet address, if it has one.
+    pub mac: Option<[u8; 6]>,
+    /// What kind of virtual device it is (IFLA_INFO_KIND: `veth`, `bridge`, `tun` …); `None` for hardware and loopback.
+    pub kind: Option<String>,
+    /// The XDP programs attached to it.
+    pub xdp: Vec<XdpState>,
+}
+
+/// An XDP program attached to an interface.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct XdpState {
+    /// Where it runs.
+    pub mode: AttachedMode,
+    /// The kernel's number of the program.
+    pub program_id: u32,
+}
+
+impl Interface {
+    /// Asks the kernel about the interface called `name` in the network namespace of this thread.
+    ///
+    /// # Errors
+    /// [`EbpfError::NoSuchInterface`], or [`EbpfError::Netlink`] if the kernel could not be asked.
+    pub fn by_name(name: &str) -> Result<Self, EbpfError> {
+        // IFNAMSIZ: the kernel answers longer names with ERANGE, and they cannot exist.
+        if name.is_empty() || name.len() >= libc::IFNAMSIZ || name.contains('\0') {
+            return Err(EbpfError::NoSuchInterface { interface: name.into() });
+        }
+        match get_link(name) {
+            Ok(message) => Ok(Self::from_message(name, &message)),
+            Err(error) if error.raw_os_error() == Some(libc::ENODEV) => {
+                Err(EbpfError::NoSuchInterface { interface: name.into() })
+            }
+            Err(source) => Err(EbpfError::Netlink { interface: name.into(), source }),
+        }
+    }
+
+    fn from_message(name: &str, message: &LinkMessage) -> Self {
+        let index = message.header.index;
+        let mut interface = Self { index, name: name.into(), mtu: 0, mac: None, kind: None, xdp: Vec::new() };
+        for attribute in &message.attributes {
+            match attribute {
+                LinkAttribute::Mtu(mtu) => interface.mtu = *mtu,
+                LinkAttribute::Address(bytes) => interface.mac = bytes.as_slice().try_into().ok(),
+                LinkAttribute::LinkInfo(infos) => interface.kind = kind(infos),
+                LinkAttribute::Xdp(attributes) => interface.xdp = attributes.iter().filter_map(xdp_state).collect(),
+                _ => {}
+            }
+        }
+        interface
+    }
+}
+
+fn kind(infos: &[LinkInfo]) -> Option<String> {
+    infos.iter().find_map(|info| match info {
+        LinkInfo::Kind(kind) => Some(kind.to_string()),
+        _ => None,
+    })
+}
+
+/// The kernel names each attached program under the attribute of its mode.
+fn xdp_state(attribute: &LinkXdp) -> Option<XdpState> {
+    let (mode, program_id) = match attribute {
+        LinkXdp::DrvProgId(id) => (AttachedMode::Native, *id),
+        LinkXdp::SkbProgId(id) => (AttachedMode::Generic, *id),
+        LinkXdp::HwProgId(id) => (AttachedMode::Hardware, *id),
+        _ => return None,
+    };
+    Some(XdpState { mode, program_id })
+}
+
+fn get_link(name: &str) -> io::Result<LinkMessage> {
+    let mut question = LinkMessage::default();
+    question.attributes.push(LinkAttribute::IfName(name.into()));
+    let mut packet =
+        NetlinkMessage::new(NetlinkHeader::default(), NetlinkPayload::from(RouteNetlinkMessage::GetLink(question)));
+    packet.header.flags = NLM_F_REQUEST;
+    packet.finalize();
+    let mut bytes = vec![0; packet.buffer_len()];
+    packet.serialize(&mut bytes);
+
+    let socket = Socket::new(NETLINK_ROUTE)?;
+    socket.connect(&SocketAddr::new(0, 0))?;
+    socket.send(&bytes, 0)?;
+    let (answer, _) = socket.recv_from_full()?;
+    let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer).map_err(io::Error::other)?;
+    match answer.payload {
+        NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(message)) => Ok(message),
+        NetlinkPayload::Error(error) => Err(error.to_io()),
+        other => Err(io::Error::other(format!("unexpected answer to RTM_GETLINK: {other:?}"))),
+    }
+}

@@ -1,0 +1,45 @@
+//! `BPF_LINK_CREATE` for XDP.
+//!
+//! aya's own attachment falls back to netlink when this call is refused, and a netlink attachment outlives its process
+//! and black-holes the interface. Once made, it cannot be told apart before it is too late. So the one call that
+//! attaches is made here and has no fallback.
+//!
+//! Invariant defended: the kernel reads exactly the `LinkCreate` that we wrote, and a non-negative result is a
+//! descriptor that nobody else owns.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// `BPF_LINK_CREATE` of `enum bpf_cmd` (linux/bpf.h).
+const BPF_LINK_CREATE: libc::c_int = 28;
+/// `BPF_XDP` of `enum bpf_attach_type` (linux/bpf.h).
+const BPF_XDP: u32 = 37;
+
+/// The leading fields of `link_create` in `union bpf_attr`; the kernel takes the rest for zero.
+#[repr(C)]
+struct LinkCreate {
+    prog_fd: u32,
+    target_ifindex: u32,
+    attach_type: u32,
+    flags: u32,
+}
+
+/// Attaches `program` to the interface with index `ifindex`; `flags` is one of the `XDP_FLAGS_*_MODE`. The attachment
+/// lives as long as the descriptor.
+pub(crate) fn create_xdp_link(program: BorrowedFd<'_>, ifindex: u32, flags: u32) -> io::Result<OwnedFd> {
+    let attributes = LinkCreate {
+        prog_fd: program.as_raw_fd().cast_unsigned(),
+        target_ifindex: ifindex,
+        attach_type: BPF_XDP,
+        flags,
+    };
+    // SAFETY: the pointer and the size describe one live, initialised struct, which the kernel only reads.
+    let result =
+        unsafe { libc::syscall(libc::SYS_bpf, BPF_LINK_CREATE, &raw const attributes, size_of::<LinkCreate>()) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let descriptor = i32::try_from(result).map_err(io::Error::other)?;
+    // SAFETY: the call succeeded, so this is a new descriptor, ours alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
