@@ -46,9 +46,7 @@ drop_reasons! {
     TcpDataOffset = "tcp_data_offset",
     /// TCP checksum wrong.
     TcpChecksum = "tcp_checksum",
-    /// A TCP option whose length runs past the header or is below two (MUST-7).
-    TcpOption = "tcp_option",
-    /// No control bit set, or SYN with RST, or SYN with FIN.
+    /// No control bit set, or SYN with FIN.
     TcpFlags = "tcp_flags",
     /// Source or destination port zero.
     PortZero = "port_zero",

@@ -1,0 +1,7 @@
+//! What the door lets in, what it refuses, and that reading undoes writing.
+
+mod drops;
+mod frames;
+mod hostile;
+mod layout;
+mod roundtrip;
