@@ -1,6 +1,7 @@
 //! What a poll loop needs of a queue.
 
-use crate::{Frame, Ledger};
+use crate::{Frame, FrameBudget, Ledger};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use std::collections::VecDeque;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
@@ -12,10 +13,12 @@ pub trait Port {
     fn rx_burst(&mut self, out: &mut VecDeque<Frame>, max: usize) -> usize;
 
     /// Takes frames from the front of `frames` for sending until the ring is full; the rest stays. Kicks the kernel
-    /// where that is needed. Back-pressure (EAGAIN, EBUSY, ENOBUFS) is not an error.
+    /// where that is needed, also when `frames` is empty and earlier ones still wait. Back-pressure (EAGAIN, EBUSY,
+    /// ENOBUFS) is not an error. Returns how many frames were taken.
     fn tx_burst(&mut self, frames: &mut VecDeque<Frame>) -> usize;
 
-    /// Takes sent frames back into the pool; returns how many.
+    /// Takes frames back into the pool: those sent and those [lent](Frame::lend) that have come home. Returns how
+    /// many.
     fn reclaim(&mut self) -> usize;
 
     /// Gives free frames to the receive side, keeping back the reserve for sending; returns how many.
@@ -30,14 +33,23 @@ pub trait Port {
     /// Where every frame is.
     fn ledger(&self) -> Ledger;
 
+    /// How many frames each holder may have. The lines for the burst, the transmit backlog and the readers are the
+    /// caller's to keep.
+    fn budget(&self) -> &FrameBudget;
+
     /// Sleeps until a frame may have arrived, `wake` becomes readable or `timeout` has passed (`None`: no limit).
+    /// Returns earlier when frames given to [`tx_burst`](Self::tx_burst) still wait for a kick.
     fn wait(&mut self, wake: Option<BorrowedFd<'_>>, timeout: Option<Duration>);
 
     /// What is in force, as read back from the kernel.
     fn modes(&self) -> Modes;
 
-    /// Whether the device still works; found by transmit kicks and SO_ERROR, since `poll` says nothing.
+    /// Whether the device still works; found by transmit kicks and SO_ERROR, since `poll` says nothing. A system
+    /// call or two: ask now and then, not every turn.
     fn status(&mut self) -> PortStatus;
+
+    /// Packets lost below the rings, counted since the port was opened.
+    fn statistics(&self) -> PortStatistics;
 }
 
 /// How frames cross between device and memory.
@@ -73,6 +85,23 @@ pub enum PortStatus {
     Gone,
 }
 
+/// What was lost below the rings: Linux's `struct xdp_statistics` (XDP_STATISTICS), in its order.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct PortStatistics {
+    /// Received packets lost for other reasons than those below, such as being longer than a frame.
+    pub rx_dropped: u64,
+    /// Entries of the fill ring that the kernel refused.
+    pub rx_invalid_descriptors: u64,
+    /// Entries of the tx ring that the kernel refused.
+    pub tx_invalid_descriptors: u64,
+    /// Received packets lost because the rx ring was full.
+    pub rx_ring_full: u64,
+    /// Received packets lost because the fill ring was empty.
+    pub fill_ring_empty: u64,
+    /// How often the kernel looked for something to send and found nothing.
+    pub tx_ring_empty: u64,
+}
+
 /// Why a port could not be opened. Each names what was being done and what the operator can do.
 #[derive(Debug, thiserror::Error)]
 pub enum PortError {
@@ -82,4 +111,50 @@ pub enum PortError {
         /// The name asked for.
         name: String,
     },
+    /// The frame size cannot be used.
+    #[error("frame size {size}: must be 2048 or 4096 (in memory: any power of two from 512)")]
+    FrameSize {
+        /// The size asked for, in bytes.
+        size: u16,
+    },
+    /// A ring size cannot be used.
+    #[error("{ring} of {size} entries: must be a power of two")]
+    RingSize {
+        /// Which ring.
+        ring: &'static str,
+        /// The size asked for, in entries.
+        size: u32,
+    },
+    /// The frame budget's sum is out of range.
+    #[error("frame budget: the sum of its lines does not fit in 32 bits; make them smaller")]
+    Budget,
+    /// The memory for the frames could not be had.
+    #[error("memory for {frames} frames of {frame_size} bytes")]
+    Memory {
+        /// Frames asked for.
+        frames: u32,
+        /// Bytes each.
+        frame_size: u16,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
+    /// A wake-up descriptor could not be had.
+    #[error("wake-up descriptor")]
+    Doorbell(#[source] std::io::Error),
+}
+
+/// Sleeps until `own` or `wake` is readable or `timeout` has passed. Any error ends the sleep: the caller looks at its
+/// rings next anyway.
+pub(crate) fn sleep_until_readable(own: BorrowedFd<'_>, wake: Option<BorrowedFd<'_>>, timeout: Option<Duration>) {
+    // A time that the kernel's type cannot hold is as good as none.
+    let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+    let mut fds = [PollFd::from_borrowed_fd(own, PollFlags::IN), PollFd::from_borrowed_fd(own, PollFlags::empty())];
+    let fds = match wake {
+        Some(wake) => {
+            fds[1] = PollFd::from_borrowed_fd(wake, PollFlags::IN);
+            &mut fds[..]
+        }
+        None => &mut fds[..1],
+    };
+    let _ = rustix::event::poll(fds, timeout.as_ref());
 }

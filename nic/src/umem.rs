@@ -1,0 +1,218 @@
+//! The memory of a pool, cut into chunks, and who holds each chunk.
+//!
+//! Invariant: every chunk has one [`Holder`], written in `holders`, and a [`Frame`] over a chunk exists only while that
+//! says [`Holder::Out`]. A chunk leaves `Out` only when its frame is given up ([`Umem::put`]) or has come home through
+//! the [`FrameReturn`], where its number takes the frame's place. What the kernel says about chunks is checked against the table, so that
+//! not even a wrong answer makes two owners. Memory and `FrameReturn` are freed only when no frame is out; otherwise
+//! they are leaked, so that no frame ever dangles.
+
+use crate::frame::Frame;
+use crate::frame_return::{FrameReturn, Layout};
+use rustix::mm::{MapFlags, MremapFlags, ProtFlags};
+use std::io;
+use std::mem::ManuallyDrop;
+use std::ptr::{self, NonNull};
+
+/// Who holds a chunk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(crate) enum Holder {
+    /// The pool.
+    Free,
+    /// The receive side: fill ring, device or rx ring.
+    Receiving,
+    /// The transmit side: tx ring, device or completion ring.
+    Sending,
+    /// A [`Frame`]: with the poll loop, lent to a reader, or lost.
+    Out,
+}
+
+/// Memory that is ours to read, write and unmap.
+#[derive(Debug)]
+pub(crate) struct Mapping {
+    base: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: the mapping is reached only through `base`, which is private to the pool that owns the mapping, and nothing
+// about it is bound to the thread that made it.
+unsafe impl Send for Mapping {}
+
+impl Mapping {
+    /// Fresh zeroed memory of `len` bytes.
+    ///
+    /// # Errors
+    /// As mmap.
+    pub(crate) fn anonymous(len: usize) -> io::Result<Self> {
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: no address is asked for, so no existing mapping is touched.
+        let base = unsafe { rustix::mm::mmap_anonymous(ptr::null_mut(), len, protection, MapFlags::PRIVATE)? };
+        Self::of(base.cast(), len)
+    }
+
+    /// A second mapping, at an address of its own, of the pages of the shared mapping of `len` bytes at `original`:
+    /// it stays valid when that one is unmapped (mremap with an old size of zero).
+    ///
+    /// # Errors
+    /// As mremap.
+    ///
+    /// # Safety
+    /// `original` is the start of a shared mapping of at least `len` bytes.
+    pub(crate) unsafe fn alias(original: NonNull<u8>, len: usize) -> io::Result<Self> {
+        // SAFETY: an old size of zero leaves the old mapping as it is; no address is asked for, so the new one
+        // replaces nothing.
+        let base = unsafe { rustix::mm::mremap(original.as_ptr().cast(), 0, len, MremapFlags::MAYMOVE)? };
+        Self::of(base.cast(), len)
+    }
+
+    fn of(base: *mut u8, len: usize) -> io::Result<Self> {
+        let base = NonNull::new(base).ok_or(io::ErrorKind::InvalidData)?;
+        Ok(Self { base, len })
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: the range was mapped by us and nothing refers to it any more: the pool drops its mapping only when
+        // no frame is out. Failure would mean it was not mapped; there is nothing to do about that here.
+        let _ = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.len) };
+    }
+}
+
+/// Chunks of memory and their holders.
+#[derive(Debug)]
+pub(crate) struct Umem {
+    memory: ManuallyDrop<Mapping>,
+    home: NonNull<FrameReturn>,
+    holders: Box<[Holder]>,
+    /// How many chunks each holder has, by `Holder as usize`.
+    held: [u32; 4],
+    layout: Layout,
+    chunk_size: u16,
+}
+
+// SAFETY: `home` points to a `FrameReturn`, which is `Sync` and `Send`; everything else is owned and `Send`.
+unsafe impl Send for Umem {}
+
+impl Umem {
+    /// Cuts `memory` into chunks of `chunk_size` bytes, all free.
+    ///
+    /// # Panics
+    /// When the chunk size is no power of two.
+    pub(crate) fn new(memory: Mapping, chunk_size: u16) -> Self {
+        assert!(chunk_size.is_power_of_two(), "chunks of {chunk_size} bytes");
+        let total = u32::try_from(memory.len / usize::from(chunk_size)).unwrap_or(u32::MAX);
+        let layout = Layout { base: memory.base.addr().get(), total, shift: chunk_size.trailing_zeros() };
+        let home = NonNull::from(Box::leak(Box::new(FrameReturn::new(layout))));
+        let holders = vec![Holder::Free; total as usize].into_boxed_slice();
+        let held = [total, 0, 0, 0];
+        Self { memory: ManuallyDrop::new(memory), home, holders, held, layout, chunk_size }
+    }
+
+    /// Chunks in all.
+    pub(crate) fn total(&self) -> u32 {
+        self.layout.total
+    }
+
+    /// Size of a chunk in bytes.
+    pub(crate) fn chunk_size(&self) -> u16 {
+        self.chunk_size
+    }
+
+    /// How many chunks `holder` has.
+    pub(crate) fn held(&self, holder: Holder) -> u32 {
+        self.held[holder as usize]
+    }
+
+    /// Makes a frame of chunk `index` with `len` bytes of data at `start`. `None`, and nothing changes, when
+    /// `holder` does not have that chunk or the data would not lie within it.
+    pub(crate) fn take(&mut self, index: u32, holder: Holder, start: u16, len: u16) -> Option<Frame> {
+        if start > self.chunk_size || len > self.chunk_size - start || holder == Holder::Out {
+            return None;
+        }
+        self.pass(index, holder, Holder::Out)?;
+        // SAFETY: `pass` found the index below `total`, so the chunk lies within the mapping.
+        let chunk = unsafe { self.memory.base.add((index as usize) << self.layout.shift) };
+        // SAFETY: the chunk is mapped and initialised (the kernel zeroes fresh pages), and since `holder` was not
+        // `Out`, no other frame is over it. `Drop` keeps mapping and `home` while it is out.
+        Some(unsafe { Frame::new(chunk, self.home, self.chunk_size, start, len) })
+    }
+
+    /// Gives the frame's chunk to `holder`; returns its number. A frame of another pool comes back as it was.
+    pub(crate) fn put(&mut self, frame: Frame, holder: Holder) -> Result<u32, Frame> {
+        let Some(index) = self.layout.index_of(frame.chunk().addr().get()) else { return Err(frame) };
+        match self.pass(index, Holder::Out, holder) {
+            Some(()) => {
+                frame.retire();
+                Ok(index)
+            }
+            None => Err(frame),
+        }
+    }
+
+    /// Moves chunk `index`, over which there is no frame, from one holder to another; `None`, and nothing changes,
+    /// when `from` does not have it.
+    pub(crate) fn hand_on(&mut self, index: u32, from: Holder, to: Holder) -> Option<()> {
+        if from == Holder::Out || to == Holder::Out {
+            return None;
+        }
+        self.pass(index, from, to)
+    }
+
+    /// Takes in the chunks of lent frames that have come home, adding their numbers to `free`; returns how many.
+    pub(crate) fn take_home(&mut self, free: &mut Vec<u32>) -> u32 {
+        let before = free.len();
+        let taken = self.home().take_home(|index| free.push(index));
+        for &index in free.get(before..).unwrap_or_default() {
+            let passed = self.pass(index, Holder::Out, Holder::Free);
+            debug_assert!(passed.is_some(), "chunk {index} came home, but was not out");
+        }
+        taken
+    }
+
+    /// Frames lent to readers and not yet taken home.
+    pub(crate) fn lent(&self) -> u32 {
+        self.home().lent()
+    }
+
+    /// Frames that were dropped instead of coming home.
+    pub(crate) fn leaked(&self) -> u32 {
+        self.home().leaked()
+    }
+
+    fn pass(&mut self, index: u32, from: Holder, to: Holder) -> Option<()> {
+        let holder = self.holders.get_mut(index as usize)?;
+        if *holder != from {
+            return None;
+        }
+        *holder = to;
+        self.held[from as usize] -= 1;
+        self.held[to as usize] += 1;
+        Some(())
+    }
+
+    fn home(&self) -> &FrameReturn {
+        // SAFETY: made in `new` and freed only in `drop`.
+        unsafe { self.home.as_ref() }
+    }
+}
+
+impl Drop for Umem {
+    /// Frees memory and `FrameReturn`, or leaks both when a frame is still out.
+    fn drop(&mut self) {
+        self.take_home(&mut Vec::new());
+        let out = self.held(Holder::Out);
+        let leaked = self.leaked();
+        if out != leaked {
+            tracing::warn!(frames = out - leaked, "frames outlive their pool: its memory stays mapped");
+            return;
+        }
+        // SAFETY: every chunk's frame has been given up: by `put`, through `FrameReturn`, or by being dropped,
+        // the last act of both being the release that was acquired above. So nothing refers to `home` or the mapping, and
+        // neither is used again.
+        unsafe {
+            drop(Box::from_raw(self.home.as_ptr()));
+            ManuallyDrop::drop(&mut self.memory);
+        }
+    }
+}
