@@ -1,1 +1,55 @@
-fn main() {}
+//! The command line `synward`.
+
+use clap::Parser;
+use serde::Serialize;
+use std::process::ExitCode;
+use synward::cli::{Cli, Command};
+use synward::control::{client, report, table};
+use synward::lab;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_default_env()
+                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
+        )
+        .with_writer(std::io::stderr)
+        .init();
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("synward: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Serve(serve) => serve.run(),
+        Command::Lab(command) => lab::run(command),
+        Command::Demo(demo) => demo.run(),
+        Command::Ss { control, info } => {
+            let sockets: report::Sockets = client::get(&control.control, "/v1/ss")?;
+            print(control.json, &sockets, |sockets| table::sockets(sockets, info))
+        }
+        Command::Stat { control, all } => {
+            let stat: report::Stat = client::get(&control.control, "/v1/stat")?;
+            print(control.json, &stat, |stat| table::stat(stat, all))
+        }
+        Command::Drops { control } => {
+            let drops: report::Drops = client::get(&control.control, "/v1/drops")?;
+            print(control.json, &drops, table::drops)
+        }
+    }
+}
+
+fn print<T: Serialize>(json: bool, document: &T, text: impl Fn(&T) -> String) -> anyhow::Result<()> {
+    if json {
+        println!("{}", serde_json::to_string_pretty(document)?);
+    } else {
+        print!("{}", text(document));
+    }
+    Ok(())
+}

@@ -4,17 +4,22 @@ use anyhow::{Context, Result};
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::oneshot;
 
 /// Serves `GET /` on `http` and echo on `echo` with this `backlog`, in the calling thread's network namespace, on one
-/// thread, until the process ends.
+/// thread, until the other end of `stop` says so or is dropped.
 ///
 /// # Errors
 /// When an address cannot be bound.
-pub fn serve(http: SocketAddr, echo: SocketAddr, backlog: u32) -> Result<()> {
+pub fn serve(http: SocketAddr, echo: SocketAddr, backlog: u32, stop: oneshot::Receiver<()>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("server runtime")?;
     runtime.block_on(async move {
         let (http, echo) = (listen(http, backlog)?, listen(echo, backlog)?);
-        tokio::join!(accept(http, answer_http), accept(echo, answer_echo));
+        tokio::select! {
+            () = accept(http, answer_http) => {}
+            () = accept(echo, answer_echo) => {}
+            _ = stop => {}
+        }
         Ok(())
     })
 }
@@ -28,9 +33,8 @@ fn listen(at: SocketAddr, backlog: u32) -> Result<TcpListener> {
 
 async fn accept<F, S>(listener: TcpListener, serve: S)
 where
-    F: Future<Output = std::io::Result<()>> + 'static,
-    S: Fn(TcpStream) -> F + 'static,
-    F: Send,
+    F: Future<Output = std::io::Result<()>> + Send + 'static,
+    S: Fn(TcpStream) -> F,
 {
     loop {
         // EMFILE and its like are passing conditions: the connection stays in the queue.

@@ -5,5 +5,6 @@ pub mod herd;
 pub mod kernel_server;
 pub mod paced;
 mod quantile;
+pub mod syn_cost;
 
 pub use quantile::Quantiles;

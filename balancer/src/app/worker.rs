@@ -1,0 +1,204 @@
+//! One thread that serves many connections by readiness.
+
+use super::session::Session;
+use std::collections::HashMap;
+use std::io;
+use std::time::Duration;
+use synward_engine::{BlockingSockets, Interest, ListenerId, SocketCore, SocketError, SocketId, Source};
+
+/// Bytes moved per step of one connection.
+const STEP: usize = 64 * 1024;
+/// Steps of one connection before the others have their turn.
+const STEPS: usize = 16;
+
+/// Makes the session of an accepted connection.
+pub type Open = fn() -> Box<dyn Session>;
+
+/// A worker: listeners, and a session for each accepted connection.
+pub struct Worker {
+    sockets: BlockingSockets,
+    listeners: HashMap<ListenerId, Open>,
+    served: HashMap<SocketId, Served>,
+    scratch: Box<[u8]>,
+}
+
+/// A connection that is being served.
+struct Served {
+    session: Box<dyn Session>,
+    /// Received, but not yet taken by the session.
+    unread: Pending,
+    /// Made by the session, but not yet taken by the socket.
+    unsent: Pending,
+    /// End of file was read.
+    ended: bool,
+}
+
+/// Bytes on their way; empty most of the time, and then without memory.
+#[derive(Default)]
+struct Pending {
+    bytes: Vec<u8>,
+    taken: usize,
+}
+
+impl Pending {
+    fn rest(&self) -> &[u8] {
+        &self.bytes[self.taken..]
+    }
+
+    fn hold(&mut self, bytes: &[u8]) {
+        *self = Self { bytes: bytes.to_vec(), taken: 0 };
+    }
+
+    fn take(&mut self, count: usize) {
+        self.taken += count;
+        if self.taken == self.bytes.len() {
+            *self = Self::default();
+        }
+    }
+}
+
+/// What a connection can do after a step.
+enum Step {
+    /// More at once.
+    Again,
+    /// Nothing before one of these.
+    Wait(Interest),
+    /// The conversation is over.
+    Over,
+}
+
+impl Worker {
+    /// A worker without listeners.
+    pub fn new(core: SocketCore) -> Self {
+        Self {
+            sockets: BlockingSockets::new(core),
+            listeners: HashMap::new(),
+            served: HashMap::new(),
+            scratch: vec![0; STEP].into(),
+        }
+    }
+
+    /// The socket core, to listen with before serving.
+    pub fn core(&mut self) -> &mut SocketCore {
+        self.sockets.core()
+    }
+
+    /// Serves connections of `listener` with sessions that `open` makes.
+    pub fn serve(&mut self, listener: ListenerId, open: Open) {
+        self.listeners.insert(listener, open);
+    }
+
+    /// Serves until `stopped` says so or the network is gone; looks at least every `patience`.
+    ///
+    /// # Errors
+    /// When the poll loop has ended.
+    pub fn run(mut self, patience: Duration, stopped: impl Fn() -> bool) -> io::Result<()> {
+        while !stopped() {
+            self.sockets.wait(Some(patience));
+            while let Some((source, _)) = self.sockets.core().next_ready() {
+                match source {
+                    Source::Listener(listener) => self.accept_all(listener)?,
+                    Source::Socket(socket) => self.drive(socket),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn accept_all(&mut self, listener: ListenerId) -> io::Result<()> {
+        let Some(&open) = self.listeners.get(&listener) else { return Ok(()) };
+        loop {
+            match self.sockets.core().accept(listener) {
+                Ok(accepted) => {
+                    let served = Served {
+                        session: open(),
+                        unread: Pending::default(),
+                        unsent: Pending::default(),
+                        ended: false,
+                    };
+                    self.served.insert(accepted.socket, served);
+                    self.drive(accepted.socket);
+                }
+                Err(SocketError::WouldBlock) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn drive(&mut self, socket: SocketId) {
+        let Some(served) = self.served.get_mut(&socket) else { return };
+        let core = self.sockets.core();
+        for _ in 0..STEPS {
+            match served.step(core, socket, &mut self.scratch) {
+                Ok(Step::Again) => {}
+                Ok(Step::Wait(interest)) => {
+                    // A socket that failed meanwhile says so at the next turn.
+                    let _ = core.set_interest(socket, interest);
+                    return;
+                }
+                Ok(Step::Over) | Err(_) => {
+                    // Nothing is left to say to a socket that is gone already.
+                    let _ = core.close(socket);
+                    self.served.remove(&socket);
+                    return;
+                }
+            }
+        }
+    }
+}
+
+impl Served {
+    fn step(&mut self, core: &mut SocketCore, socket: SocketId, scratch: &mut [u8]) -> Result<Step, SocketError> {
+        if !self.unsent.rest().is_empty() {
+            return match core.send(socket, self.unsent.rest()) {
+                Ok(count) => {
+                    self.unsent.take(count);
+                    Ok(Step::Again)
+                }
+                Err(SocketError::WouldBlock) => Ok(Step::Wait(Interest::WRITE)),
+                Err(error) => Err(error),
+            };
+        }
+        let made = self.session.transmit(scratch);
+        if made > 0 {
+            let sent = match core.send(socket, &scratch[..made]) {
+                Err(SocketError::WouldBlock) => 0,
+                sent => sent?,
+            };
+            if sent < made {
+                self.unsent.hold(&scratch[sent..made]);
+            }
+            return Ok(Step::Again);
+        }
+        if self.session.is_over() {
+            return Ok(Step::Over);
+        }
+        self.read(core, socket, scratch)
+    }
+
+    fn read(&mut self, core: &mut SocketCore, socket: SocketId, scratch: &mut [u8]) -> Result<Step, SocketError> {
+        if !self.unread.rest().is_empty() {
+            let taken = self.session.receive(self.unread.rest());
+            self.unread.take(taken);
+            return Ok(Step::Again);
+        }
+        if self.ended {
+            return Ok(Step::Over);
+        }
+        match core.recv(socket, scratch) {
+            Ok(0) => {
+                self.ended = true;
+                self.session.receive_end();
+            }
+            Ok(count) => {
+                let taken = self.session.receive(&scratch[..count]);
+                if taken < count {
+                    self.unread.hold(&scratch[taken..count]);
+                }
+            }
+            Err(SocketError::WouldBlock) => return Ok(Step::Wait(Interest::READ)),
+            Err(error) => return Err(error),
+        }
+        Ok(Step::Again)
+    }
+}

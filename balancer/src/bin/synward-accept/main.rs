@@ -1,0 +1,75 @@
+//! `make accept`: what is about time or volume, as a table of wanted against seen.
+//!
+//! Run it on an otherwise quiet machine. Every row says what was wanted and what was seen; the exit status says whether
+//! every wanted thing was seen.
+
+mod flood;
+mod herd;
+mod idle;
+mod row;
+mod scripts;
+mod syn_cost;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use row::Row;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use synward::control::table::Table;
+
+/// Runs everything that is about time or volume, and prints a table of wanted against seen.
+#[derive(Debug, Parser)]
+struct Options {
+    /// Run only the parts whose name contains this.
+    only: Option<String>,
+    /// Seconds of each flood phase (200 requests a second).
+    #[arg(long, default_value_t = 50)]
+    flood_seconds: u32,
+    /// SYNs a second of the flood.
+    #[arg(long, default_value_t = 100_000)]
+    flood_rate: u64,
+}
+
+type Part = (&'static str, fn(&Options) -> Result<Vec<Row>>);
+
+const PARTS: [Part; 5] = [
+    ("scripts", scripts::run),
+    ("syn-cost", syn_cost::run),
+    ("idle", idle::run),
+    ("herd", herd::run),
+    ("flood", flood::run),
+];
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let mut table = Table::new(["part", "what", "wanted", "seen", ""]);
+    let mut failed = 0;
+    for (name, run) in PARTS {
+        if options.only.as_deref().is_some_and(|only| !name.contains(only)) {
+            continue;
+        }
+        eprintln!("accept: {name}");
+        let rows = run(&options).unwrap_or_else(|error| vec![Row::broken(&format!("{error:#}"))]);
+        for row in rows {
+            failed += u32::from(!row.ok);
+            eprintln!("accept: {name}: {}: wanted {}, seen {}", row.what, row.wanted, row.seen);
+            let verdict = if row.ok { "ok" } else { "NOT MET" };
+            table.row([name.to_owned(), row.what, row.wanted, row.seen, verdict.to_owned()]);
+        }
+    }
+    println!("{table}");
+    if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        println!("{failed} not met");
+        ExitCode::FAILURE
+    }
+}
+
+/// The `synward` beside this program.
+fn synward() -> Result<PathBuf> {
+    let own = std::env::current_exe().context("own path")?;
+    let program = own.with_file_name("synward");
+    anyhow::ensure!(program.exists(), "{} is missing: build the whole package first", program.display());
+    Ok(program)
+}

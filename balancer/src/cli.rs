@@ -1,0 +1,66 @@
+//! The command line `synward`.
+
+use crate::demo::Demo;
+use crate::lab::LabCommand;
+use crate::serve::Serve;
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Where the control socket is unless told otherwise.
+pub const CONTROL: &str = "/run/synward/control.sock";
+
+/// TCP that stands up to a flood: a kernel-bypass TCP engine on AF_XDP.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve echo and HTTP from the engine on one queue of an interface.
+    Serve(Serve),
+    /// Show listeners with both queues, and connections.
+    Ss {
+        /// Whom to ask.
+        #[command(flatten)]
+        control: Control,
+        /// Also show round-trip times, windows and retransmissions.
+        #[arg(short, long)]
+        info: bool,
+    },
+    /// Show counters under Linux's names, and the modes in force.
+    Stat {
+        /// Whom to ask.
+        #[command(flatten)]
+        control: Control,
+        /// Also show counters that are zero.
+        #[arg(short, long)]
+        all: bool,
+    },
+    /// Show what became of every received frame.
+    Drops {
+        /// Whom to ask.
+        #[command(flatten)]
+        control: Control,
+    },
+    /// Build and remove test beds of network namespaces.
+    #[command(subcommand)]
+    Lab(LabCommand),
+    /// Show the main job: real clients against the engine, calm and under a SYN flood.
+    Demo(Demo),
+}
+
+/// How to reach a running server.
+#[derive(Debug, Args)]
+pub struct Control {
+    /// The server's control socket.
+    #[arg(long, value_name = "PATH", default_value = CONTROL)]
+    pub control: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}

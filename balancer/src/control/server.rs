@@ -1,0 +1,185 @@
+//! The server's side of the control socket.
+//!
+//! It runs on a thread of its own and only looks: what it asks of a poll loop is answered in slices between packets.
+
+use super::report::{Connection, Drops, Info, Listener, Sockets, Stat, Timer};
+use anyhow::{Context, Result};
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+use axum::{Json, Router};
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use synward_engine::{ConnectionRow, ListenerRow, Observer};
+
+/// How long a poll loop may take to list its tables.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Counts kept outside the engine.
+pub type Counts = Box<dyn Fn() -> BTreeMap<String, u64> + Send + Sync>;
+
+/// What the control socket shows.
+pub struct View {
+    /// The engine.
+    pub observer: Observer,
+    /// Verdicts of the XDP program.
+    pub xdp: Counts,
+    /// What the kernel counted on the AF_XDP socket.
+    pub socket: Counts,
+    /// Modes in force that the engine does not know of.
+    pub modes: BTreeMap<String, String>,
+    /// `off`, `auto` or `always`.
+    pub syncookies: &'static str,
+}
+
+/// A control socket that answers until it is dropped.
+pub struct ControlSocket {
+    path: PathBuf,
+}
+
+impl ControlSocket {
+    /// Serves `view` at `path`, readable and writable by the owner alone. A socket file that nobody answers is replaced.
+    ///
+    /// # Errors
+    /// When another server answers at `path`, or the socket cannot be made.
+    pub fn serve(path: &Path, view: View) -> Result<Self> {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).with_context(|| format!("{}: cannot be made", folder.display()))?;
+        }
+        if std::os::unix::net::UnixStream::connect(path).is_ok() {
+            anyhow::bail!("{}: another synward serves here; choose another --control", path.display());
+        }
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("{}: cannot be replaced", path.display()));
+            }
+            _ => {}
+        }
+        let listener = std::os::unix::net::UnixListener::bind(path)
+            .with_context(|| format!("{}: cannot serve the control socket here", path.display()))?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+        listener.set_nonblocking(true)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let router = router(Arc::new(view));
+        std::thread::Builder::new().name("control".to_owned()).spawn(move || {
+            runtime.block_on(async {
+                let served = match tokio::net::UnixListener::from_std(listener) {
+                    Ok(listener) => axum::serve(listener, router).await,
+                    Err(error) => Err(error),
+                };
+                if let Err(error) = served {
+                    tracing::error!("control socket: {error}");
+                }
+            });
+        })?;
+        Ok(Self { path: path.to_owned() })
+    }
+}
+
+impl Drop for ControlSocket {
+    fn drop(&mut self) {
+        // Gone already is as good.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+fn router(view: Arc<View>) -> Router {
+    Router::new()
+        .route("/v1/ss", get(ss))
+        .route("/v1/stat", get(stat))
+        .route("/v1/drops", get(drops))
+        .with_state(view)
+}
+
+type Failure = (StatusCode, String);
+
+async fn ss(State(view): State<Arc<View>>) -> Result<Json<Sockets>, Failure> {
+    let listing = tokio::task::spawn_blocking(move || {
+        let listeners = view.observer.listeners()?.collect(PATIENCE)?;
+        let connections = view.observer.connections()?.collect(PATIENCE)?;
+        Ok(Sockets {
+            listeners: listeners.into_iter().map(|row| listener(row, view.syncookies)).collect(),
+            connections: connections.into_iter().map(connection).collect(),
+        })
+    });
+    match listing.await {
+        Ok(Ok(sockets)) => Ok(Json(sockets)),
+        Ok(Err::<_, synward_engine::ObserveError>(error)) => Err((StatusCode::SERVICE_UNAVAILABLE, error.to_string())),
+        Err(error) => Err((StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
+    }
+}
+
+async fn stat(State(view): State<Arc<View>>) -> Json<Stat> {
+    let snapshot = view.observer.snapshot();
+    let mut modes = view.modes.clone();
+    modes.insert("frames".to_owned(), snapshot.modes.mode.to_owned());
+    modes.insert("need_wakeup".to_owned(), on_off(snapshot.modes.need_wakeup));
+    modes.insert("busy_poll".to_owned(), on_off(snapshot.modes.busy_poll));
+    Json(Stat { counters: owned(&snapshot.counters), gauges: fields(&snapshot.gauges), modes })
+}
+
+async fn drops(State(view): State<Arc<View>>) -> Json<Drops> {
+    let snapshot = view.observer.snapshot();
+    let mut outcomes = fields(&snapshot.outcomes);
+    let received = outcomes.remove("received").unwrap_or_default();
+    outcomes.remove("dropped");
+    Json(Drops {
+        drops: owned(&snapshot.drops).into_iter().filter(|(_, count)| *count > 0).collect(),
+        outcomes,
+        received,
+        frames: owned(&snapshot.ledger),
+        xdp: (view.xdp)(),
+        socket: (view.socket)(),
+    })
+}
+
+fn listener(row: ListenerRow, syncookies: &str) -> Listener {
+    Listener {
+        local: row.local,
+        accept_queue: row.accept_queue.into(),
+        accept_limit: row.accept_queue_limit.into(),
+        syn_queue: row.syn_queue.into(),
+        syn_limit: row.syn_queue_limit.into(),
+        syncookies: syncookies.to_owned(),
+        sending_cookies: row.cookies_active,
+    }
+}
+
+fn connection(row: ConnectionRow) -> Connection {
+    let timer = row.timer.zip(row.timer_ms).map(|(name, expires_ms)| Timer { name: name.to_owned(), expires_ms });
+    let info = Info {
+        rtt_ms: row.srtt_us.map(|us| us as f64 / 1e3),
+        rto_ms: row.rto_ms,
+        mss: row.mss,
+        cwnd: row.cwnd,
+        ssthresh: row.ssthresh,
+        snd_wnd: row.send_window,
+        rcv_wnd: row.receive_window,
+        retrans: row.retransmits,
+    };
+    Connection {
+        state: row.state.to_owned(),
+        recv_queue: row.recv_queue,
+        send_queue: row.send_queue,
+        local: row.local,
+        peer: row.remote,
+        timer,
+        info: Some(info),
+    }
+}
+
+fn owned(counts: &BTreeMap<&'static str, u64>) -> BTreeMap<String, u64> {
+    counts.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
+}
+
+/// The fields of a struct of numbers, by name.
+fn fields(numbers: &impl serde::Serialize) -> BTreeMap<String, u64> {
+    serde_json::to_value(numbers).and_then(serde_json::from_value).unwrap_or_default()
+}
+
+fn on_off(on: bool) -> String {
+    if on { "on" } else { "off" }.to_owned()
+}

@@ -1,0 +1,129 @@
+//! Plain text tables, as `ss` and `nstat` print them.
+
+use super::report::{Connection, Drops, Info, Sockets, Stat};
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+
+/// Columns padded to their widest cell; the last is not padded.
+#[derive(Debug, Default)]
+pub struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table with this heading.
+    pub fn new<const N: usize>(heading: [&str; N]) -> Self {
+        Self { rows: vec![heading.map(str::to_owned).to_vec()] }
+    }
+
+    /// Adds a row.
+    pub fn row<const N: usize>(&mut self, cells: [String; N]) {
+        self.rows.push(cells.to_vec());
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let widths: Vec<usize> = (0..columns)
+            .map(|column| self.rows.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0))
+            .collect();
+        for row in &self.rows {
+            let mut line = String::new();
+            for (cell, width) in row.iter().zip(&widths) {
+                write!(line, "{cell:width$}  ")?;
+            }
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+/// `synward ss`: listeners with both queues, then connections.
+pub fn sockets(sockets: &Sockets, with_info: bool) -> String {
+    let mut listeners = Table::new(["State", "Accept-Q", "Limit", "Syn-Q", "Limit", "Cookies", "Local Address:Port"]);
+    for l in &sockets.listeners {
+        let cookies = if l.sending_cookies { format!("{}, sending", l.syncookies) } else { l.syncookies.clone() };
+        listeners.row([
+            "LISTEN".to_owned(),
+            l.accept_queue.to_string(),
+            l.accept_limit.to_string(),
+            l.syn_queue.to_string(),
+            l.syn_limit.to_string(),
+            cookies,
+            l.local.clone(),
+        ]);
+    }
+    let mut connections =
+        Table::new(["State", "Recv-Q", "Send-Q", "Local Address:Port", "Peer Address:Port", "Timer"]);
+    for c in &sockets.connections {
+        connections.row([
+            c.state.clone(),
+            c.recv_queue.to_string(),
+            c.send_queue.to_string(),
+            c.local.clone(),
+            c.peer.clone(),
+            timer(c) + &c.info.as_ref().filter(|_| with_info).map(info).unwrap_or_default(),
+        ]);
+    }
+    format!("{listeners}\n{connections}")
+}
+
+fn timer(connection: &Connection) -> String {
+    connection.timer.as_ref().map(|t| format!("{},{:.1}s", t.name, t.expires_ms as f64 / 1e3)).unwrap_or_default()
+}
+
+fn info(info: &Info) -> String {
+    let rtt = info.rtt_ms.map(|rtt| format!(" rtt:{rtt:.3}")).unwrap_or_default();
+    format!(
+        "{rtt} rto:{} mss:{} cwnd:{} ssthresh:{} snd_wnd:{} rcv_wnd:{} retrans:{}",
+        info.rto_ms, info.mss, info.cwnd, info.ssthresh, info.snd_wnd, info.rcv_wnd, info.retrans
+    )
+}
+
+/// `synward stat`: counters that are not zero (all with `all`), gauges, modes.
+pub fn stat(stat: &Stat, all: bool) -> String {
+    let counters = stat.counters.iter().filter(|(_, count)| all || **count > 0);
+    format!(
+        "{}\n{}\n{}",
+        named("Counter", counters),
+        named("Now", stat.gauges.iter()),
+        named("Mode", stat.modes.iter())
+    )
+}
+
+/// `synward drops`: reasons, outcomes, frames and what XDP and the kernel counted.
+pub fn drops(drops: &Drops) -> String {
+    let sections: [(&str, &BTreeMap<String, u64>); 5] = [
+        ("Dropped because", &drops.drops),
+        ("Other outcomes", &drops.outcomes),
+        ("Frames", &drops.frames),
+        ("XDP program", &drops.xdp),
+        ("AF_XDP socket", &drops.socket),
+    ];
+    let mut text = format!("Received frames  {}\n", drops.received);
+    for (heading, rows) in sections {
+        text += &format!("\n{}", named(heading, rows.iter()));
+    }
+    text
+}
+
+fn named<'a>(heading: &str, rows: impl Iterator<Item = (&'a String, impl ToString)>) -> Table {
+    let mut table = Table::new([heading, ""]);
+    for (name, value) in rows {
+        table.row([name.clone(), value.to_string()]);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Table;
+
+    #[test]
+    fn columns_line_up_and_lines_have_no_trailing_space() {
+        let mut table = Table::new(["a", "bb", "c"]);
+        table.row(["long".to_owned(), "x".to_owned(), String::new()]);
+        assert_eq!(table.to_string(), "a     bb  c\nlong  x\n");
+    }
+}

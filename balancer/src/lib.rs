@@ -1,0 +1,10 @@
+//! The front end on top of the engine: the server, the tools that look into it, the test bed's command line, the demo.
+
+pub mod app;
+pub mod cli;
+pub mod control;
+pub mod demo;
+pub mod lab;
+pub mod ports;
+pub mod serve;
+pub mod served;

@@ -1,0 +1,94 @@
+//! A `synward serve` of our own in a namespace of the lab, for the demo, the tests and the acceptance run.
+
+use crate::control::client;
+use anyhow::{Context, Result, bail};
+use serde::de::DeserializeOwned;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+use synward_lab::Host;
+
+/// How long a server may take to start.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A running server; it ends with this value.
+pub struct Served {
+    child: Child,
+    control: PathBuf,
+    log: PathBuf,
+}
+
+impl Served {
+    /// Starts `program serve` with `arguments` on the interface of `host`, and waits until it answers.
+    ///
+    /// # Errors
+    /// When it does not start; the error carries what it logged.
+    pub fn start(program: &Path, host: &Host, arguments: &[&str]) -> Result<Self> {
+        let folder = std::env::temp_dir().join(format!("synward-{}", host.namespace()));
+        std::fs::create_dir_all(&folder)?;
+        let (control, log) = (folder.join("control.sock"), folder.join("serve.log"));
+        let child = host
+            .command(program)
+            .arg("serve")
+            .args(["--interface", host.interface()])
+            .arg("--control")
+            .arg(&control)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(&log)?)
+            .spawn()
+            .context("starting synward serve")?;
+        let mut served = Self { child, control, log };
+        served.wait_until_ready()?;
+        Ok(served)
+    }
+
+    /// Its process.
+    pub fn process(&mut self) -> &mut Child {
+        &mut self.child
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Where its control socket is.
+    pub fn control(&self) -> &Path {
+        &self.control
+    }
+
+    /// Asks its control socket.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn ask<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        client::get(&self.control, path)
+    }
+
+    fn wait_until_ready(&mut self) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        while std::os::unix::net::UnixStream::connect(&self.control).is_err() {
+            let ended = self.child.try_wait()?.is_some();
+            if ended || Instant::now() > deadline {
+                bail!("synward serve did not start:\n{}", self.log());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        if let Some(pid) = rustix::process::Pid::from_raw(self.child.id().cast_signed()) {
+            // Ended already is as good.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+        let _ = self.child.wait();
+        if let Some(folder) = self.control.parent() {
+            let _ = std::fs::remove_dir_all(folder);
+        }
+    }
+}
