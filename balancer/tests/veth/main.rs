@@ -1,0 +1,22 @@
+//! The whole thing on veth pairs: `synward serve` as a process of its own, and the kernel's TCP, curl and raw sockets as
+//! its peers. Needs root; without it every test is reported as ignored, by name.
+
+mod bed;
+mod faults;
+mod neighbourhood;
+mod options;
+mod transfer;
+
+use libtest_mimic::{Arguments, Trial};
+
+type Test = (&'static str, fn() -> anyhow::Result<()>);
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let skipped = !synward_lab::root_available();
+    let tests = [transfer::TESTS, options::TESTS, neighbourhood::TESTS, faults::TESTS].concat();
+    let trials = tests.into_iter().map(|(name, test): Test| {
+        Trial::test(name, move || test().map_err(|error| format!("{error:#}").into())).with_ignored_flag(skipped)
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit();
+}
