@@ -15,17 +15,17 @@ pub enum LabError {
         source: io::Error,
     },
     /// The kernel refused for another reason.
-    #[error("{attempt}: {source}{detail}")]
+    #[error("{attempt}: {source}{}{detail}", if detail.is_empty() { "" } else { "; " })]
     Kernel {
         /// What was attempted, with the name it was attempted on.
         attempt: String,
         /// The kernel's answer.
         source: io::Error,
-        /// What the kernel added in words, or what to do about it; empty, or starts with a separator.
+        /// What the kernel added in words, or what to do about it; may be empty.
         detail: String,
     },
     /// A link did not come up in time.
-    #[error("{interface} in {namespace} did not come up within {seconds} s: look at `ip -n {namespace} link`")]
+    #[error("{interface} in {namespace} did not come up within {seconds} s: look at `ip -n {namespace} -d link`")]
     NotReady {
         /// The interface.
         interface: String,
@@ -33,6 +33,12 @@ pub enum LabError {
         namespace: String,
         /// How long was waited.
         seconds: u64,
+    },
+    /// A process in a namespace that is to be removed does not end, although it was killed.
+    #[error("process {pid} in a namespace of the lab does not end: it hangs in the kernel, see /proc/{pid}/stack")]
+    Unkillable {
+        /// The process.
+        pid: u32,
     },
     /// A program that the lab runs failed.
     #[error("{command}: {complaint}")]
@@ -46,7 +52,7 @@ pub enum LabError {
     #[error("{0}")]
     Config(String),
     /// No lab of this id is recorded.
-    #[error("no lab {0}: `synward lab list` shows those that are up")]
+    #[error("no lab {0:?}: `synward lab list` shows those that are up")]
     UnknownLab(String),
     /// The lab belongs to a process that still runs.
     #[error("lab {id} belongs to the running process {pid}, which removes it when it ends: stop that process instead")]
@@ -56,4 +62,54 @@ pub enum LabError {
         /// Its owner.
         pid: u32,
     },
+}
+
+impl LabError {
+    /// The kernel's answer to `attempt`.
+    pub(crate) fn system(attempt: impl Into<String>, source: impl Into<io::Error>) -> Self {
+        Self::kernel(attempt, source, "")
+    }
+
+    /// The kernel's answer to `attempt`, with more to say about it.
+    pub(crate) fn kernel(attempt: impl Into<String>, source: impl Into<io::Error>, detail: impl Into<String>) -> Self {
+        let (attempt, source) = (attempt.into(), source.into());
+        match source.kind() {
+            io::ErrorKind::PermissionDenied => Self::Privilege { attempt, source },
+            _ => Self::Kernel { attempt, source, detail: detail.into() },
+        }
+    }
+
+    /// The kernel's error number, where the kernel refused.
+    #[must_use]
+    pub fn errno(&self) -> Option<i32> {
+        match self {
+            Self::Privilege { source, .. } | Self::Kernel { source, .. } => source.raw_os_error(),
+            Self::NotReady { .. }
+            | Self::Unkillable { .. }
+            | Self::Tool { .. }
+            | Self::Config(_)
+            | Self::UnknownLab(_)
+            | Self::Owned { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_names_the_attempt_and_the_remedy() {
+        let refused = LabError::system("create namespace synward-1-near", io::Error::from_raw_os_error(libc::EPERM));
+        let text = refused.to_string();
+        assert!(text.starts_with("create namespace synward-1-near: Operation not permitted"), "{text}");
+        assert!(text.contains("CAP_NET_ADMIN and CAP_SYS_ADMIN") && text.contains("sudo"), "{text}");
+
+        let plain = LabError::system("delete front0", io::Error::from_raw_os_error(libc::ENODEV));
+        assert_eq!(plain.to_string(), "delete front0: No such device (os error 19)");
+        assert_eq!(plain.errno(), Some(libc::ENODEV));
+
+        let worded = LabError::kernel("attach", io::Error::from_raw_os_error(libc::ERANGE), "Peer MTU is too large");
+        assert!(worded.to_string().ends_with("; Peer MTU is too large"), "{worded}");
+    }
 }

@@ -2,7 +2,8 @@
 //!
 //! Two shapes exist:
 //!
-//! * [`Pair`]: two namespaces and one veth pair between them. For tests of a driver, a program or the kernel as an oracle.
+//! * [`Pair`]: two namespaces and one veth pair between them. For tests of a driver, of a program, and of the kernel as an
+//!   oracle.
 //! * [`Lab`]: the namespace of the front end, and clients and attackers with veth pairs of their own, all joined by a
 //!   bridge in a namespace called `switch`.
 //!
@@ -15,36 +16,37 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Everything is gone when the value is dropped. What outlives its owner (kill -9) is recorded under
-//! `/run/synward/lab` and removed by [`sweep`], which every `up` runs first.
+//! Everything is gone when the value is dropped, and on Ctrl-C if the binary calls [`take_down_on_signals`]. What outlives
+//! its owner (kill -9) is on record under `/run/synward/lab` and removed by [`sweep`], which every `up` runs first.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("the lab is made of Linux network namespaces");
 
+mod address;
+mod bed;
+mod counters;
 mod end;
 mod error;
+mod ethtool;
 mod host;
 mod lab;
+mod link;
+mod loss;
+mod namespace;
+mod netlink;
 mod pair;
+pub mod plan;
+mod process;
+mod signals;
+mod state;
+mod xdp;
 
+pub use bed::{sweep, take_down};
 pub use end::{End, Offloads};
 pub use error::LabError;
 pub use host::{Host, InterfaceStats};
-pub use lab::{Lab, LabConfig};
+pub use lab::{Lab, LabConfig, MOST_FAR_HOSTS, SPOOFED_V4, SPOOFED_V6};
 pub use pair::{Pair, PairConfig};
-
-/// Whether this process may build a lab: it holds `CAP_NET_ADMIN` and `CAP_SYS_ADMIN`.
-///
-/// Tests that need the lab ask this and report themselves as skipped, by name, where it is false.
-#[must_use]
-pub fn root_available() -> bool {
-    todo!()
-}
-
-/// Removes every lab whose owner is dead, and returns their ids. Persistent labs stay.
-///
-/// # Errors
-/// The first removal that failed; the others were still attempted.
-pub fn sweep() -> Result<Vec<String>, LabError> {
-    todo!()
-}
+pub use process::{Owner, root_available};
+pub use signals::take_down_on_signals;
+pub use state::{Record, list};

@@ -1,0 +1,215 @@
+//! Links: made, joined, brought up and awaited.
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::{
+    BridgePortState, BridgeStpState, InfoBridge, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind,
+    InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, LinkXdp, State, Stats64,
+};
+
+use crate::LabError;
+use crate::namespace::Namespace;
+use crate::netlink::{Extent, LinkEvents, Netlink};
+use crate::plan::LinkPlan;
+
+/// `XDP_FLAGS_DRV_MODE`: native, or an error.
+const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
+/// How long a link may take to come up. Locally this is a matter of microseconds to a few milliseconds; the limit is for
+/// a machine under heavy load.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// What the kernel says of a link.
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    pub(crate) name: String,
+    pub(crate) index: u32,
+    pub(crate) loopback: bool,
+    pub(crate) stats: Stats64,
+    carries: bool,
+    port_state: Option<BridgePortState>,
+}
+
+impl Link {
+    fn from_message(message: &LinkMessage) -> Self {
+        let mut link = Self {
+            name: String::new(),
+            index: message.header.index,
+            loopback: message.header.flags.contains(LinkFlags::Loopback),
+            stats: Stats64::default(),
+            carries: false,
+            port_state: None,
+        };
+        let up = message.header.flags.contains(LinkFlags::Up | LinkFlags::Running | LinkFlags::LowerUp);
+        for attribute in &message.attributes {
+            match attribute {
+                LinkAttribute::IfName(name) => link.name.clone_from(name),
+                LinkAttribute::OperState(state) => link.carries = up && *state == State::Up,
+                LinkAttribute::Stats64(stats) => link.stats = *stats,
+                LinkAttribute::LinkInfo(infos) => link.port_state = infos.iter().find_map(port_state),
+                _ => {}
+            }
+        }
+        link
+    }
+
+    /// Whether frames pass: the link has carrier and, if it is a port of a bridge, the bridge forwards on it.
+    fn passes_frames(&self) -> bool {
+        self.carries && self.port_state.is_none_or(|state| state == BridgePortState::Forwarding)
+    }
+}
+
+fn port_state(info: &LinkInfo) -> Option<BridgePortState> {
+    let LinkInfo::PortData(InfoPortData::BridgePort(attributes)) = info else { return None };
+    attributes.iter().find_map(|attribute| match attribute {
+        InfoBridgePort::State(state) => Some(*state),
+        _ => None,
+    })
+}
+
+/// Makes a veth pair: `near` in the namespace of the socket, `far` in another.
+pub(crate) fn create_pair(
+    netlink: &mut Netlink,
+    near: &LinkPlan,
+    far: &LinkPlan,
+    far_namespace: BorrowedFd<'_>,
+) -> Result<(), LabError> {
+    let mut peer = LinkMessage::default();
+    peer.attributes = ends_attributes(far);
+    peer.attributes.push(LinkAttribute::NetNsFd(far_namespace.as_raw_fd()));
+    let mut message = LinkMessage::default();
+    message.attributes = ends_attributes(near);
+    message.attributes.push(LinkAttribute::LinkInfo(vec![
+        LinkInfo::Kind(InfoKind::Veth),
+        LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
+    ]));
+    let attempt = format!("create the veth pair {} - {}", near.name, far.name);
+    netlink.request(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL, &attempt)
+}
+
+fn ends_attributes(link: &LinkPlan) -> Vec<LinkAttribute> {
+    vec![
+        LinkAttribute::IfName(link.name.clone()),
+        LinkAttribute::Address(link.mac.0.to_vec()),
+        LinkAttribute::Mtu(link.mtu),
+        LinkAttribute::NumTxQueues(link.queues.into()),
+        LinkAttribute::NumRxQueues(link.queues.into()),
+    ]
+}
+
+/// Makes a bridge that forwards at once: no spanning tree, no delay, no multicast snooping.
+pub(crate) fn create_bridge(netlink: &mut Netlink, name: &str) -> Result<(), LabError> {
+    let mut message = LinkMessage::default();
+    message.attributes = vec![
+        LinkAttribute::IfName(name.to_owned()),
+        LinkAttribute::LinkInfo(vec![
+            LinkInfo::Kind(InfoKind::Bridge),
+            LinkInfo::Data(InfoData::Bridge(vec![
+                InfoBridge::StpState(BridgeStpState::Disabled),
+                InfoBridge::ForwardDelay(0),
+                InfoBridge::MulticastSnooping(false),
+            ])),
+        ]),
+    ];
+    let attempt = format!("create the bridge {name}");
+    netlink.request(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL, &attempt)
+}
+
+/// Makes a link a port of a bridge. The port does not learn: forged source addresses cannot move a station.
+pub(crate) fn join_bridge(netlink: &mut Netlink, port: &str, bridge: &str) -> Result<(), LabError> {
+    let attempt = format!("join {port} to the bridge {bridge}");
+    let controller = find(netlink, bridge)?.index;
+    set(netlink, port, vec![LinkAttribute::Controller(controller)], &attempt)?;
+    let options = LinkAttribute::LinkInfo(vec![
+        LinkInfo::PortKind(InfoPortKind::Bridge),
+        LinkInfo::PortData(InfoPortData::BridgePort(vec![InfoBridgePort::Learning(false)])),
+    ]);
+    let message = addressed(find(netlink, port)?.index, vec![options]);
+    netlink.request(RouteNetlinkMessage::NewLink(message), 0, &attempt)
+}
+
+/// Attaches a program natively, for as long as the link lives.
+pub(crate) fn attach_xdp(netlink: &mut Netlink, name: &str, program: BorrowedFd<'_>) -> Result<(), LabError> {
+    let xdp = vec![LinkXdp::Fd(program.as_raw_fd()), LinkXdp::Flags(XDP_FLAGS_DRV_MODE)];
+    set(netlink, name, vec![LinkAttribute::Xdp(xdp)], &format!("attach the XDP pass program to {name}"))
+}
+
+/// Brings a link up, without waiting for its carrier.
+pub(crate) fn set_up(netlink: &mut Netlink, name: &str) -> Result<(), LabError> {
+    set_flags(netlink, name, LinkFlags::Up, &format!("bring {name} up"))
+}
+
+/// Takes a link down.
+pub(crate) fn set_down(netlink: &mut Netlink, name: &str) -> Result<(), LabError> {
+    set_flags(netlink, name, LinkFlags::empty(), &format!("take {name} down"))
+}
+
+/// Deletes a link, and with a veth its peer.
+pub(crate) fn delete(netlink: &mut Netlink, index: u32, name: &str) -> Result<(), LabError> {
+    let message = addressed(index, Vec::new());
+    netlink.request(RouteNetlinkMessage::DelLink(message), 0, &format!("delete {name}"))
+}
+
+/// The link of this name.
+pub(crate) fn find(netlink: &mut Netlink, name: &str) -> Result<Link, LabError> {
+    let mut message = LinkMessage::default();
+    message.attributes = vec![LinkAttribute::IfName(name.to_owned())];
+    let attempt = format!("look up {name}");
+    let answers = netlink.query(RouteNetlinkMessage::GetLink(message), Extent::One, &attempt)?;
+    links(&answers).next().ok_or_else(|| LabError::system(attempt, std::io::Error::from_raw_os_error(libc::ENODEV)))
+}
+
+/// Every link of the namespace.
+pub(crate) fn all(netlink: &mut Netlink) -> Result<Vec<Link>, LabError> {
+    let message = RouteNetlinkMessage::GetLink(LinkMessage::default());
+    Ok(links(&netlink.query(message, Extent::All, "list the links")?).collect())
+}
+
+/// Waits until frames pass a link: its carrier is on and, if it is a port of a bridge, the bridge forwards on it.
+///
+/// The kernel turns a carrier into a working queue on a work queue of its own; a frame sent before that is dropped.
+pub(crate) fn await_ready(namespace: &Namespace, name: &str) -> Result<(), LabError> {
+    let mut netlink = Netlink::open(namespace)?;
+    if find(&mut netlink, name)?.passes_frames() {
+        return Ok(());
+    }
+    let events = LinkEvents::subscribe(namespace)?;
+    let deadline = Instant::now() + LONGEST_WAIT;
+    while !find(&mut netlink, name)?.passes_frames() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            let (interface, namespace) = (name.to_owned(), namespace.name().to_owned());
+            return Err(LabError::NotReady { interface, namespace, seconds: LONGEST_WAIT.as_secs() });
+        }
+        events.wait(left).map_err(|source| LabError::system(format!("wait for {name}"), source))?;
+    }
+    Ok(())
+}
+
+fn set(netlink: &mut Netlink, name: &str, attributes: Vec<LinkAttribute>, attempt: &str) -> Result<(), LabError> {
+    let message = addressed(find(netlink, name)?.index, attributes);
+    netlink.request(RouteNetlinkMessage::SetLink(message), 0, attempt)
+}
+
+fn set_flags(netlink: &mut Netlink, name: &str, flags: LinkFlags, attempt: &str) -> Result<(), LabError> {
+    let mut message = addressed(find(netlink, name)?.index, Vec::new());
+    message.header.flags = flags;
+    message.header.change_mask = LinkFlags::Up;
+    netlink.request(RouteNetlinkMessage::SetLink(message), 0, attempt)
+}
+
+fn addressed(index: u32, attributes: Vec<LinkAttribute>) -> LinkMessage {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    message.attributes = attributes;
+    message
+}
+
+fn links(answers: &[RouteNetlinkMessage]) -> impl Iterator<Item = Link> {
+    answers.iter().filter_map(|answer| match answer {
+        RouteNetlinkMessage::NewLink(message) => Some(Link::from_message(message)),
+        _ => None,
+    })
+}
