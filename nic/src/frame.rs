@@ -116,11 +116,6 @@ impl Frame {
         LentFrame { frame: ManuallyDrop::new(self) }
     }
 
-    /// Offset of the data in the chunk, in bytes.
-    pub(crate) fn start(&self) -> u16 {
-        self.start
-    }
-
     /// Where the chunk lies.
     pub(crate) fn chunk(&self) -> NonNull<u8> {
         self.chunk

@@ -33,9 +33,14 @@ mod ledger;
 mod memory_port;
 mod port;
 mod umem;
+mod xsk_config;
+mod xsk_port;
+mod xsk_ring;
 
 pub use frame::{Frame, LentFrame};
 pub use frame_budget::FrameBudget;
 pub use ledger::Ledger;
 pub use memory_port::{MemoryFaults, MemoryPort, MemoryPortConfig, MemoryWire};
 pub use port::{Mode, Modes, Port, PortError, PortStatistics, PortStatus};
+pub use xsk_config::{BusyPoll, ModeDemand, XskConfig};
+pub use xsk_port::XskPort;

@@ -6,7 +6,7 @@
 
 use crate::frame_pool::FramePool;
 use crate::port::sleep_until_readable;
-use crate::umem::Mapping;
+use crate::umem::{Given, Mapping};
 use crate::{Frame, FrameBudget, Ledger, Mode, Modes, Port, PortError, PortStatistics, PortStatus};
 use rustix::event::EventfdFlags;
 use std::collections::VecDeque;
@@ -14,9 +14,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-
-/// Bytes in front of the data of a fresh frame: XDP_PACKET_HEADROOM, so that a frame has the same room as on AF_XDP.
-const HEADROOM: u16 = 256;
 
 /// How one end of a [`MemoryPort`] pair is made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,7 +61,8 @@ struct Faults {
 impl End {
     fn new(rx_size: u32) -> Result<Self, PortError> {
         let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
-        let doorbell = rustix::event::eventfd(0, flags).map_err(|errno| PortError::Doorbell(errno.into()))?;
+        let doorbell =
+            rustix::event::eventfd(0, flags).map_err(|errno| PortError::Doorbell { source: errno.into() })?;
         let rings = Rings { rx_size: rx_size as usize, ..Rings::default() };
         Ok(Self { rings: Mutex::new(rings), doorbell, faults: Faults::default() })
     }
@@ -120,8 +118,8 @@ pub struct MemoryPort {
     far: Arc<End>,
     /// Frames that are on the receive side.
     receiving: u32,
-    /// The completion ring: numbers of frames sent and not yet reclaimed.
-    completed: VecDeque<u32>,
+    /// The completion ring: frames sent and not yet reclaimed.
+    completed: VecDeque<Given>,
 }
 
 impl MemoryPort {
@@ -152,7 +150,7 @@ impl MemoryPort {
         let frames = budget.total().ok_or(PortError::Budget)?;
         let memory = Mapping::anonymous(frames as usize * usize::from(frame_size))
             .map_err(|source| PortError::Memory { frames, frame_size, source })?;
-        let pool = FramePool::new(memory, frame_size, HEADROOM, budget);
+        let pool = FramePool::new(memory, frame_size, budget);
         Ok(Self { pool, own, far, receiving: 0, completed: VecDeque::with_capacity(budget.tx_ring as usize) })
     }
 
@@ -182,7 +180,7 @@ impl Port for MemoryPort {
         let mut delivered = false;
         for frame in frames.drain(..count) {
             delivered |= rings.deliver(frame.as_slice());
-            self.completed.extend(self.pool.give_to_send(frame));
+            self.completed.extend(self.pool.send(frame));
         }
         if delivered {
             self.far.ring_doorbell(&mut rings);
@@ -193,8 +191,8 @@ impl Port for MemoryPort {
     fn reclaim(&mut self) -> usize {
         let mut count = self.pool.take_home() as usize;
         if !self.own.faults.hold_completions.load(Ordering::Relaxed) {
-            for index in self.completed.drain(..) {
-                count += usize::from(self.pool.take_sent(index).is_some());
+            for sent in self.completed.drain(..) {
+                count += usize::from(self.pool.take_sent(sent.index()).is_some());
             }
         }
         count

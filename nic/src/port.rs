@@ -85,7 +85,8 @@ pub enum PortStatus {
     Gone,
 }
 
-/// What was lost below the rings: Linux's `struct xdp_statistics` (XDP_STATISTICS), in its order.
+/// What was lost below the rings: Linux's `struct xdp_statistics` (XDP_STATISTICS) in its order, then what was lost on
+/// taking it out of them.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct PortStatistics {
     /// Received packets lost for other reasons than those below, such as being longer than a frame.
@@ -100,6 +101,10 @@ pub struct PortStatistics {
     pub fill_ring_empty: u64,
     /// How often the kernel looked for something to send and found nothing.
     pub tx_ring_empty: u64,
+    /// Received packets refused because they came in several frames.
+    pub rx_split: u64,
+    /// Entries of the rx and completion rings refused because they name no frame that the kernel has.
+    pub bad_descriptors: u64,
 }
 
 /// Why a port could not be opened. Each names what was being done and what the operator can do.
@@ -138,9 +143,60 @@ pub enum PortError {
         /// What the kernel said.
         source: std::io::Error,
     },
+    /// The process may not open AF_XDP sockets.
+    #[error("AF_XDP socket: not permitted; run as root or with CAP_NET_RAW and CAP_NET_ADMIN")]
+    NotPermitted {
+        /// What the kernel said.
+        source: std::io::Error,
+    },
+    /// The interface does not have that queue.
+    #[error("interface {interface}: cannot bind to queue {queue}; has it that many? (ethtool -l)")]
+    NoSuchQueue {
+        /// The interface.
+        interface: String,
+        /// The queue asked for.
+        queue: u32,
+    },
+    /// Another socket is bound to the queue.
+    #[error("interface {interface}, queue {queue}: taken by another AF_XDP socket; is another instance running?")]
+    QueueBusy {
+        /// The interface.
+        interface: String,
+        /// The queue asked for.
+        queue: u32,
+    },
+    /// Zero-copy was demanded and cannot be had.
+    #[error(
+        "interface {interface}, queue {queue}: no zero-copy; its driver or kernel has none: demand any mode or copy"
+    )]
+    NoZeroCopy {
+        /// The interface.
+        interface: String,
+        /// The queue asked for.
+        queue: u32,
+    },
+    /// The socket could not be bound for another reason.
+    #[error("interface {interface}, queue {queue}: AF_XDP bind")]
+    Bind {
+        /// The interface.
+        interface: String,
+        /// The queue asked for.
+        queue: u32,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
+    /// Busy-polling was asked for and cannot be had.
+    #[error("busy-polling: needs Linux 5.11 and CAP_NET_ADMIN; leave it off")]
+    BusyPoll {
+        /// What the kernel said.
+        source: std::io::Error,
+    },
     /// A wake-up descriptor could not be had.
     #[error("wake-up descriptor")]
-    Doorbell(#[source] std::io::Error),
+    Doorbell {
+        /// What the kernel said.
+        source: std::io::Error,
+    },
 }
 
 /// Sleeps until `own` or `wake` is readable or `timeout` has passed. Any error ends the sleep: the caller looks at its

@@ -1,7 +1,7 @@
 //! The memory of a pool, cut into chunks, and who holds each chunk.
 //!
 //! Invariant: every chunk has one [`Holder`], written in `holders`, and a [`Frame`] over a chunk exists only while that
-//! says [`Holder::Out`]. A chunk leaves `Out` only when its frame is given up ([`Umem::put`]) or has come home through
+//! says [`Holder::Out`]. A chunk leaves `Out` only when its frame is given up ([`Umem::put`], [`Umem::send`]) or has come home through
 //! the [`FrameReturn`], where its number takes the frame's place. What the kernel says about chunks is checked against the table, so that
 //! not even a wrong answer makes two owners. Memory and `FrameReturn` are freed only when no frame is out; otherwise
 //! they are leaked, so that no frame ever dangles.
@@ -79,6 +79,21 @@ impl Drop for Mapping {
     }
 }
 
+/// A chunk on its way into a ring: the receive or the transmit side holds it and no frame is over it, so the kernel may
+/// read and write it. Made only by [`Umem`], once for each time that side gets the chunk.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Given {
+    index: u32,
+}
+
+impl Given {
+    /// The chunk's number.
+    pub(crate) fn index(&self) -> u32 {
+        self.index
+    }
+}
+
 /// Chunks of memory and their holders.
 #[derive(Debug)]
 pub(crate) struct Umem {
@@ -114,9 +129,11 @@ impl Umem {
         self.layout.total
     }
 
-    /// Size of a chunk in bytes.
-    pub(crate) fn chunk_size(&self) -> u16 {
-        self.chunk_size
+    /// Chunk and offset within it of the byte at `offset` from the start of the memory.
+    pub(crate) fn place_of(&self, offset: usize) -> Option<(u32, u16)> {
+        let index = u32::try_from(offset >> self.layout.shift).ok().filter(|&index| index < self.layout.total)?;
+        // Below the chunk size, a power of two that fits in 16 bits.
+        Some((index, (offset & ((1 << self.layout.shift) - 1)) as u16))
     }
 
     /// How many chunks `holder` has.
@@ -138,25 +155,25 @@ impl Umem {
         Some(unsafe { Frame::new(chunk, self.home, self.chunk_size, start, len) })
     }
 
-    /// Gives the frame's chunk to `holder`; returns its number. A frame of another pool comes back as it was.
-    pub(crate) fn put(&mut self, frame: Frame, holder: Holder) -> Result<u32, Frame> {
-        let Some(index) = self.layout.index_of(frame.chunk().addr().get()) else { return Err(frame) };
-        match self.pass(index, Holder::Out, holder) {
-            Some(()) => {
-                frame.retire();
-                Ok(index)
-            }
-            None => Err(frame),
-        }
+    /// Takes the frame's chunk back; returns its number. A frame of another pool comes back as it was.
+    pub(crate) fn put(&mut self, frame: Frame) -> Result<u32, Frame> {
+        self.retire(frame, Holder::Free)
     }
 
-    /// Moves chunk `index`, over which there is no frame, from one holder to another; `None`, and nothing changes,
-    /// when `from` does not have it.
-    pub(crate) fn hand_on(&mut self, index: u32, from: Holder, to: Holder) -> Option<()> {
-        if from == Holder::Out || to == Holder::Out {
-            return None;
-        }
-        self.pass(index, from, to)
+    /// Gives the frame's chunk to the transmit side. A frame of another pool comes back as it was.
+    pub(crate) fn send(&mut self, frame: Frame) -> Result<Given, Frame> {
+        self.retire(frame, Holder::Sending).map(|index| Given { index })
+    }
+
+    /// Gives the free chunk `index` to the receive side; `None` when it is not free.
+    pub(crate) fn offer(&mut self, index: u32) -> Option<Given> {
+        self.pass(index, Holder::Free, Holder::Receiving)?;
+        Some(Given { index })
+    }
+
+    /// Takes chunk `index` back from the transmit side; `None` when that does not have it.
+    pub(crate) fn take_sent(&mut self, index: u32) -> Option<()> {
+        self.pass(index, Holder::Sending, Holder::Free)
     }
 
     /// Takes in the chunks of lent frames that have come home, adding their numbers to `free`; returns how many.
@@ -178,6 +195,17 @@ impl Umem {
     /// Frames that were dropped instead of coming home.
     pub(crate) fn leaked(&self) -> u32 {
         self.home().leaked()
+    }
+
+    fn retire(&mut self, frame: Frame, to: Holder) -> Result<u32, Frame> {
+        let Some(index) = self.layout.index_of(frame.chunk().addr().get()) else { return Err(frame) };
+        match self.pass(index, Holder::Out, to) {
+            Some(()) => {
+                frame.retire();
+                Ok(index)
+            }
+            None => Err(frame),
+        }
     }
 
     fn pass(&mut self, index: u32, from: Holder, to: Holder) -> Option<()> {
