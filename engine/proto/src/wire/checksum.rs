@@ -113,14 +113,22 @@ impl Lanes {
 
     /// Adds the last bytes, fewer than eight.
     #[inline(always)]
-    fn finish(mut self, tail: &[u8]) -> Sum {
-        let mut last = [0; 8];
-        for (slot, byte) in last.iter_mut().zip(tail) {
-            *slot = *byte;
-        }
-        self.add(last);
+    const fn finish(self, tail: &[u8]) -> Sum {
         let lower = self.words.wrapping_sub(self.upper << 32);
-        Sum(lower + self.upper)
+        let mut sum = lower + self.upper;
+        let mut tail = tail;
+        if let Some((four, rest)) = tail.split_first_chunk() {
+            sum += u32::from_ne_bytes(*four) as u64;
+            tail = rest;
+        }
+        if let Some((two, rest)) = tail.split_first_chunk() {
+            sum += u16::from_ne_bytes(*two) as u64;
+            tail = rest;
+        }
+        if let [last, ..] = *tail {
+            sum += u16::from_ne_bytes([last, 0]) as u64;
+        }
+        Sum(sum)
     }
 }
 

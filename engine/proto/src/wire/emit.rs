@@ -3,7 +3,7 @@
 use super::checksum::Sum;
 use super::{ethernet, ipv4, ipv6, tcp};
 use crate::{Head, Link, Tuple};
-use core::net::{IpAddr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use zerocopy::{Immutable, IntoBytes};
 
 /// The most bytes that headers take: Ethernet, two VLAN tags, IPv6, TCP with 40 bytes of options.
@@ -34,7 +34,7 @@ pub struct SegmentWriter<'a> {
 /// The addresses of a packet: one family for both.
 #[derive(Clone, Copy, Debug)]
 enum Addresses {
-    V4 { source: core::net::Ipv4Addr, destination: core::net::Ipv4Addr },
+    V4 { source: Ipv4Addr, destination: Ipv4Addr },
     V6 { source: Ipv6Addr, destination: Ipv6Addr },
 }
 
@@ -131,6 +131,7 @@ pub(super) struct Cursor<'a> {
 
 impl Cursor<'_> {
     /// Writes the next bytes of the headers.
+    #[inline]
     pub(super) fn put(&mut self, header: &(impl IntoBytes + Immutable + ?Sized)) {
         let bytes = header.as_bytes();
         if let Some(slot) = self.headers.get_mut(self.len..self.len + bytes.len()) {
