@@ -1,7 +1,5 @@
 //! Running the program on a frame that is not there.
 
-use crate::EbpfError;
-
 /// Where a judged frame is taken to have arrived.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Arrival {
@@ -26,17 +24,15 @@ pub enum XdpAction {
     Redirect,
 }
 
-impl TryFrom<u32> for XdpAction {
-    type Error = EbpfError;
-
-    fn try_from(action: u32) -> Result<Self, EbpfError> {
+impl From<u32> for XdpAction {
+    fn from(action: u32) -> Self {
         match action {
-            0 => Ok(Self::Aborted),
-            1 => Ok(Self::Drop),
-            2 => Ok(Self::Pass),
-            3 => Ok(Self::Tx),
-            4 => Ok(Self::Redirect),
-            _ => Err(EbpfError::Missing("such XDP action")),
+            1 => Self::Drop,
+            2 => Self::Pass,
+            3 => Self::Tx,
+            4 => Self::Redirect,
+            // Zero is XDP_ABORTED, and drivers treat a number they do not know as that.
+            _ => Self::Aborted,
         }
     }
 }

@@ -194,7 +194,7 @@ impl Shield {
         let context = judge::context(frame.len(), arrival);
         let options = TestRunOptions { data_in: Some(frame), ctx_in: Some(&context), ..TestRunOptions::new() };
         let result = self.program()?.test_run(options).map_err(EbpfError::program)?;
-        XdpAction::try_from(result.return_value)
+        Ok(XdpAction::from(result.return_value))
     }
 
     fn program(&self) -> Result<&Xdp, EbpfError> {
@@ -214,3 +214,8 @@ fn take_map<M: TryFrom<Map, Error = MapError>>(object: &mut Ebpf, name: &'static
     let map = object.take_map(name).ok_or(EbpfError::Missing(name))?;
     M::try_from(map).map_err(|error| EbpfError::map(name, error))
 }
+
+// The thread that changes the owned set need not be the one that loaded or attached.
+const fn movable<T: Send + Sync>() {}
+const _: () = movable::<Shield>();
+const _: () = movable::<Attached>();

@@ -81,7 +81,7 @@ INLINE enum kind dissect_ipv4(struct cursor *cursor, struct destination *dest)
 	__builtin_memcpy(dest->to.address.bytes, &ip->daddr, sizeof(ip->daddr));
 	if (ip->frag_off & be16(IPV4_MORE_FRAGMENTS | IPV4_FRAGMENT_OFFSET))
 		return FRAGMENT;
-	if (!take(cursor, ip->ihl * 4 - sizeof(*ip)))
+	if (!skip(cursor, ip->ihl * 4 - sizeof(*ip)))
 		return MALFORMED;
 	return dissect_ports(cursor, dest);
 }
@@ -123,7 +123,7 @@ INLINE enum kind dissect_ipv6(struct cursor *cursor, struct destination *dest)
 		if (!is_skippable(next))
 			return FOREIGN;
 		header = take(cursor, sizeof(*header));
-		if (!header || !take(cursor, header->units * 8))
+		if (!header || !skip(cursor, header->units * 8))
 			return MALFORMED;
 		if (next == IPPROTO_ROUTING && header->segments_left)
 			return FOREIGN;
