@@ -5,7 +5,7 @@
 
 use crate::half_open::HalfOpen;
 use crate::segment::Mss;
-use crate::{Head, Instant, Link, Segment, SeqNum, Tuple, Verdict};
+use crate::{Counts, Head, Instant, Link, Segment, SeqNum, Tuple, Verdict};
 use alloc::vec::Vec;
 use bitflags::bitflags;
 use core::time::Duration;
@@ -189,6 +189,24 @@ impl Connection {
 
     /// Ends the connection at once; the reset to send is returned, where the state sends one.
     pub fn abort(&mut self) -> Option<Head> {
+        todo!()
+    }
+
+    /// Turns keepalive on or off (SO_KEEPALIVE with TCP_KEEPIDLE, TCP_KEEPINTVL and TCP_KEEPCNT).
+    pub fn set_keepalive(&mut self, now: Instant, keepalive: Option<Keepalive>) {
+        let _ = (now, keepalive);
+        todo!()
+    }
+
+    /// Whether small segments may wait for acknowledgments (the opposite of TCP_NODELAY).
+    pub fn set_nagle(&mut self, nagle: bool) {
+        let _ = nagle;
+        todo!()
+    }
+
+    /// Counters to raise by one for what [`poll_transmit`](Self::poll_transmit) wrote and for what `close`, `abort` and
+    /// `shutdown` did since the last call. The engine asks after each of them.
+    pub fn take_counts(&mut self) -> Counts {
         todo!()
     }
 
