@@ -34,7 +34,7 @@ counters! {
     OutRsts,
     /// Connections opened by us.
     ActiveOpens,
-    /// SYNs answered on a listener (SYN-RECEIVED entered); cookies excluded, as in Linux.
+    /// Handshakes completed on a listener, those by cookie included, as Linux counts them.
     PassiveOpens,
     /// Opens that failed before they were established.
     AttemptFails,
@@ -110,6 +110,12 @@ counters! {
     FramesCopiedOut,
     /// Resets withheld by the rate limit (ours).
     RstsLimited,
+    /// Answers to invalid segments in SYN-RECEIVED withheld by the rate limit.
+    TCPACKSkippedSynRecv,
+    /// Segments in SYN-RECEIVED that echoed a timestamp we never sent.
+    TSEcrRejected,
+    /// Half-open entries that made room for a newer one in a full bucket (ours).
+    HalfOpenEvicted,
 }
 
 /// A set of counters, each to be raised by one.

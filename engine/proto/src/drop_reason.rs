@@ -108,6 +108,14 @@ drop_reasons! {
     TimeWaitRst = "time_wait_rst",
     /// Old duplicate into TIME_WAIT.
     TimeWaitOldDuplicate = "time_wait_old_duplicate",
+    /// The SYN of a half-open entry once more, within 500 ms of the last answer to one.
+    DuplicateSyn = "duplicate_syn",
+    /// Another SYN in the window of a half-open entry (answered with RST, as Linux does).
+    HalfOpenSyn = "half_open_syn",
+    /// Segment for a half-open entry that echoes a timestamp we never sent.
+    HalfOpenBadEcho = "half_open_bad_echo",
+    /// SYN without timestamps while only cookies with timestamps are sent.
+    CookieWithoutTimestamps = "cookie_without_timestamps",
 }
 
 #[cfg(test)]

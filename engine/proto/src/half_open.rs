@@ -1,7 +1,56 @@
 //! A connection between its SYN and its third segment.
 
-use crate::SeqNum;
-use crate::segment::{Mss, WindowScale};
+use crate::segment::{DataOptions, Mss, SynOptions, Timestamps, WindowScale};
+use crate::{Flags, Head, Instant, Options, SeqNum, Tuple};
+
+/// What our SYN-ACK offers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Offer {
+    /// The largest segment that fits the interface's MTU over IPv4 (MTU − 40).
+    pub mss_v4: Mss,
+    /// The same over IPv6 (MTU − 60).
+    pub mss_v6: Mss,
+    /// The receive window, in bytes; a SYN-ACK's is never scaled (RFC 7323, section 2.2), so at most 65,535.
+    pub window: u16,
+    /// The shift of later windows, when the peer scales too; `None` switches window scaling off.
+    pub window_scale: Option<WindowScale>,
+    /// Whether SACK is permitted when the peer permits it.
+    pub sack: bool,
+    /// Whether timestamps are used when the peer uses them.
+    pub timestamps: bool,
+}
+
+impl Default for Offer {
+    /// An MTU of 1,500 bytes, everything switched on as in Linux, and window scale 7.
+    fn default() -> Self {
+        Self {
+            mss_v4: Mss::announced(1460).unwrap_or(Mss::DEFAULT_V4),
+            mss_v6: Mss::announced(1440).unwrap_or(Mss::DEFAULT_V6),
+            window: u16::MAX,
+            window_scale: Some(WindowScale::clamped(7)),
+            sack: true,
+            timestamps: true,
+        }
+    }
+}
+
+impl Offer {
+    /// The segment size that we announce to `tuple`'s peer.
+    pub const fn mss(&self, tuple: &Tuple) -> Mss {
+        if tuple.is_ipv6() { self.mss_v6 } else { self.mss_v4 }
+    }
+}
+
+/// What a peer's SYN asks for: the facts of the segment that a handshake depends on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Syn {
+    /// Who asks.
+    pub tuple: Tuple,
+    /// The peer's initial sequence number.
+    pub irs: SeqNum,
+    /// Its options.
+    pub options: SynOptions,
+}
 
 /// What the two SYNs agreed on: the same whether a table entry remembered it or a cookie carried it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,6 +85,68 @@ pub struct Clock {
     pub recent: u32,
     /// What is added to the millisecond clock to make our TSval.
     pub offset: u32,
+}
+
+impl Clock {
+    /// The option on a segment sent at `now`.
+    pub const fn stamp(&self, now: Instant) -> Timestamps {
+        Timestamps { value: (now.as_millis() as u32).wrapping_add(self.offset), echo: self.recent }
+    }
+}
+
+impl Negotiated {
+    /// What `syn` and our answer to it agree on: each option needs both sides. `iss` and `timestamp_offset` are ours to
+    /// choose.
+    pub fn new(syn: &Syn, offer: &Offer, iss: SeqNum, timestamp_offset: u32) -> Self {
+        let SynOptions { mss, window_scale, sack_permitted, timestamps } = syn.options;
+        // MUST-15: a SYN without the option stands for the default of its family.
+        let default_mss = if syn.tuple.is_ipv6() { Mss::DEFAULT_V6 } else { Mss::DEFAULT_V4 };
+        Self {
+            iss,
+            irs: syn.irs,
+            send_mss: mss.unwrap_or(default_mss),
+            scales: window_scale.zip(offer.window_scale).map(|(peer, ours)| Scales { peer, ours }),
+            sack: sack_permitted && offer.sack,
+            timestamps: timestamps
+                .filter(|_| offer.timestamps)
+                .map(|theirs| Clock { recent: theirs.value, offset: timestamp_offset }),
+        }
+    }
+
+    /// Our SYN-ACK (RFC 9293, section 3.10.7.2): it acknowledges the SYN alone, never data that came with it, and
+    /// carries the option that the peer's SYN carried, besides our MSS.
+    pub fn syn_ack(&self, now: Instant, tuple: &Tuple, offer: &Offer) -> Head {
+        Head {
+            tuple: *tuple,
+            seq: self.iss,
+            ack: self.irs + 1,
+            flags: Flags::SYN | Flags::ACK,
+            window: offer.window,
+            options: Options::Syn(SynOptions {
+                mss: Some(offer.mss(tuple)),
+                window_scale: self.scales.map(|scales| scales.ours),
+                sack_permitted: self.sack,
+                timestamps: self.timestamps.map(|clock| clock.stamp(now)),
+            }),
+        }
+    }
+
+    /// The acknowledgment that answers an unacceptable segment in SYN-RECEIVED (RFC 9293, section 3.10.7.4, first
+    /// check): <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>.
+    pub fn challenge_ack(&self, now: Instant, tuple: &Tuple, offer: &Offer) -> Head {
+        let shift = self.scales.map_or(0, |scales| scales.ours.shift());
+        Head {
+            tuple: *tuple,
+            seq: self.iss + 1,
+            ack: self.irs + 1,
+            flags: Flags::ACK,
+            window: offer.window >> shift,
+            options: Options::Data(DataOptions {
+                timestamps: self.timestamps.map(|clock| clock.stamp(now)),
+                ..DataOptions::default()
+            }),
+        }
+    }
 }
 
 /// A half-open connection. The SYN table stores it (packed, beside its addresses and links); a valid cookie ACK decodes

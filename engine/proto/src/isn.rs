@@ -1,6 +1,6 @@
 //! Initial sequence numbers and timestamp offsets, and the keys that they and every other keyed choice hang on.
 
-use crate::{Instant, SeqNum, Tuple};
+use crate::{Endpoint, Instant, SeqNum, Tuple};
 use core::fmt;
 use core::net::IpAddr;
 use siphasher::sip::{SipHasher13, SipHasher24};
@@ -47,18 +47,13 @@ impl Secrets {
         self.timestamps.hash(Message::of_pair(local, remote).as_bytes()) as u32
     }
 
-    /// Where `tuple` lies in a hash table whose keys the peer chooses.
-    pub(crate) fn table_hash(&self, tuple: &Tuple) -> u64 {
-        self.tables.hash(Message::of(tuple).as_bytes())
-    }
-
-    /// Where `bytes` (never the length of a tuple) lie in a hash table whose keys the peer chooses.
-    pub(crate) fn table_hash_of(&self, bytes: &[u8]) -> u64 {
-        self.tables.hash(bytes)
+    /// The hash of tables whose keys a peer chooses.
+    pub(crate) const fn table_hasher(&self) -> SipHasher13 {
+        self.tables
     }
 
     /// The first cookie key.
-    pub(crate) fn cookie_key(&self) -> Key {
+    pub(crate) const fn cookie_key(&self) -> Key {
         self.cookies
     }
 }
@@ -73,7 +68,7 @@ impl fmt::Debug for Secrets {
 const ISN_TICK_NANOS: u64 = 4_000;
 
 /// The bytes of addresses and ports that a keyed hash runs over, in network order: local address, remote address, then
-/// local port and remote port. IPv4 takes 12 bytes, IPv6 36, so the families never meet and IPv4 pays for no padding.
+/// local port and remote port. IPv4 takes 12 bytes and IPv6 36, so the families never meet and IPv4 pays for no padding.
 pub(crate) struct Message {
     bytes: [u8; 36],
     len: usize,
@@ -83,26 +78,24 @@ impl Message {
     /// Addresses and ports.
     pub(crate) fn of(tuple: &Tuple) -> Self {
         let mut message = Self::of_pair(tuple.local.addr, tuple.remote.addr);
-        message.push(&tuple.local.port.to_be_bytes());
-        message.push(&tuple.remote.port.to_be_bytes());
+        let at = message.len;
+        message.bytes[at..at + 2].copy_from_slice(&tuple.local.port.to_be_bytes());
+        message.bytes[at + 2..at + 4].copy_from_slice(&tuple.remote.port.to_be_bytes());
+        message.len += 4;
         message
     }
 
     /// Addresses only: 8 or 32 bytes.
     fn of_pair(local: IpAddr, remote: IpAddr) -> Self {
-        let mut message = Self { bytes: [0; 36], len: 0 };
-        for addr in [local, remote] {
-            match addr {
-                IpAddr::V4(v4) => message.push(&v4.octets()),
-                IpAddr::V6(v6) => message.push(&v6.octets()),
-            }
+        let mut bytes = [0; 36];
+        if let (IpAddr::V4(local), IpAddr::V4(remote)) = (local, remote) {
+            bytes[..4].copy_from_slice(&local.octets());
+            bytes[4..8].copy_from_slice(&remote.octets());
+            return Self { bytes, len: 8 };
         }
-        message
-    }
-
-    fn push(&mut self, part: &[u8]) {
-        self.bytes[self.len..self.len + part.len()].copy_from_slice(part);
-        self.len += part.len();
+        bytes[..16].copy_from_slice(&Endpoint::new(local, 0).addr_bytes());
+        bytes[16..32].copy_from_slice(&Endpoint::new(remote, 0).addr_bytes());
+        Self { bytes, len: 32 }
     }
 
     /// The message.

@@ -1,17 +1,294 @@
-//! SYN cookies: a half-open connection that the peer carries for us (RFC 4987, section 3.6).
+//! SYN cookies: a half-open connection that its peer carries for us (RFC 4987, section 3.6).
+//!
+//! Under a flood a SYN is answered without being remembered. What must be remembered travels in the initial sequence
+//! number of the SYN-ACK, and with timestamps in its TSval too; the third segment brings both back. A keyed hash makes
+//! sure that nobody else can make such numbers up.
+//!
+//! # Layout
+//!
+//! The hash is SipHash-2-4 over the bytes below, all in network order, so a program that has the packet's headers at hand
+//! copies them as they are. *Local* is us: the destination of the SYN.
+//!
+//! | bytes, IPv4 | bytes, IPv6 | |
+//! | --- | --- | --- |
+//! | 0–3 | 0–15 | local address |
+//! | 4–7 | 16–31 | remote address |
+//! | 8–9 | 32–33 | local port |
+//! | 10–11 | 34–35 | remote port |
+//! | 12–15 | 36–39 | the peer's initial sequence number |
+//! | 16–19 | 40–43 | the tick: seconds of the clock divided by 16 |
+//! | 20–23 | 44–47 | the options word |
+//!
+//! The options word holds everything that the cookie encodes: bits 0–6 as in the sequence number below, before the mask;
+//! and, in the form with timestamps only, bit 8 set and bits 16–20 as in the TSval below, before the mask.
+//!
+//! Of the 64 bits of the hash, bits 39–63 authenticate the sequence number and bits 0–26 the TSval.
+//!
+//! | bits of the sequence number | |
+//! | --- | --- |
+//! | 7–31 | 25 bits of the hash |
+//! | 6 | parity: the lowest bit of the tick, and thereby which key |
+//! | 4–5 | class of the peer's MSS |
+//! | 1–3 | class of the peer's window scale |
+//! | 0 | SACK permitted |
+//!
+//! | bits of the TSval | |
+//! | --- | --- |
+//! | 5–31 | 27 bits of the hash |
+//! | 1–4 | the peer's window scale, 15 for none |
+//! | 0 | ECN: zero, and refused otherwise, until the engine negotiates it |
+//!
+//! The low bits (7 and 5 of them) are masked: they stand XORed with as many of the hash bits right above them, so that
+//! sequence numbers do not all end alike.
+//!
+//! # Strength
+//!
+//! A tick lasts 16 s and a cookie is valid in its own tick and in the next, 16 to 32 s. The parity names one of the two,
+//! so each of the 2⁷ settings has exactly one valid hash: of the 2³² sequence numbers 128 are accepted, and a blind guess
+//! succeeds with 2⁻²⁵. With timestamps a guess must also hit the TSval, 2⁻⁵² in all, but an attacker is free to leave them
+//! out unless the listener demands them ([`CookieTimestamps::Required`](crate::flood_guard::CookieTimestamps)).
 
-use crate::Instant;
-use crate::isn::Key;
+use crate::half_open::{Clock, HalfOpen, Negotiated, Offer, Scales};
+use crate::isn::{Key, Message};
+use crate::segment::{Mss, Timestamps, WindowScale};
+use crate::{Instant, SeqNum, Tuple};
+use core::fmt;
+use core::time::Duration;
+use siphasher::sip::SipHasher24;
+
+/// How long a tick lasts.
+pub const TICK: Duration = Duration::from_secs(16);
+
+/// The longest that a cookie lives: the rest of its own tick and the whole next one.
+pub const LIFE: Duration = Duration::from_secs(32);
+
+/// The MSS classes over IPv4 (Linux: `msstab`). The least is what every IPv4 host must be able to receive (RFC 1122,
+/// section 3.3.2), so it is right for peers that announced less.
+const MSS_V4: [u16; 4] = [536, 1300, 1440, 1460];
+
+/// The MSS classes over IPv6 (Linux: `msstab` of IPv6). The least is what every IPv6 link carries (RFC 8200, section 5).
+const MSS_V6: [u16; 4] = [1220, 1420, 1440, 8940];
+
+/// The window scale classes from 1 on; class 0 is no scaling. Those that systems use by default are met exactly, others
+/// are rounded down: the peer's window then looks smaller than it is, which costs speed but never overruns it.
+const SCALES: [u8; 7] = [0, 2, 4, 6, 7, 8, 10];
+
+/// The hash bits in a sequence number, and those in a TSval.
+const ISS_MAC_BITS: u32 = 25;
+const STAMP_MAC_BITS: u32 = 27;
+
+/// The option bits below them.
+const ISS_OPTION_BITS: u32 = 32 - ISS_MAC_BITS;
+const STAMP_OPTION_BITS: u32 = 32 - STAMP_MAC_BITS;
+
+/// In the options word: the form with timestamps.
+const STAMPED: u32 = 1 << 8;
+
+/// In the TSval: no window scaling, and ECN.
+const NO_SCALE: u32 = 15;
+const ECN: u32 = 1;
+
+const _: () = assert!(ISS_MAC_BITS + STAMP_MAC_BITS <= 64 && 1 + 2 + 3 + 1 == ISS_OPTION_BITS);
+const _: () = assert!(4 + 1 == STAMP_OPTION_BITS && SCALES.len() < 1 << 3 && MSS_V4.len() == 1 << 2);
+const _: () = assert!(TICK.as_secs() * 2 == LIFE.as_secs());
+
+/// What a third segment brings back: what its peer wants us to believe we said.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Echo {
+    /// The acknowledgment number less one: our initial sequence number, if we sent it.
+    pub iss: SeqNum,
+    /// The sequence number less one: the peer's initial sequence number.
+    pub irs: SeqNum,
+    /// The timestamps, if it has them.
+    pub timestamps: Option<Timestamps>,
+}
 
 /// Mints and checks cookies.
-#[derive(Debug)]
-pub struct CookieJar {}
+#[derive(Clone)]
+pub struct CookieJar {
+    current: SipHasher24,
+    previous: SipHasher24,
+    /// The first tick of the current key.
+    since: u32,
+}
+
+impl fmt::Debug for CookieJar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CookieJar").field("since", &self.since).finish_non_exhaustive()
+    }
+}
 
 impl CookieJar {
-    /// Takes a fresh key, in force from the next tick on; cookies under the last one stay valid for their life. False,
-    /// and nothing changes, when the last rotation is less than two ticks (32 s) ago: two keys are all there are.
-    pub fn rotate(&mut self, now: Instant, key: Key) -> bool {
-        let _ = (now, key);
-        todo!()
+    /// A jar with its first key.
+    pub fn new(key: &Key) -> Self {
+        let hasher = SipHasher24::new_with_key(key);
+        Self { current: hasher, previous: hasher, since: 0 }
     }
+
+    /// Takes a fresh key, in force from the next tick on; cookies under the last one stay valid for their life. False,
+    /// and nothing changes, until the current key has been in force for a whole tick: two keys are all there are.
+    pub fn rotate(&mut self, now: Instant, key: &Key) -> bool {
+        let tick = tick(now);
+        if tick <= self.since {
+            return false;
+        }
+        *self = Self { current: SipHasher24::new_with_key(key), previous: self.current, since: tick + 1 };
+        true
+    }
+
+    /// Makes the cookie for what the SYNs agreed on: the same again with the cookie as initial sequence number, the
+    /// timestamp offset that makes the SYN-ACK sent at `now` carry its second half, and everything else as
+    /// [`decode`](Self::decode) will give it back.
+    pub fn encode(&self, now: Instant, tuple: &Tuple, agreed: &Negotiated) -> HalfOpen {
+        let tick = tick(now);
+        let Negotiated { iss: _, irs, send_mss, scales, sack, timestamps } = *agreed;
+        let mss_class = mss_class(tuple, send_mss);
+        let options = Options::new(tick, mss_class, scales.map(|both| both.peer), sack, timestamps.is_some());
+        let [iss_mac, stamp_mac] = self.macs(tick, tuple, irs, &options);
+        let kept = |scale| if timestamps.is_some() { scale } else { round_down(scale) };
+        let negotiated = Negotiated {
+            iss: SeqNum(masked(iss_mac, options.iss, ISS_OPTION_BITS)),
+            irs,
+            send_mss: mss_of_class(tuple, mss_class),
+            scales: scales.map(|Scales { peer, ours }| Scales { peer: kept(peer), ours }),
+            sack,
+            timestamps: timestamps.zip(options.stamp).map(|(Clock { recent, offset: _ }, bits)| Clock {
+                recent,
+                offset: offset(masked(stamp_mac, bits, STAMP_OPTION_BITS), now),
+            }),
+        };
+        HalfOpen { negotiated, timeouts: 0 }
+    }
+
+    /// What the SYNs agreed on, if `echo` is a cookie that was made for this tuple and this peer's initial sequence
+    /// number, in a tick and under a key that are still valid, and if what it says is still offered. Our clock runs on
+    /// from the echoed TSval: a TSval behind it would be dropped as old (RFC 7323, section 5).
+    pub fn decode(&self, now: Instant, tuple: &Tuple, echo: &Echo, offer: &Offer) -> Option<HalfOpen> {
+        let timestamps = echo.timestamps.filter(|_| offer.timestamps);
+        let options = Options {
+            iss: unmasked(echo.iss.0, ISS_OPTION_BITS),
+            stamp: timestamps.map(|stamps| unmasked(stamps.echo, STAMP_OPTION_BITS)),
+        };
+        let [iss_mac, stamp_mac] = self.macs(options.minted(now), tuple, echo.irs, &options);
+        // One comparison of everything at once: its time says nothing about how much of it was right.
+        let iss_error = iss_mac ^ echo.iss.0 >> ISS_OPTION_BITS;
+        let stamp_error = timestamps.map_or(0, |stamps| stamp_mac ^ stamps.echo >> STAMP_OPTION_BITS);
+        if iss_error | stamp_error != 0 {
+            return None;
+        }
+        let negotiated = Negotiated {
+            iss: echo.iss,
+            irs: echo.irs,
+            send_mss: mss_of_class(tuple, options.mss_class()),
+            scales: match (options.peer_scale()?, offer.window_scale) {
+                (None, _) => None,
+                (Some(peer), Some(ours)) => Some(Scales { peer, ours }),
+                (Some(_), None) => return None,
+            },
+            sack: options.sack(),
+            timestamps: timestamps.map(|stamps| Clock { recent: stamps.value, offset: offset(stamps.echo, now) }),
+        };
+        (offer.sack || !negotiated.sack).then_some(HalfOpen { negotiated, timeouts: 0 })
+    }
+
+    /// The hash bits of the sequence number and of the TSval.
+    fn macs(&self, tick: u32, tuple: &Tuple, irs: SeqNum, options: &Options) -> [u32; 2] {
+        let addresses = Message::of(tuple);
+        let addresses = addresses.as_bytes();
+        let mut bytes = [0; 48];
+        let len = addresses.len() + 12;
+        bytes[..addresses.len()].copy_from_slice(addresses);
+        for (part, word) in bytes[addresses.len()..len].chunks_exact_mut(4).zip([irs.0, tick, options.word()]) {
+            part.copy_from_slice(&word.to_be_bytes());
+        }
+        let hasher = if tick < self.since { &self.previous } else { &self.current };
+        let hash = hasher.hash(&bytes[..len]);
+        [(hash >> (64 - ISS_MAC_BITS)) as u32, hash as u32 & ((1 << STAMP_MAC_BITS) - 1)]
+    }
+}
+
+/// What a cookie encodes, before the mask: the low bits of the sequence number and, with timestamps, of the TSval.
+struct Options {
+    iss: u32,
+    stamp: Option<u32>,
+}
+
+impl Options {
+    fn new(tick: u32, mss_class: u32, peer_scale: Option<WindowScale>, sack: bool, stamped: bool) -> Self {
+        let scale_class = peer_scale.map_or(0, |scale| SCALES.partition_point(|&class| class <= scale.shift()) as u32);
+        let exact_scale = peer_scale.map_or(NO_SCALE, |scale| u32::from(scale.shift()));
+        Self {
+            iss: (tick & 1) << 6 | mss_class << 4 | scale_class << 1 | u32::from(sack),
+            stamp: stamped.then_some(exact_scale << 1),
+        }
+    }
+
+    /// The options word of the message.
+    fn word(&self) -> u32 {
+        self.iss | self.stamp.map_or(0, |bits| STAMPED | bits << 16)
+    }
+
+    /// The only tick that a cookie with this parity, if it is valid at `now`, can come from.
+    fn minted(&self, now: Instant) -> u32 {
+        let tick = tick(now);
+        tick.wrapping_sub((tick ^ self.iss >> 6) & 1)
+    }
+
+    fn mss_class(&self) -> u32 {
+        self.iss >> 4 & 3
+    }
+
+    /// The peer's window scale, if it scales; `None` for what [`new`](Self::new) never says.
+    fn peer_scale(&self) -> Option<Option<WindowScale>> {
+        let Some(bits) = self.stamp else {
+            let class = (self.iss >> 1 & 7) as usize;
+            return Some(class.checked_sub(1).map(|index| WindowScale::clamped(SCALES[index])));
+        };
+        let scale = (bits >> 1 != NO_SCALE).then(|| WindowScale::clamped((bits >> 1) as u8));
+        (bits & ECN == 0).then_some(scale)
+    }
+
+    fn sack(&self) -> bool {
+        self.iss & 1 == 1
+    }
+}
+
+fn tick(now: Instant) -> u32 {
+    (now.as_nanos() / TICK.as_nanos() as u64) as u32
+}
+
+/// The offset that makes our clock show `value` at `now`.
+fn offset(value: u32, now: Instant) -> u32 {
+    value.wrapping_sub(now.as_millis() as u32)
+}
+
+/// Joins hash bits and option bits.
+fn masked(mac: u32, options: u32, option_bits: u32) -> u32 {
+    let mask = mac & ((1 << option_bits) - 1);
+    mac << option_bits | (options ^ mask)
+}
+
+/// The option bits of what [`masked`] joined.
+fn unmasked(value: u32, option_bits: u32) -> u32 {
+    (value ^ value >> option_bits) & ((1 << option_bits) - 1)
+}
+
+fn mss_classes(tuple: &Tuple) -> &'static [u16; 4] {
+    if tuple.is_ipv6() { &MSS_V6 } else { &MSS_V4 }
+}
+
+/// The largest class that is not above `mss`, or the least.
+fn mss_class(tuple: &Tuple, mss: Mss) -> u32 {
+    mss_classes(tuple).partition_point(|&class| class <= mss.get()).saturating_sub(1) as u32
+}
+
+fn mss_of_class(tuple: &Tuple, class: u32) -> Mss {
+    let default = if tuple.is_ipv6() { Mss::DEFAULT_V6 } else { Mss::DEFAULT_V4 };
+    mss_classes(tuple).get(class as usize).and_then(|&mss| Mss::announced(mss)).unwrap_or(default)
+}
+
+/// The largest scale class that is not above `scale`.
+fn round_down(scale: WindowScale) -> WindowScale {
+    let class = SCALES.iter().rev().find(|&&class| class <= scale.shift());
+    class.map_or(WindowScale::default(), |&class| WindowScale::clamped(class))
 }

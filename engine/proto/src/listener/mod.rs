@@ -1,12 +1,21 @@
 //! LISTEN and SYN-RECEIVED (RFC 9293, sections 3.10.7.2 and 3.10.7.4).
+//!
+//! A segment for a listener belongs to a half-open connection that the table remembers (`syn_received.rs`), or it is a SYN,
+//! or it may be a cookie that comes home (`listen.rs`); anything else is answered with RST or ignored. From the third segment on,
+//! nobody can tell whether a table entry or a cookie led to it.
 
-use crate::flood_guard::{CookieTimestamps, Syncookies};
+mod listen;
+mod syn_received;
+#[cfg(test)]
+mod tests;
+
+use crate::flood_guard::{CookieTimestamps, FloodGuard, ResetLimit, Syncookies};
 use crate::half_open::HalfOpen;
+pub use crate::half_open::Offer;
 use crate::isn::Secrets;
-use crate::segment::{Mss, WindowScale};
 use crate::syn_cookie::CookieJar;
 use crate::syn_table::{ListenerId, SynTable, SynTableConfig};
-use crate::{Counts, Endpoint, Instant, Segment, Verdict};
+use crate::{Counter, Counts, DropReason, Endpoint, Flags, Instant, Segment, Verdict, reset};
 
 /// Room in the accept queue of a listener, shared among shards.
 pub trait AcceptRoom {
@@ -27,44 +36,12 @@ pub enum Outcome {
     Open(HalfOpen, Counts),
 }
 
-/// What our SYN-ACK offers.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Offer {
-    /// The largest segment that fits the interface's MTU over IPv4 (MTU − 40).
-    pub mss_v4: Mss,
-    /// The same over IPv6 (MTU − 60).
-    pub mss_v6: Mss,
-    /// The receive window, in bytes; a SYN-ACK's is never scaled, so at most 65,535.
-    pub window: u16,
-    /// The shift of later windows, when the peer scales too; `None` switches window scaling off.
-    pub window_scale: Option<WindowScale>,
-    /// Whether SACK is permitted when the peer permits it.
-    pub sack: bool,
-    /// Whether timestamps are used when the peer uses them.
-    pub timestamps: bool,
-}
-
-impl Default for Offer {
-    /// An MTU of 1,500 bytes, and Linux's defaults.
-    fn default() -> Self {
-        Self {
-            mss_v4: Mss::DEFAULT_V4,
-            mss_v6: Mss::DEFAULT_V6,
-            window: u16::MAX,
-            window_scale: Some(WindowScale::clamped(7)),
-            sack: true,
-            timestamps: true,
-        }
-    }
-}
-
 /// What a listener is told when it is made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ListenerConfig {
     /// Where it listens; an unspecified address stands for every address of its family.
     pub local: Endpoint,
-    /// min(backlog, `somaxconn`), divided among the shards. Full means *more than* that many half-open connections
-    /// (Linux: `inet_csk_reqsk_queue_is_full`).
+    /// min(backlog, `somaxconn`), divided among the shards. Full means *more than* that many half-open connections.
     pub syn_queue_limit: u32,
     /// With cookies off, SYNs are dropped from three quarters of this on (Linux: `tcp_max_syn_backlog`), divided among
     /// the shards.
@@ -89,13 +66,19 @@ pub struct HalfOpens {
     pub cookies: CookieJar,
     /// Keys.
     pub secrets: Secrets,
+    /// The limit on RSTs for stray segments.
+    pub resets: ResetLimit,
 }
 
 impl HalfOpens {
     /// An empty table of the wanted size.
     pub fn new(config: &SynTableConfig, secrets: Secrets) -> Self {
-        let _ = (config, secrets);
-        todo!()
+        Self {
+            table: SynTable::new(config, &secrets),
+            cookies: CookieJar::new(&secrets.cookie_key()),
+            resets: ResetLimit::new(&secrets),
+            secrets,
+        }
     }
 }
 
@@ -104,19 +87,35 @@ impl HalfOpens {
 pub struct Listener {
     id: ListenerId,
     local: Endpoint,
+    guard: FloodGuard,
+    cookie_timestamps: CookieTimestamps,
+    abort_on_overflow: bool,
 }
 
 impl Listener {
-    /// Starts to listen. `None` when 65,535 listeners exist already.
+    /// Starts to listen. `None` when 65,536 listeners exist already.
     pub fn new(config: &ListenerConfig, shared: &mut HalfOpens) -> Option<Self> {
-        let _ = (config, shared);
-        todo!()
+        let ListenerConfig {
+            local,
+            syn_queue_limit,
+            max_syn_backlog,
+            syncookies,
+            cookie_timestamps,
+            abort_on_overflow,
+            offer,
+        } = config;
+        Some(Self {
+            id: shared.table.add_listener(*syn_queue_limit, offer)?,
+            local: *local,
+            guard: FloodGuard::new(*syncookies, *max_syn_backlog),
+            cookie_timestamps: *cookie_timestamps,
+            abort_on_overflow: *abort_on_overflow,
+        })
     }
 
     /// Stops listening and forgets the listener's half-open connections; returns how many. Walks the whole table once.
     pub fn close(self, shared: &mut HalfOpens) -> u32 {
-        let _ = shared;
-        todo!()
+        shared.table.remove_listener(self.id)
     }
 
     /// The name of its SYN queue.
@@ -129,9 +128,9 @@ impl Listener {
         self.local
     }
 
-    /// Whether SYNs are being answered with cookies.
-    pub fn sends_cookies(&self) -> bool {
-        todo!()
+    /// Whether the next SYN gets a cookie.
+    pub fn sends_cookies(&self, now: Instant, shared: &HalfOpens) -> bool {
+        self.guard.sends_cookies(now, shared.table.queue(self.id))
     }
 
     /// Takes a segment that is addressed here and belongs to no connection.
@@ -142,7 +141,35 @@ impl Listener {
         shared: &mut HalfOpens,
         room: &impl AcceptRoom,
     ) -> Outcome {
-        let _ = (now, segment, shared, room);
-        todo!()
+        let found = shared.table.find(&segment.tuple);
+        let mut arrival = Arrival { now, segment, shared, room };
+        match found {
+            Ok(entry) => self.on_half_open(&mut arrival, entry),
+            Err(vacancy) => self.on_listen(&mut arrival, vacancy),
+        }
+    }
+}
+
+/// A segment on its way through the listener, and what may be asked and changed on the way.
+struct Arrival<'a, Room> {
+    now: Instant,
+    segment: &'a Segment,
+    shared: &'a mut HalfOpens,
+    room: &'a Room,
+}
+
+impl<Room> Arrival<'_, Room> {
+    fn has(&self, flag: Flags) -> bool {
+        self.segment.flags.contains(flag)
+    }
+
+    /// Answers a stray segment with RST, unless its peer has drawn too many of them (THREATS.md, section 1.1).
+    fn refuse(&mut self, reason: DropReason, counts: Counts) -> Outcome {
+        let verdict = Verdict::dropped(reason).counting(counts);
+        Outcome::Settled(if self.shared.resets.allow(self.now, self.segment.tuple.remote.addr) {
+            Verdict { reply: reset::answer(self.segment), ..verdict }
+        } else {
+            verdict.counting(Counts::of(&[Counter::RstsLimited]))
+        })
     }
 }
