@@ -23,13 +23,6 @@ pub(super) fn parse(frame: &[u8]) -> Result<(Link, u16, &[u8]), DropReason> {
     let (addresses, rest) = Addresses::ref_from_prefix(frame).map_err(|_| DropReason::FrameTooShort)?;
     let ([outer, inner], rest) = vlan::parse(rest)?;
     let (ether_type, rest) = U16::read_from_prefix(rest).map_err(|_| DropReason::FrameTooShort)?;
-    // A segment that was sent to a group is never answered (MUST-57), and none is answered to a group.
-    if is_group(addresses.destination) {
-        return Err(DropReason::MartianDestination);
-    }
-    if is_group(addresses.source) {
-        return Err(DropReason::MartianSource);
-    }
     let link = Link { local: MacAddr(addresses.destination), remote: MacAddr(addresses.source), outer, inner };
     Ok((link, ether_type.get(), rest))
 }
@@ -41,7 +34,18 @@ pub(super) fn write(out: &mut Cursor<'_>, link: &Link, ether_type: u16) {
     out.put(&U16::new(ether_type));
 }
 
+/// Refuses frames to a group, which no TCP answers (MUST-57), and those that would be answered to one.
+pub(super) fn check_addresses(link: &Link) -> Result<(), DropReason> {
+    if is_group(link.local) {
+        return Err(DropReason::MartianDestination);
+    }
+    if is_group(link.remote) {
+        return Err(DropReason::MartianSource);
+    }
+    Ok(())
+}
+
 /// Whether an address is multicast or broadcast (the individual/group bit of IEEE 802).
-const fn is_group([first, ..]: [u8; 6]) -> bool {
+const fn is_group(MacAddr([first, ..]): MacAddr) -> bool {
     first & 1 != 0
 }

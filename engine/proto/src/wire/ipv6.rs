@@ -52,8 +52,8 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Packet<'_>, DropReason> {
     // As in IPv4, the IP length counts and not the frame's. A jumbogram has none (RFC 2675) and ends here.
     let rest = rest.get(..usize::from(header.payload_length.get())).ok_or(DropReason::IpLength)?;
     let (source, destination) = (Ipv6Addr::from(header.source), Ipv6Addr::from(header.destination));
-    check_addresses(source, destination)?;
     let payload = walk_extensions(header.next_header, rest)?;
+    check_addresses(source, destination)?;
     // Not above the payload length, which was a u16.
     let len = payload.len() as u16;
     Ok(Packet {

@@ -27,6 +27,7 @@ pub fn parse(frame: &[u8], policy: ChecksumPolicy) -> Result<Segment, DropReason
         ethernet::IPV6 => ipv6::parse(network)?,
         _ => return Err(DropReason::NotIp),
     };
+    ethernet::check_addresses(&link)?;
     let (header, options, payload) = tcp::split(packet.payload)?;
     let unfinished_checksum = check_checksum(&packet, header, policy)?;
     let (source, destination) = (header.source.get(), header.destination.get());

@@ -368,6 +368,10 @@ fn groups_of_the_link_layer() {
         assert_eq!(refused(&to), Some(DropReason::MartianDestination), "to {group:?}");
         let from = frame(&Link { local: group, ..LINK }, &frames::syn(V4), &[]);
         assert_eq!(refused(&from), Some(DropReason::MartianSource), "from {group:?}");
+        // What is not TCP says so first: broadcasts of others are no martians.
+        let mut arp = to;
+        arp[12..14].copy_from_slice(&0x0806u16.to_be_bytes());
+        assert_eq!(refused(&arp), Some(DropReason::NotIp));
     }
 }
 
