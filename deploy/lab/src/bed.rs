@@ -9,7 +9,7 @@ use crate::namespace::{self, Namespace};
 use crate::netlink::Netlink;
 use crate::plan::{HostPlan, LinkPlan, Plan, SwitchPlan, Wire};
 use crate::state::{self, Record};
-use crate::{LabError, address, ethtool, link, process, xdp};
+use crate::{LabError, Offloads, address, ethtool, link, process, xdp};
 
 /// Set in every namespace before it has interfaces, so that they start with it: nothing speaks unless spoken to (no
 /// duplicate address detection, no router solicitation), addresses survive a link that goes down, no source address is
@@ -180,19 +180,22 @@ fn set_up_links<'a>(
         if link.end.xdp_pass {
             link::attach_xdp(&mut netlink, &link.name, pass.as_fd())?;
         }
-        ethtool::set_offloads(namespace, &link.name, link.end.offloads)?;
-        if link.end.threaded_napi {
-            set_threaded_napi(namespace, &link.name)?;
-        }
         link::set_up(&mut netlink, &link.name)?;
+        if link.end.threaded_napi {
+            set_threaded_napi(namespace, link)?;
+        }
+        ethtool::set_offloads(namespace, &link.name, link.end.offloads)?;
     }
     Ok(())
 }
 
-fn set_threaded_napi(namespace: &Namespace, link: &str) -> Result<(), LabError> {
-    let path = format!("/sys/class/net/{link}/threaded");
+/// The kernel takes this wish only from a device that polls itself, and remembers it when the device stops. GRO makes a veth
+/// poll for that moment; the offloads that follow put GRO where it belongs.
+fn set_threaded_napi(namespace: &Namespace, link: &LinkPlan) -> Result<(), LabError> {
+    ethtool::set_offloads(namespace, &link.name, Offloads { gro: true, ..link.end.offloads })?;
+    let path = format!("/sys/class/net/{}/threaded", link.name);
     namespace.enter(|| fs::write(&path, "1"))?.map_err(|source| {
-        let attempt = format!("move NAPI of {link} in {} to a thread", namespace.name());
+        let attempt = format!("move NAPI of {} in {} to a thread", link.name, namespace.name());
         LabError::kernel(attempt, source, "threaded NAPI needs kernel 5.12")
     })
 }

@@ -12,7 +12,8 @@ pub struct End {
     /// Frames that the *peer* transmits by `XDP_TX` or by redirect arrive only at an end that polls itself, and this makes it
     /// poll; sending to it from an AF_XDP socket is then also about twice as cheap.
     pub xdp_pass: bool,
-    /// Whether NAPI of this end runs in a kernel thread of its own instead of in softirq context.
+    /// Whether NAPI of this end runs in a kernel thread of its own instead of in softirq context, whenever this end polls
+    /// itself: now, if it carries a program or has GRO on, or once a program is attached to it later.
     pub threaded_napi: bool,
 }
 

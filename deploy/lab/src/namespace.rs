@@ -68,12 +68,12 @@ impl Namespace {
 
     /// Runs `work` on a fresh thread in this network namespace. The rest of its view (mounts, `/sys`) is the caller's.
     pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, LabError> {
-        self.run_after(|namespace| join_network(namespace), work)
+        self.run_after(join_network, work)
     }
 
     /// Runs `work` on a fresh thread with the view that `ip netns exec` gives.
     pub(crate) fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, LabError> {
-        self.run_after(|namespace| join_view(namespace), work)
+        self.run_after(join_view, work)
     }
 
     fn run_after<T: Send>(
