@@ -70,6 +70,7 @@ impl Demo {
     /// When the lab or the server cannot be started, or curl gets no answer.
     pub fn run(self) -> Result<()> {
         self.say("building the lab: a front end, a client and an attacker in network namespaces");
+        synward_lab::take_down_on_signals()?;
         let lab = Lab::up(&LabConfig::default())?;
         self.say("starting `synward serve` in the front's namespace");
         let server = Served::start(&std::env::current_exe().context("own path")?, lab.front(), &[])?;

@@ -18,7 +18,7 @@ use std::thread;
 use std::time::Duration;
 use synward_ebpf::{Attached, Interface, Owned, Protocol, Shield, ShieldConfig, XdpMode};
 use synward_engine::{Engine, EngineConfig, ListenConfig, PollLoop, RunError, SocketCore};
-use synward_nic::{DemandedMode, XskConfig, XskPort};
+use synward_nic::{ModeDemand, XskConfig, XskPort};
 use synward_proto::Endpoint;
 use synward_proto::wire::ChecksumPolicy;
 
@@ -121,7 +121,6 @@ impl Serve {
         let endpoints = self.endpoints()?;
         let _reserved = Reservation::take(endpoints.iter().map(|(endpoint, _)| *endpoint))?;
         let (mut shield, port) = self.open(&endpoints)?;
-        let socket_counts = port.statistics_reader();
         let Engine { poll_loop, sockets, observer } =
             synward_engine::build(self.engine_config(&interface)?, port)?;
         let worker = self.worker(sockets, &endpoints)?;
@@ -130,7 +129,6 @@ impl Serve {
         let view = View {
             observer,
             xdp: shield_counts(shield),
-            socket: Box::new(move || socket_counts.read()),
             modes: self.modes(&attached),
             syncookies: self.syncookies.name(),
         };
@@ -172,9 +170,9 @@ impl Serve {
         let mut shield = Shield::load(&ShieldConfig::default())?;
         let port = XskPort::open(&XskConfig {
             mode: match self.frames {
-                Frames::Any => DemandedMode::Any,
-                Frames::ZeroCopy => DemandedMode::ZeroCopy,
-                Frames::Copy => DemandedMode::Copy,
+                Frames::Any => ModeDemand::Any,
+                Frames::ZeroCopy => ModeDemand::ZeroCopy,
+                Frames::Copy => ModeDemand::Copy,
             },
             ..XskConfig::new(&self.interface, 0)
         })?;

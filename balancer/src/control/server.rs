@@ -27,8 +27,6 @@ pub struct View {
     pub observer: Observer,
     /// Verdicts of the XDP program.
     pub xdp: Counts,
-    /// What the kernel counted on the AF_XDP socket.
-    pub socket: Counts,
     /// Modes in force that the engine does not know of.
     pub modes: BTreeMap<String, String>,
     /// `off`, `auto` or `always`.
@@ -132,7 +130,7 @@ async fn drops(State(view): State<Arc<View>>) -> Json<Drops> {
         received,
         frames: owned(&snapshot.ledger),
         xdp: (view.xdp)(),
-        socket: (view.socket)(),
+        socket: owned(&snapshot.port),
     })
 }
 

@@ -42,6 +42,10 @@ const PARTS: [Part; 5] = [
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    if let Err(error) = synward_lab::take_down_on_signals() {
+        eprintln!("accept: {error}");
+        return ExitCode::FAILURE;
+    }
     let mut table = Table::new(["part", "what", "wanted", "seen", ""]);
     let mut failed = 0;
     for (name, run) in PARTS {
