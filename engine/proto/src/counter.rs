@@ -116,6 +116,8 @@ counters! {
     TSEcrRejected,
     /// Half-open entries that made room for a newer one in a full bucket (ours).
     HalfOpenEvicted,
+    /// Connections given a small send buffer because the peer's MSS is small (ours; CVE-2019-11479).
+    SmallMss,
 }
 
 /// A set of counters, each to be raised by one.

@@ -2,45 +2,50 @@
 //!
 //! The engine drives it from outside: [`Connection::on_segment`], [`Connection::on_timer`] and the application's calls
 //! change state; [`Connection::poll_transmit`] then writes one segment at a time.
+//!
+//! Inside, `handshake` is SYN-SENT and `synchronised` everything after it. `established` walks a segment through the
+//! RFC's checks, `timeouts` runs the timers, `transmit` finds the next segment; they act on a `sender` (with `send_queue`,
+//! `rtt`, `recovery`, `congestion`), a `receiver` (with `reassembly`, `acknowledge`) and a `closing` stage.
+
+mod acknowledge;
+mod answer_limit;
+mod closing;
+mod config;
+mod congestion;
+mod established;
+mod handshake;
+mod info;
+mod keepalive;
+mod persist;
+mod reassembly;
+mod receiver;
+mod recovery;
+mod rtt;
+mod send_queue;
+mod sender;
+mod synchronised;
+mod time_wait;
+mod timeouts;
+mod timers;
+mod timestamps;
+mod transmit;
+
+#[cfg(test)]
+mod tests;
+
+pub use config::{ConnectionConfig, Keepalive};
+pub use info::Info;
+pub use time_wait::{TimeWait, TimeWaitOutcome};
 
 use crate::half_open::HalfOpen;
-use crate::segment::Mss;
-use crate::{Counts, Head, Instant, Link, Segment, SeqNum, Tuple, Verdict};
+use crate::{Counter, Counts, DropReason, Head, Instant, Link, Segment, SeqNum, Tuple, Verdict, reset};
 use alloc::vec::Vec;
 use bitflags::bitflags;
-use core::time::Duration;
-
-/// What a connection is told once, when it is made. Shared by all connections of a listener.
-#[derive(Clone, Debug)]
-pub struct ConnectionConfig {
-    /// Bytes that the peer may have in flight or unread here.
-    pub receive_buffer: u32,
-    /// Bytes that the application may have unsent or unacknowledged.
-    pub send_buffer: u32,
-    /// The largest segment that fits the interface's MTU, without options.
-    pub mss: Mss,
-    /// Keepalive, when on (RFC 9293, section 3.8.4).
-    pub keepalive: Option<Keepalive>,
-    /// Whether small segments may wait for acknowledgments (Nagle; SHLD-7).
-    pub nagle: bool,
-    /// Retransmissions of data before the connection is given up (Linux: `tcp_retries2`, 15).
-    pub retries: u8,
-    /// How long TIME_WAIT lasts (60 s).
-    pub time_wait: Duration,
-    /// How long FIN_WAIT_2 lasts once the application has closed (60 s).
-    pub fin_wait_2: Duration,
-}
-
-/// Keepalive times (Linux: `tcp_keepalive_time`, `_intvl`, `_probes`).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Keepalive {
-    /// Silence before the first probe (7200 s).
-    pub idle: Duration,
-    /// Between probes (75 s).
-    pub interval: Duration,
-    /// Probes without answer before the connection is given up (9).
-    pub probes: u8,
-}
+use config::{KeepaliveTimes, Settings};
+use core::mem;
+use established::Arrival;
+use handshake::{Answer, Expiry, SynSent};
+use synchronised::{Context, Opening, Synchronised};
 
 /// The states of RFC 9293, figure 5, that a [`Connection`] can be in. LISTEN and SYN-RECEIVED belong to the listener,
 /// TIME-WAIT to [`TimeWait`].
@@ -100,193 +105,292 @@ pub struct Decision {
     pub events: Events,
 }
 
+impl Decision {
+    /// Nothing happened.
+    const NOTHING: Self = Self { verdict: Verdict::CONSUMED, events: Events::empty() };
+
+    /// Nothing but counters.
+    fn counting(counters: &[Counter]) -> Self {
+        Self { verdict: Verdict::CONSUMED.counting(Counts::of(counters)), events: Events::empty() }
+    }
+}
+
 /// A connection.
 #[derive(Debug)]
-pub struct Connection {}
+pub struct Connection {
+    tuple: Tuple,
+    settings: Settings,
+    phase: Phase,
+}
+
+/// Which facts a connection has.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly every connection is synchronised: a box would cost each of them")]
+enum Phase {
+    /// SYN-SENT.
+    SynSent(SynSent),
+    /// Both SYNs are acknowledged.
+    Synchronised(Synchronised),
+    /// CLOSED without ever having been synchronised.
+    NeverOpened(Option<Failure>),
+}
+
+// Connections are many; what is rare (bytes in flight, disorder) is on the heap while it lasts.
+const _: () = assert!(size_of::<Connection>() <= 400);
 
 impl Connection {
     /// A connection from a completed handshake. It has not seen the third segment yet: give it to
     /// [`on_segment`](Self::on_segment) next.
     pub fn accept(now: Instant, tuple: Tuple, half_open: &HalfOpen, config: &ConnectionConfig) -> Self {
-        let _ = (now, tuple, half_open, config);
-        todo!()
+        let mut settings = Settings::of(config);
+        let opening = Opening {
+            negotiated: half_open.negotiated,
+            peer_window: 0,
+            our_window: receiver::syn_window(settings.receive_buffer),
+            rtt: rtt::Rtt::new(rtt::INITIAL),
+            syn_lost: false,
+        };
+        let synchronised = Synchronised::new(now, &opening, &mut settings);
+        Self { tuple, settings, phase: Phase::Synchronised(synchronised) }
     }
 
     /// A connection that opens from here: SYN-SENT, its SYN due at once.
     pub fn connect(now: Instant, tuple: Tuple, iss: SeqNum, timestamp_offset: u32, config: &ConnectionConfig) -> Self {
-        let _ = (now, tuple, iss, timestamp_offset, config);
-        todo!()
+        let phase = Phase::SynSent(SynSent::new(now, iss, timestamp_offset));
+        Self { tuple, settings: Settings::of(config), phase }
     }
 
     /// Takes a segment of this connection. `frame` is the frame it was parsed from.
+    ///
+    /// Of the events, [`Events::REASSEMBLED`] is to be served first: the next segment may deliver what follows.
     pub fn on_segment(&mut self, now: Instant, segment: &Segment, frame: &[u8]) -> Decision {
-        let _ = (now, segment, frame);
-        todo!()
+        let Self { tuple, settings, phase } = self;
+        let context = Context { now, tuple, settings };
+        match phase {
+            Phase::Synchronised(synchronised) => synchronised.on_segment(&Arrival { context, segment, frame }),
+            Phase::SynSent(syn_sent) => match syn_sent.on_segment(&context, segment) {
+                Answer::Wait(verdict) => Decision { verdict, events: Events::empty() },
+                Answer::Refused => self.fail_to_open(Failure::Refused, Counts::NONE),
+                Answer::Open(opening) => self.open(now, &opening),
+            },
+            Phase::NeverOpened(_) => {
+                let verdict = Verdict { reply: reset::answer(segment), ..Verdict::dropped(DropReason::NoListener) };
+                Decision { verdict, events: Events::CLOSED }
+            }
+        }
     }
 
     /// When [`on_timer`](Self::on_timer) is next due; `None` when nothing is running.
     pub fn deadline(&self) -> Option<Instant> {
-        todo!()
+        match &self.phase {
+            Phase::SynSent(syn_sent) => syn_sent.deadline(),
+            Phase::Synchronised(synchronised) => synchronised.timers.next().map(|(_, at)| at),
+            Phase::NeverOpened(_) => None,
+        }
     }
 
-    /// Runs whatever timer is due at `now`. Calling it early is harmless.
+    /// Runs whatever timer is due at `now`. Calling it early is harmless. A reply in the verdict is a reset to send.
     pub fn on_timer(&mut self, now: Instant) -> Decision {
-        let _ = now;
-        todo!()
+        let Self { tuple, settings, phase } = self;
+        match phase {
+            Phase::Synchronised(synchronised) => synchronised.on_timer(&Context { now, tuple, settings }),
+            Phase::SynSent(syn_sent) => match syn_sent.on_timer(now) {
+                Expiry::Early => Decision::NOTHING,
+                Expiry::Again => Decision::counting(&[Counter::TCPTimeouts]),
+                Expiry::GiveUp => self.fail_to_open(Failure::TimedOut, Counts::of(&[Counter::TCPAbortOnTimeout])),
+            },
+            Phase::NeverOpened(_) => Decision::NOTHING,
+        }
     }
 
     /// Whether [`poll_transmit`](Self::poll_transmit) would write a segment now.
     pub fn wants_transmit(&self, now: Instant) -> bool {
-        let _ = now;
-        todo!()
+        match &self.phase {
+            Phase::SynSent(syn_sent) => syn_sent.wants_transmit(),
+            Phase::Synchronised(synchronised) => synchronised.wants_transmit(&self.context(now)),
+            Phase::NeverOpened(_) => false,
+        }
     }
 
-    /// Writes the next segment into `frame` and returns the frame's length; `None` when nothing is due.
+    /// Writes the next segment into `frame` and returns the frame's length; `None` when nothing is due. The frame must
+    /// hold [`HEADROOM`](crate::wire::HEADROOM) bytes and a segment of the configured MSS. What it raises is in
+    /// [`take_counts`](Self::take_counts).
     pub fn poll_transmit(&mut self, now: Instant, link: &Link, frame: &mut [u8]) -> Option<usize> {
-        let _ = (now, link, frame);
-        todo!()
+        let Self { tuple, settings, phase } = self;
+        let context = Context { now, tuple, settings };
+        match phase {
+            Phase::SynSent(syn_sent) => syn_sent.transmit(&context, link, frame),
+            Phase::Synchronised(synchronised) => synchronised.transmit(&context, link, frame),
+            Phase::NeverOpened(_) => None,
+        }
+    }
+
+    /// Counters to raise by one for what [`poll_transmit`](Self::poll_transmit) wrote (whether it was a retransmission
+    /// among them) and for what `close`, `abort` and `shutdown` did since the last call. The engine asks after each of
+    /// them.
+    pub fn take_counts(&mut self) -> Counts {
+        match &mut self.phase {
+            Phase::SynSent(syn_sent) => mem::take(&mut syn_sent.counts),
+            Phase::Synchronised(synchronised) => mem::take(&mut synchronised.counts),
+            Phase::NeverOpened(_) => Counts::NONE,
+        }
     }
 
     /// Bytes that [`send`](Self::send) would take now.
     pub fn send_space(&self) -> u32 {
-        todo!()
+        match &self.phase {
+            Phase::Synchronised(synchronised) if synchronised.sender.is_open() && !synchronised.stage.is_over() => {
+                self.settings.send_buffer.saturating_sub(synchronised.sender.queued())
+            }
+            Phase::Synchronised(_) | Phase::SynSent(_) | Phase::NeverOpened(_) => 0,
+        }
     }
 
-    /// Queues bytes to send; the caller keeps within [`send_space`](Self::send_space). Ignored after `shutdown`.
+    /// Queues bytes to send; the caller keeps within [`send_space`](Self::send_space). Ignored before the connection is
+    /// established and after `shutdown`.
     pub fn send(&mut self, now: Instant, chunk: Vec<u8>) {
-        let _ = (now, chunk);
-        todo!()
+        if let Phase::Synchronised(synchronised) = &mut self.phase {
+            synchronised.sender.push(now, chunk);
+            synchronised.arm_timers(now, &self.settings);
+        }
     }
 
     /// Bytes acknowledged, and thus freed in the send buffer, since the last call.
     pub fn take_acked(&mut self) -> u32 {
-        todo!()
+        self.synchronised().map_or(0, |synchronised| synchronised.sender.take_freed())
     }
 
     /// Bytes that have become in order after waiting for a gap; call until `None`.
     pub fn take_reassembled(&mut self) -> Option<Vec<u8>> {
-        todo!()
+        self.synchronised()?.receiver.take_reassembled()
     }
 
     /// The application has read `bytes` of what was delivered: the window may open.
-    pub fn consumed(&mut self, now: Instant, bytes: u32) {
-        let _ = (now, bytes);
-        todo!()
+    pub fn consumed(&mut self, _now: Instant, bytes: u32) {
+        let (buffer, mss) = (self.settings.receive_buffer, u32::from(self.settings.mss.get()));
+        if let Some(synchronised) = self.synchronised() {
+            let receiver = &mut synchronised.receiver;
+            if receiver.consumed(bytes, buffer, mss) {
+                receiver.acks.due = true;
+            }
+        }
     }
 
-    /// The application sends no more: FIN follows the queued bytes.
+    /// The application sends no more: FIN follows the queued bytes. An open that is not answered yet ends.
     pub fn shutdown(&mut self, now: Instant) {
-        let _ = now;
-        todo!()
+        match &mut self.phase {
+            Phase::Synchronised(synchronised) => {
+                synchronised.shutdown();
+                synchronised.arm_timers(now, &self.settings);
+            }
+            Phase::SynSent(_) => self.phase = Phase::NeverOpened(None),
+            Phase::NeverOpened(_) => {}
+        }
     }
 
     /// The application neither sends nor reads any more. With unread bytes this resets (RFC 9293, section 3.6.1;
     /// RFC 2525, section 2.17): the reset to send is returned.
     pub fn close(&mut self, now: Instant) -> Option<Head> {
-        let _ = now;
-        todo!()
+        let Self { tuple, settings, phase } = self;
+        match phase {
+            Phase::Synchronised(synchronised) => synchronised.close(&Context { now, tuple, settings }),
+            Phase::SynSent(_) => {
+                self.phase = Phase::NeverOpened(None);
+                None
+            }
+            Phase::NeverOpened(_) => None,
+        }
     }
 
     /// Ends the connection at once; the reset to send is returned, where the state sends one.
     pub fn abort(&mut self) -> Option<Head> {
-        todo!()
+        let Self { tuple, settings, phase } = self;
+        match phase {
+            Phase::Synchronised(synchronised) => {
+                // The latest time that this connection knows of is good enough for the timestamp of a reset.
+                let now = synchronised.heard.max(synchronised.sender.last_sent());
+                synchronised.abort(&Context { now, tuple, settings })
+            }
+            Phase::SynSent(_) => {
+                self.phase = Phase::NeverOpened(None);
+                None
+            }
+            Phase::NeverOpened(_) => None,
+        }
     }
 
-    /// Turns keepalive on or off (SO_KEEPALIVE with TCP_KEEPIDLE, TCP_KEEPINTVL and TCP_KEEPCNT).
+    /// Turns keepalive on or off (SO_KEEPALIVE with TCP_KEEPIDLE, TCP_KEEPINTVL and TCP_KEEPCNT; MUST-25).
     pub fn set_keepalive(&mut self, now: Instant, keepalive: Option<Keepalive>) {
-        let _ = (now, keepalive);
-        todo!()
+        self.settings.keepalive = keepalive.map(KeepaliveTimes::from);
+        if let Phase::Synchronised(synchronised) = &mut self.phase {
+            synchronised.start_keepalive(now, &self.settings);
+        }
     }
 
-    /// Whether small segments may wait for acknowledgments (the opposite of TCP_NODELAY).
+    /// Whether small segments may wait for acknowledgments (the opposite of TCP_NODELAY; MUST-17).
     pub fn set_nagle(&mut self, nagle: bool) {
-        let _ = nagle;
-        todo!()
-    }
-
-    /// Counters to raise by one for what [`poll_transmit`](Self::poll_transmit) wrote and for what `close`, `abort` and
-    /// `shutdown` did since the last call. The engine asks after each of them.
-    pub fn take_counts(&mut self) -> Counts {
-        todo!()
+        self.settings.nagle = nagle;
     }
 
     /// The state.
     pub fn state(&self) -> State {
-        todo!()
+        match &self.phase {
+            Phase::SynSent(_) => State::SynSent,
+            Phase::Synchronised(synchronised) => synchronised.stage.state(),
+            Phase::NeverOpened(_) => State::Closed,
+        }
     }
 
     /// Why it failed, if it did.
     pub fn failure(&self) -> Option<Failure> {
-        todo!()
+        match &self.phase {
+            Phase::SynSent(_) => None,
+            Phase::Synchronised(synchronised) => synchronised.stage.failure(),
+            Phase::NeverOpened(failure) => *failure,
+        }
     }
 
     /// What remains once [`Events::TIME_WAIT`] was reported.
     pub fn time_wait(&self, now: Instant) -> TimeWait {
-        let _ = now;
-        todo!()
+        let context = self.context(now);
+        match &self.phase {
+            Phase::Synchronised(synchronised) => synchronised.time_wait(&context),
+            Phase::SynSent(_) | Phase::NeverOpened(_) => TimeWait::over(&context),
+        }
     }
 
     /// What `ss -i` would show.
     pub fn info(&self, now: Instant) -> Info {
-        let _ = now;
-        todo!()
-    }
-}
-
-/// What `ss -tinom` shows of a connection (Linux: `struct tcp_info`).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Info {
-    /// State.
-    pub state: State,
-    /// Bytes received and not yet read by the application.
-    pub recv_queue: u32,
-    /// Bytes not yet acknowledged by the peer.
-    pub send_queue: u32,
-    /// Smoothed round-trip time.
-    pub srtt: Option<Duration>,
-    /// Its variation.
-    pub rttvar: Duration,
-    /// Retransmission timeout in force.
-    pub rto: Duration,
-    /// Congestion window, bytes.
-    pub cwnd: u32,
-    /// Slow-start threshold, bytes.
-    pub ssthresh: u32,
-    /// The peer's window, bytes.
-    pub send_window: u32,
-    /// The window we offer, bytes.
-    pub receive_window: u32,
-    /// Sender's segment size in force.
-    pub mss: u16,
-    /// Retransmissions in all.
-    pub retransmits: u32,
-    /// Name and expiry of the nearest timer.
-    pub timer: Option<(&'static str, Duration)>,
-}
-
-/// TIME-WAIT (RFC 9293, section 3.3.2): just enough to answer old segments and to admit a newer SYN.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct TimeWait {}
-
-/// What TIME-WAIT decided about a segment.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[must_use]
-pub enum TimeWaitOutcome {
-    /// Dealt with.
-    Settled(Verdict),
-    /// A newer SYN (RFC 6191): remove the entry and give the segment to the listener.
-    Reopen,
-}
-
-impl TimeWait {
-    /// Takes a segment.
-    pub fn on_segment(&mut self, now: Instant, segment: &Segment) -> TimeWaitOutcome {
-        let _ = (now, segment);
-        todo!()
+        match &self.phase {
+            Phase::SynSent(syn_sent) => Info::of_open(now, syn_sent, &self.settings),
+            Phase::Synchronised(synchronised) => Info::of_synchronised(now, synchronised),
+            Phase::NeverOpened(_) => Info::of_closed(),
+        }
     }
 
-    /// When the entry may go.
-    pub fn deadline(&self) -> Instant {
-        todo!()
+    /// Our SYN was answered: the third segment is due (RFC 9293, section 3.10.7.3, fourth check).
+    fn open(&mut self, now: Instant, opening: &Opening) -> Decision {
+        let mut synchronised = Synchronised::new(now, opening, &mut self.settings);
+        synchronised.receiver.acks.due = true;
+        let counts = mem::take(&mut synchronised.counts);
+        self.phase = Phase::Synchronised(synchronised);
+        Decision { verdict: Verdict::CONSUMED.counting(counts), events: Events::CONNECTED }
+    }
+
+    fn fail_to_open(&mut self, failure: Failure, counts: Counts) -> Decision {
+        self.phase = Phase::NeverOpened(Some(failure));
+        let verdict = Verdict::CONSUMED.counting(counts).counting(Counts::of(&[Counter::AttemptFails]));
+        Decision { verdict, events: Events::FAILED | Events::CLOSED }
+    }
+
+    fn synchronised(&mut self) -> Option<&mut Synchronised> {
+        match &mut self.phase {
+            Phase::Synchronised(synchronised) => Some(synchronised),
+            Phase::SynSent(_) | Phase::NeverOpened(_) => None,
+        }
+    }
+
+    fn context(&self, now: Instant) -> Context<'_> {
+        Context { now, tuple: &self.tuple, settings: &self.settings }
     }
 }

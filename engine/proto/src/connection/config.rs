@@ -1,0 +1,117 @@
+//! What a connection is told when it is made, and what it keeps of that.
+
+use crate::segment::Mss;
+use core::num::NonZeroU8;
+use core::time::Duration;
+
+/// What a connection is told once, when it is made. Shared by all connections of a listener.
+#[derive(Clone, Debug)]
+pub struct ConnectionConfig {
+    /// Bytes that the peer may have in flight or unread here.
+    pub receive_buffer: u32,
+    /// Bytes that the application may have unsent or unacknowledged.
+    pub send_buffer: u32,
+    /// The largest segment that fits the interface's MTU, without options.
+    pub mss: Mss,
+    /// Keepalive, when on (RFC 9293, section 3.8.4).
+    pub keepalive: Option<Keepalive>,
+    /// Whether small segments may wait for acknowledgments (Nagle; SHLD-7).
+    pub nagle: bool,
+    /// Retransmissions of data before the connection is given up (Linux: `tcp_retries2`, 15).
+    pub retries: u8,
+    /// How long TIME_WAIT lasts (60 s).
+    pub time_wait: Duration,
+    /// How long FIN_WAIT_2 lasts once the application has closed (60 s).
+    pub fin_wait_2: Duration,
+}
+
+/// Keepalive times (Linux: `tcp_keepalive_time`, `_intvl`, `_probes`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Keepalive {
+    /// Silence before the first probe (7200 s).
+    pub idle: Duration,
+    /// Between probes (75 s).
+    pub interval: Duration,
+    /// Probes without answer before the connection is given up (9).
+    pub probes: u8,
+}
+
+/// The largest buffer in either direction: windows stay within what scaling can say (RFC 7323, section 2.3).
+pub(super) const MAX_BUFFER: u32 = 1 << 30;
+/// Below this MSS a connection gets no more than [`SMALL_MSS_SEND_BUFFER`]: each byte costs too much header
+/// (CVE-2019-11479).
+pub(super) const SMALL_MSS: u16 = 216;
+/// The send buffer of a connection with a small MSS.
+pub(super) const SMALL_MSS_SEND_BUFFER: u32 = 16 * 1024;
+
+/// Milliseconds up to 49 days, in half the room of a [`Duration`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Millis(u32);
+
+impl From<Duration> for Millis {
+    fn from(span: Duration) -> Self {
+        Self(u32::try_from(span.as_millis()).unwrap_or(u32::MAX))
+    }
+}
+
+impl From<Millis> for Duration {
+    fn from(millis: Millis) -> Self {
+        Self::from_millis(millis.0.into())
+    }
+}
+
+/// [`Keepalive`] in the units that a connection keeps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct KeepaliveTimes {
+    /// Silence before the first probe.
+    pub idle: Millis,
+    /// Between probes.
+    pub interval: Millis,
+    /// Probes without answer; at least one, as in Linux.
+    pub probes: NonZeroU8,
+}
+
+impl From<Keepalive> for KeepaliveTimes {
+    fn from(Keepalive { idle, interval, probes }: Keepalive) -> Self {
+        Self { idle: idle.into(), interval: interval.into(), probes: NonZeroU8::new(probes).unwrap_or(NonZeroU8::MIN) }
+    }
+}
+
+/// A connection's own copy of its options: each may be changed on one connection alone, as socket options are.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    /// SO_RCVBUF, bytes.
+    pub receive_buffer: u32,
+    /// SO_SNDBUF, bytes.
+    pub send_buffer: u32,
+    /// The interface's MSS.
+    pub mss: Mss,
+    /// Whether Nagle's algorithm is on (not TCP_NODELAY).
+    pub nagle: bool,
+    /// Retransmissions before the connection is given up.
+    pub retries: u8,
+    /// SO_KEEPALIVE and its times.
+    pub keepalive: Option<KeepaliveTimes>,
+    /// The length of TIME-WAIT.
+    pub time_wait: Millis,
+    /// TCP_LINGER2.
+    pub fin_wait_2: Millis,
+}
+
+impl Settings {
+    /// The settings of `config`, within the limits of sequence space.
+    pub fn of(config: &ConnectionConfig) -> Self {
+        let ConnectionConfig { receive_buffer, send_buffer, mss, keepalive, nagle, retries, time_wait, fin_wait_2 } =
+            *config;
+        Self {
+            receive_buffer: receive_buffer.min(MAX_BUFFER),
+            send_buffer: send_buffer.min(MAX_BUFFER),
+            mss,
+            nagle,
+            retries,
+            keepalive: keepalive.map(KeepaliveTimes::from),
+            time_wait: time_wait.into(),
+            fin_wait_2: fin_wait_2.into(),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What a connection tells about itself.
+
+use super::State;
+use super::config::Settings;
+use super::congestion::CongestionControl;
+use super::handshake::SynSent;
+use super::synchronised::Synchronised;
+use crate::Instant;
+use core::time::Duration;
+
+/// What `ss -tinom` shows of a connection (Linux: `struct tcp_info`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Info {
+    /// State.
+    pub state: State,
+    /// Bytes received and not yet read by the application.
+    pub recv_queue: u32,
+    /// Bytes not yet acknowledged by the peer.
+    pub send_queue: u32,
+    /// Smoothed round-trip time.
+    pub srtt: Option<Duration>,
+    /// Its variation.
+    pub rttvar: Duration,
+    /// Retransmission timeout in force.
+    pub rto: Duration,
+    /// Congestion window, bytes.
+    pub cwnd: u32,
+    /// Slow-start threshold, bytes.
+    pub ssthresh: u32,
+    /// The peer's window, bytes.
+    pub send_window: u32,
+    /// The window we offer, bytes.
+    pub receive_window: u32,
+    /// Sender's segment size in force.
+    pub mss: u16,
+    /// Retransmissions in all.
+    pub retransmits: u32,
+    /// Name and expiry of the nearest timer.
+    pub timer: Option<(&'static str, Duration)>,
+}
+
+impl Info {
+    /// A connection that is over.
+    const CLOSED: Self = Self {
+        state: State::Closed,
+        recv_queue: 0,
+        send_queue: 0,
+        srtt: None,
+        rttvar: Duration::ZERO,
+        rto: Duration::ZERO,
+        cwnd: 0,
+        ssthresh: 0,
+        send_window: 0,
+        receive_window: 0,
+        mss: 0,
+        retransmits: 0,
+        timer: None,
+    };
+
+    /// A connection that never was.
+    pub(super) const fn of_closed() -> Self {
+        Self::CLOSED
+    }
+
+    /// A connection in SYN-SENT.
+    pub(super) fn of_open(now: Instant, syn_sent: &SynSent, settings: &Settings) -> Self {
+        Self {
+            state: State::SynSent,
+            rto: syn_sent.rto(),
+            mss: settings.mss.get(),
+            retransmits: syn_sent.retransmits(),
+            timer: syn_sent.deadline().map(|at| ("on", at - now)),
+            ..Self::CLOSED
+        }
+    }
+
+    /// A synchronised connection.
+    pub(super) fn of_synchronised(now: Instant, connection: &Synchronised) -> Self {
+        let Synchronised { stage, sender, receiver, timers, .. } = connection;
+        let (rtt, congestion) = (sender.rtt(), sender.congestion());
+        Self {
+            state: stage.state(),
+            recv_queue: receiver.unread(),
+            send_queue: sender.queued(),
+            srtt: rtt.smoothed(),
+            rttvar: rtt.variation(),
+            rto: rtt.rto(),
+            cwnd: congestion.window(),
+            ssthresh: congestion.threshold(),
+            send_window: sender.window(),
+            receive_window: receiver.window(),
+            mss: sender.mss(),
+            retransmits: sender.retransmits(),
+            timer: timers.next().map(|(timer, at)| (timer.name(), at - now)),
+        }
+    }
+}

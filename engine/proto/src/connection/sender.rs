@@ -1,0 +1,459 @@
+//! The send side: what the peer has, what it may get next, and how that is cut into segments (RFC 9293, sections 3.4,
+//! 3.7 and 3.8).
+
+use super::congestion::{Acked, CongestionControl, Reno};
+use super::recovery::{Advance, Cause, Duplicate, Recovery};
+use super::rtt::Rtt;
+use super::send_queue::SendQueue;
+use crate::segment::WindowScale;
+use crate::{Counter, Counts, Instant, SeqNum};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// Our half of the connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Fin {
+    /// The application may send.
+    Open,
+    /// FIN follows the last byte. It is sent once SND.NXT lies beyond it.
+    Queued,
+    /// The peer has acknowledged it.
+    Acked,
+}
+
+/// A segment to send, cut from the queue.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Slice {
+    /// SEG.SEQ.
+    pub seq: SeqNum,
+    /// Payload bytes.
+    pub len: u32,
+    /// Whether it ends the queued bytes: PSH (MUST-61).
+    pub push: bool,
+    /// Whether it carries the FIN.
+    pub fin: bool,
+    /// Why it is sent again, if it is.
+    pub again: Option<Cause>,
+}
+
+impl Slice {
+    /// The sequence number after the segment.
+    pub fn end(&self) -> SeqNum {
+        self.seq + self.len + u32::from(self.fin)
+    }
+}
+
+/// How short a segment may be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Patience {
+    /// Short segments wait while another is unacknowledged (Nagle).
+    Nagle,
+    /// Short segments go at once (TCP_NODELAY).
+    NoDelay,
+    /// Anything that fits the window goes: silly window avoidance has waited long enough (SHLD-15).
+    Exhausted,
+}
+
+/// What an acknowledgment says, once its number is found acceptable.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Acknowledgment {
+    /// SEG.SEQ.
+    pub seq: SeqNum,
+    /// SEG.ACK.
+    pub ack: SeqNum,
+    /// SEG.WND, unscaled.
+    pub window: u16,
+    /// Whether the segment occupies no sequence space.
+    pub bare: bool,
+    /// The age of the echoed timestamp.
+    pub echo: Option<Duration>,
+}
+
+/// What an acknowledgment did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Progress {
+    /// Something was acknowledged for the first time.
+    pub advanced: bool,
+    /// Bytes left the send buffer.
+    pub freed: bool,
+    /// Our FIN was acknowledged.
+    pub fin_acked: bool,
+    /// Counters to raise.
+    pub counts: Counts,
+}
+
+/// Send sequence space, the bytes in it, and what governs them.
+#[derive(Debug)]
+pub(super) struct Sender {
+    /// SND.UNA.
+    una: SeqNum,
+    /// SND.NXT.
+    nxt: SeqNum,
+    /// SND.WND, bytes.
+    window: u32,
+    /// The largest window the peer ever offered: MAX.SND.WND (RFC 5961, section 5.2; RFC 9293, section 3.8.6.2.1).
+    max_window: u32,
+    /// SND.WL1: SEG.SEQ of the segment that last set the window.
+    window_seq: SeqNum,
+    /// The end of the last short segment sent (Minshall's form of Nagle; Linux: `snd_sml`).
+    short_end: SeqNum,
+    /// The most bytes in flight during this round trip, which ends when `round_end` is acknowledged.
+    peak_flight: u32,
+    round_end: SeqNum,
+    queue: SendQueue,
+    fin: Fin,
+    /// Applies to windows that the peer sends.
+    scale: WindowScale,
+    /// Payload bytes of a full-sized segment without SACK blocks: Eff.snd.MSS less the timestamps (RFC 6691).
+    mss: u16,
+    /// Bytes acknowledged since the application last asked.
+    freed: u32,
+    /// When data was last sent.
+    last_sent: Instant,
+    /// Timeouts in a row without progress.
+    timeouts: u8,
+    /// Segments sent again, in all.
+    retransmits: u32,
+    rtt: Rtt,
+    recovery: Recovery,
+    congestion: Reno,
+}
+
+impl Sender {
+    /// A sender whose SYN is acknowledged: `una` is ISS + 1. The peer's `window` came in the segment `window_seq`.
+    pub fn new(una: SeqNum, mss: u16, scale: WindowScale, rtt: Rtt, congestion: Reno) -> Self {
+        Self {
+            una,
+            nxt: una,
+            window: 0,
+            max_window: 0,
+            window_seq: SeqNum(0),
+            short_end: una,
+            peak_flight: 0,
+            round_end: una,
+            queue: SendQueue::new(),
+            fin: Fin::Open,
+            scale,
+            mss,
+            freed: 0,
+            last_sent: Instant::ZERO,
+            timeouts: 0,
+            retransmits: 0,
+            rtt,
+            recovery: Recovery::new(una),
+            congestion,
+        }
+    }
+
+    /// The window of the handshake: `bytes`, from the segment `seq`.
+    pub fn open_window(&mut self, seq: SeqNum, bytes: u32) {
+        self.window_seq = seq;
+        self.window = bytes;
+        self.max_window = bytes;
+    }
+
+    /// SND.UNA.
+    pub fn una(&self) -> SeqNum {
+        self.una
+    }
+
+    /// SND.NXT.
+    pub fn nxt(&self) -> SeqNum {
+        self.nxt
+    }
+
+    /// SND.WND.
+    pub fn window(&self) -> u32 {
+        self.window
+    }
+
+    /// Payload bytes of a full-sized segment.
+    pub fn mss(&self) -> u16 {
+        self.mss
+    }
+
+    /// Bytes that are not acknowledged, sent or not.
+    pub fn queued(&self) -> u32 {
+        self.queue.len()
+    }
+
+    /// The RTO and what it is made of.
+    pub fn rtt(&self) -> &Rtt {
+        &self.rtt
+    }
+
+    /// The congestion control.
+    pub fn congestion(&self) -> &Reno {
+        &self.congestion
+    }
+
+    /// Whether the application may still send.
+    pub fn is_open(&self) -> bool {
+        self.fin == Fin::Open
+    }
+
+    /// When data was last sent.
+    pub fn last_sent(&self) -> Instant {
+        self.last_sent
+    }
+
+    /// Segments sent again, in all.
+    pub fn retransmits(&self) -> u32 {
+        self.retransmits
+    }
+
+    /// Timeouts in a row without progress.
+    pub fn timeouts(&self) -> u8 {
+        self.timeouts
+    }
+
+    /// Whether something sent is not acknowledged.
+    pub fn outstanding(&self) -> bool {
+        self.una != self.nxt
+    }
+
+    /// Whether anything remains to be sent or acknowledged.
+    pub fn busy(&self) -> bool {
+        self.outstanding() || self.queue.len() > 0 || self.fin == Fin::Queued
+    }
+
+    /// Whether bytes wait that were never sent.
+    pub fn has_unsent(&self) -> bool {
+        self.unsent() > 0
+    }
+
+    /// Where `ack` lies relative to `[SND.UNA - MAX.SND.WND, SND.NXT]` (RFC 5961, section 5.2).
+    pub fn judge_ack(&self, ack: SeqNum) -> AckRange {
+        if ack.after(self.nxt) {
+            AckRange::Unsent
+        } else if ack.before(self.una - self.max_window) {
+            AckRange::TooOld
+        } else {
+            AckRange::Acceptable
+        }
+    }
+
+    /// Takes an acknowledgment (RFC 9293, section 3.10.7.4, fifth check).
+    pub fn on_ack(&mut self, now: Instant, ack: &Acknowledgment) -> Progress {
+        let same_window = u32::from(ack.window) << self.scale.shift() == self.window;
+        self.update_window(ack);
+        let mut progress = Progress { advanced: false, freed: false, fin_acked: false, counts: Counts::NONE };
+        if ack.ack.after(self.una) {
+            self.advance(now, ack, &mut progress);
+        } else if ack.ack == self.una && ack.bare && same_window && self.outstanding() {
+            progress.counts = self.on_duplicate();
+        }
+        progress
+    }
+
+    /// Adds bytes to the queue, unless the application has ended it.
+    pub fn push(&mut self, now: Instant, bytes: Vec<u8>) {
+        if self.fin != Fin::Open {
+            return;
+        }
+        let idle = now - self.last_sent;
+        if !self.outstanding() && self.queue.len() == 0 && idle > self.rtt.rto() {
+            self.congestion.on_restart(idle, self.rtt.rto(), self.mss.into());
+        }
+        self.queue.push(self.una, bytes);
+    }
+
+    /// FIN follows the queued bytes.
+    pub fn finish(&mut self) {
+        if self.fin == Fin::Open {
+            self.fin = Fin::Queued;
+        }
+    }
+
+    /// Bytes acknowledged since the last call.
+    pub fn take_freed(&mut self) -> u32 {
+        core::mem::take(&mut self.freed)
+    }
+
+    /// The retransmission timer fired (RFC 6298, section 5.4 to 5.6; RFC 5681, section 3.1).
+    pub fn on_timeout(&mut self) {
+        let (flight, mss) = (self.nxt.distance_from(self.una), u32::from(self.mss));
+        match self.timeouts {
+            0 => self.congestion.on_timeout(flight, mss),
+            1.. => self.congestion.on_repeated_timeout(mss),
+        }
+        self.timeouts = self.timeouts.saturating_add(1);
+        self.rtt.back_off();
+        self.recovery.on_timeout(self.una, self.nxt);
+    }
+
+    /// The segment to send next, with at most `limit` bytes: nothing new goes while something lost waits.
+    pub fn next_slice(&self, limit: u32, patience: Patience) -> Option<Slice> {
+        match self.recovery.pending() {
+            Some((from, _, cause)) => self.next_again(from, cause, limit),
+            None => self.next_new(limit, patience),
+        }
+    }
+
+    /// The payload of `slice`.
+    pub fn payload(&self, slice: &Slice) -> impl Iterator<Item = &[u8]> {
+        self.queue.slices(slice.seq, slice.len)
+    }
+
+    /// `slice` was sent.
+    pub fn sent(&mut self, now: Instant, slice: &Slice) {
+        match slice.again {
+            Some(_) => {
+                self.recovery.resent(slice.end());
+                self.rtt.cancel();
+                self.retransmits = self.retransmits.saturating_add(1);
+            }
+            None => {
+                self.nxt = slice.end();
+                self.rtt.start(now, self.nxt);
+                if slice.len < u32::from(self.mss) {
+                    self.short_end = self.nxt;
+                }
+                self.note_flight();
+            }
+        }
+        self.last_sent = now;
+    }
+
+    /// Whether something waits, nothing is outstanding, and the window lets nothing through: then only the persist timer
+    /// goes on.
+    pub fn stuck(&self, patience: Patience) -> bool {
+        !self.outstanding() && self.busy() && self.next_new(self.mss.into(), patience).is_none()
+    }
+
+    fn advance(&mut self, now: Instant, ack: &Acknowledgment, progress: &mut Progress) {
+        let acked = ack.ack.distance_from(self.una);
+        let bytes = acked.min(self.queue.len());
+        self.una = ack.ack;
+        self.queue.acknowledge(self.una, bytes);
+        self.freed = self.freed.saturating_add(bytes);
+        self.rtt.on_ack(now, self.una, ack.echo);
+        self.timeouts = 0;
+        let mss = u32::from(self.mss);
+        match self.recovery.on_advance(self.una) {
+            Advance::Ordinary => self.congestion.on_ack(Acked { bytes: acked, peak_flight: self.peak_flight }, mss),
+            Advance::Partial => self.congestion.on_partial_ack(acked, mss),
+            Advance::Recovered => self.congestion.on_recovered(self.nxt.distance_from(self.una), mss),
+        }
+        // What is acknowledged beyond the last byte can only be the FIN.
+        progress.fin_acked = acked > bytes;
+        if progress.fin_acked {
+            self.fin = Fin::Acked;
+        }
+        progress.advanced = true;
+        progress.freed = bytes > 0;
+    }
+
+    fn on_duplicate(&mut self) -> Counts {
+        match self.recovery.on_duplicate(self.una, self.nxt) {
+            Duplicate::Counted | Duplicate::Ignored => Counts::NONE,
+            Duplicate::EntersRecovery => {
+                self.congestion.on_fast_recovery(self.nxt.distance_from(self.una), self.mss.into());
+                Counts::of(&[Counter::TCPRenoRecovery])
+            }
+            Duplicate::Inflates => {
+                self.congestion.on_inflation(self.mss.into());
+                Counts::NONE
+            }
+        }
+    }
+
+    /// SND.WND follows the newest segment (RFC 9293, section 3.10.7.4), in Linux's form (`tcp_may_update_window`): of
+    /// segments that say the same otherwise, the larger window or a closed one counts.
+    fn update_window(&mut self, ack: &Acknowledgment) {
+        let bytes = u32::from(ack.window) << self.scale.shift();
+        let newer = ack.ack.after(self.una) || ack.seq.after(self.window_seq);
+        let same = ack.ack == self.una && ack.seq == self.window_seq;
+        if newer && !ack.ack.before(self.una) || same && (bytes > self.window || bytes == 0) {
+            self.window = bytes;
+            self.window_seq = ack.seq;
+            self.max_window = self.max_window.max(bytes);
+        }
+    }
+
+    fn unsent(&self) -> u32 {
+        self.queue.len().saturating_sub(self.nxt.distance_from(self.una))
+    }
+
+    /// The sequence number of our FIN, whether it is sent or not.
+    fn stream_end(&self) -> SeqNum {
+        self.una + self.queue.len()
+    }
+
+    /// Window left beyond SND.NXT; nothing when the peer took some back (MUST-34).
+    fn usable_window(&self) -> u32 {
+        self.window.saturating_sub(self.nxt.distance_from(self.una))
+    }
+
+    fn next_again(&self, from: SeqNum, cause: Cause, limit: u32) -> Option<Slice> {
+        let ahead = from.distance_from(self.una);
+        // The first unacknowledged segment goes even into a window that was taken back: it is the probe then (MUST-35).
+        let window = match self.window.saturating_sub(ahead) {
+            0 if ahead == 0 => limit,
+            left => left,
+        };
+        let sent = self.nxt.distance_from(from);
+        let bytes = self.stream_end().distance_from(from).min(sent);
+        let len = bytes.min(limit).min(window);
+        let fin = len == bytes && sent > bytes;
+        let allowed = match cause {
+            Cause::FastRetransmit => true,
+            Cause::Timeout => ahead == 0 || ahead.saturating_add(len) <= self.congestion.window(),
+        };
+        let push = len > 0 && len == bytes && self.unsent() == 0;
+        (allowed && (len > 0 || fin && window > 0)).then_some(Slice { seq: from, len, push, fin, again: Some(cause) })
+    }
+
+    fn next_new(&self, limit: u32, patience: Patience) -> Option<Slice> {
+        let fin_waits = self.fin == Fin::Queued && !self.nxt.after(self.stream_end());
+        let (unsent, window) = (self.unsent(), self.usable_window());
+        let len = unsent.min(window).min(limit);
+        let rest = len == unsent;
+        // FIN takes a place in the window, but waits for no acknowledgment (Linux: `tcp_cwnd_test`).
+        let fin = fin_waits && rest && window > len;
+        if len == 0 {
+            return fin.then_some(Slice { seq: self.nxt, len, push: false, fin, again: None });
+        }
+        let allowed = self.congestion_allows(len) && (len == limit || fin || self.may_be_short(len, rest, patience));
+        allowed.then_some(Slice { seq: self.nxt, len, push: rest, fin, again: None })
+    }
+
+    fn congestion_allows(&self, len: u32) -> bool {
+        let flight = self.recovery.in_flight(self.una, self.nxt);
+        let extra = self.recovery.limited_transmit() * u32::from(self.mss);
+        flight == 0 || flight.saturating_add(len) <= self.congestion.window().saturating_add(extra)
+    }
+
+    /// Whether a segment of `len` bytes may go though it is not full-sized. When it is the `rest` of what is queued,
+    /// Nagle's algorithm decides, in Minshall's form: it waits only while another short segment is unacknowledged. When
+    /// the window cut it, it must be half of the largest window seen (RFC 9293, section 3.8.6.2.1, case 3).
+    fn may_be_short(&self, len: u32, rest: bool, patience: Patience) -> bool {
+        let short_outstanding = self.short_end.after(self.una) && !self.short_end.after(self.nxt);
+        let window_share = len >= self.max_window / 2;
+        match patience {
+            Patience::Exhausted => true,
+            Patience::NoDelay => rest || window_share,
+            Patience::Nagle if rest => !short_outstanding,
+            Patience::Nagle => window_share,
+        }
+    }
+
+    fn note_flight(&mut self) {
+        let flight = self.nxt.distance_from(self.una);
+        if !self.una.before(self.round_end) || flight > self.peak_flight {
+            self.peak_flight = flight;
+            self.round_end = self.nxt;
+        }
+    }
+}
+
+/// Where an acknowledgment number lies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum AckRange {
+    /// In `[SND.UNA - MAX.SND.WND, SND.NXT]`.
+    Acceptable,
+    /// Older than any the peer could still send.
+    TooOld,
+    /// Beyond what was sent.
+    Unsent,
+}

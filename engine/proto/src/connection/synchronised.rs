@@ -1,0 +1,239 @@
+//! What a connection has from the moment both SYNs are acknowledged, and how its application ends it.
+
+use super::answer_limit::AnswerLimit;
+use super::closing::Stage;
+use super::config::{SMALL_MSS, SMALL_MSS_SEND_BUFFER, Settings};
+use super::congestion::Reno;
+use super::keepalive::KeepaliveState;
+use super::persist::Persist;
+use super::receiver::Receiver;
+use super::rtt::Rtt;
+use super::sender::{Patience, Sender};
+use super::timers::{Timer, Timers};
+use super::timestamps::TimestampClock;
+use super::{Events, TimeWait};
+use crate::half_open::Negotiated;
+use crate::segment::{DataOptions, SackBlocks};
+use crate::{Counter, Counts, Flags, Head, Instant, Options, SeqNum, Tuple};
+use core::time::Duration;
+
+/// Bytes that the timestamps option takes with its padding.
+const TIMESTAMPS_LEN: u16 = 12;
+
+/// How the handshake ended.
+#[derive(Clone, Debug)]
+pub(super) struct Opening {
+    /// What the SYNs agreed on.
+    pub negotiated: Negotiated,
+    /// The window of the peer's SYN-ACK; none yet for a connection that the peer opened.
+    pub peer_window: u16,
+    /// The window that our SYN or SYN-ACK offered.
+    pub our_window: u16,
+    /// What is known of the round trip.
+    pub rtt: Rtt,
+    /// Whether our SYN was lost more than once.
+    pub syn_lost: bool,
+}
+
+/// Who is asked to act, on whose behalf: what every step needs and none changes.
+#[derive(Clone, Copy)]
+pub(super) struct Context<'a> {
+    pub now: Instant,
+    pub tuple: &'a Tuple,
+    pub settings: &'a Settings,
+}
+
+/// A synchronised connection.
+#[derive(Debug)]
+pub(super) struct Synchronised {
+    pub stage: Stage,
+    /// Whether the application has closed: nobody reads any more.
+    pub detached: bool,
+    /// Whether both SYNs permitted SACK.
+    pub sack: bool,
+    pub clock: Option<TimestampClock>,
+    pub sender: Sender,
+    pub receiver: Receiver,
+    pub timers: Timers,
+    pub persist: Persist,
+    pub keepalive: KeepaliveState,
+    pub limit: AnswerLimit,
+    /// When the peer last sent something acceptable.
+    pub heard: Instant,
+    /// Counters not handed out yet.
+    pub counts: Counts,
+}
+
+impl Synchronised {
+    /// A connection in ESTABLISHED.
+    pub fn new(now: Instant, opening: &Opening, settings: &mut Settings) -> Self {
+        let Opening { negotiated, peer_window, our_window, rtt, syn_lost } = opening;
+        let Negotiated { iss, irs, send_mss, scales, sack, timestamps } = *negotiated;
+        let mss = send_mss.min(settings.mss).get();
+        let mut counts = Counts::NONE;
+        if mss < SMALL_MSS {
+            settings.send_buffer = settings.send_buffer.min(SMALL_MSS_SEND_BUFFER);
+            counts = Counts::of(&[Counter::SmallMss]);
+        }
+        let payload = if timestamps.is_some() { mss.saturating_sub(TIMESTAMPS_LEN) } else { mss };
+        let (peer_scale, our_scale) = scales.map_or_else(Default::default, |scales| (scales.peer, scales.ours));
+        let congestion = Reno::new(payload.into(), *syn_lost);
+        let mut sender = Sender::new(iss + 1, payload, peer_scale, rtt.clone(), congestion);
+        sender.open_window(irs, u32::from(*peer_window));
+        let mut connection = Self {
+            stage: Stage::Established,
+            detached: false,
+            sack,
+            clock: timestamps.map(|clock| TimestampClock::new(now, clock)),
+            sender,
+            receiver: Receiver::new(irs + 1, u32::from(*our_window), our_scale),
+            timers: Timers::OFF,
+            persist: Persist::IDLE,
+            keepalive: KeepaliveState::IDLE,
+            limit: AnswerLimit::NEW,
+            heard: now,
+            counts,
+        };
+        connection.start_keepalive(now, settings);
+        connection
+    }
+
+    /// Raises counters.
+    pub fn count(&mut self, counters: &[Counter]) {
+        self.counts = self.counts.and(Counts::of(counters));
+    }
+
+    /// How short segments may be.
+    pub fn patience(settings: &Settings) -> Patience {
+        if settings.nagle { Patience::Nagle } else { Patience::NoDelay }
+    }
+
+    /// The head of a segment with ACK. Whatever it goes with, it acknowledges what is received and offers a window.
+    pub fn head(&mut self, context: &Context<'_>, seq: SeqNum, flags: Flags) -> Head {
+        let mss = u32::from(context.settings.mss.get());
+        let (window, counts) = self.receiver.advertise(context.settings.receive_buffer, mss);
+        self.counts = self.counts.and(counts);
+        self.timers.clear(Timer::DelayedAck);
+        let timestamps = self.clock.map(|clock| clock.option(context.now));
+        let options = Options::Data(DataOptions { timestamps, sack: self.sack_blocks() });
+        Head { tuple: *context.tuple, seq, ack: self.receiver.nxt(), flags: flags | Flags::ACK, window, options }
+    }
+
+    /// A bare acknowledgment.
+    pub fn acknowledgment(&mut self, context: &Context<'_>) -> Head {
+        self.head(context, self.sender.nxt(), Flags::empty())
+    }
+
+    /// A reset of our own accord (Linux: `tcp_send_active_reset`).
+    pub fn reset(&mut self, context: &Context<'_>) -> Head {
+        self.head(context, self.sender.nxt(), Flags::RST)
+    }
+
+    /// The SACK blocks that go on a segment sent now: as many as fit beside timestamps (RFC 2018, section 3).
+    pub fn sack_blocks(&self) -> SackBlocks {
+        match (self.sack, self.clock.is_some()) {
+            (false, _) => SackBlocks::NONE,
+            (true, true) => self.receiver.sack_blocks(3),
+            (true, false) => self.receiver.sack_blocks(4),
+        }
+    }
+
+    /// Leaves the synchronised states for `stage`: no timer runs any more.
+    pub fn end(&mut self, stage: Stage) {
+        self.stage = stage;
+        self.timers.clear_all();
+        self.persist = Persist::IDLE;
+    }
+
+    /// Starts and stops the timers that follow from the state, after whatever changed it.
+    pub fn arm_timers(&mut self, now: Instant, settings: &Settings) {
+        if self.stage.is_over() {
+            return;
+        }
+        if self.sender.outstanding() {
+            self.timers.set_if_off(Timer::Retransmit, now + self.sender.rtt().rto());
+        } else {
+            self.timers.clear(Timer::Retransmit);
+        }
+        if self.sender.stuck(Self::patience(settings)) {
+            self.timers.set_if_off(Timer::Persist, now + self.sender.rtt().backed_off(self.persist.backoff()));
+        } else {
+            self.timers.clear(Timer::Persist);
+            self.persist = Persist::IDLE;
+        }
+        if self.stage == Stage::FinWait2 && self.detached {
+            self.timers.set_if_off(Timer::FinWait2, now + Duration::from(settings.fin_wait_2));
+        }
+    }
+
+    /// The application sends no more (RFC 9293, section 3.10.4).
+    pub fn shutdown(&mut self) {
+        self.stage = self.stage.on_shutdown();
+        self.sender.finish();
+    }
+
+    /// The application neither sends nor reads. The peer must learn of bytes that nobody will read (RFC 2525, section
+    /// 2.17; Linux: `tcp_close`): then the reset is returned.
+    pub fn close(&mut self, context: &Context<'_>) -> Option<Head> {
+        if self.stage.is_over() || self.detached {
+            return None;
+        }
+        if self.receiver.unread() > 0 {
+            self.count(&[Counter::TCPAbortOnClose]);
+            return self.end_with_reset(context);
+        }
+        self.detached = true;
+        self.receiver.discard();
+        self.shutdown();
+        self.arm_timers(context.now, context.settings);
+        None
+    }
+
+    /// Ends the connection at once (RFC 9293, section 3.10.5).
+    pub fn abort(&mut self, context: &Context<'_>) -> Option<Head> {
+        if self.stage.is_over() {
+            return None;
+        }
+        self.count(&[Counter::TCPAbortOnLinger]);
+        self.end_with_reset(context)
+    }
+
+    /// TIME-WAIT's record of this connection.
+    pub fn time_wait(&self, context: &Context<'_>) -> TimeWait {
+        TimeWait {
+            tuple: *context.tuple,
+            snd_nxt: self.sender.nxt(),
+            rcv_nxt: self.receiver.nxt(),
+            window: self.receiver.window_field(),
+            clock: self.clock,
+            limit: AnswerLimit::NEW,
+            length: context.settings.time_wait,
+            expires: context.now + Duration::from(context.settings.time_wait),
+        }
+    }
+
+    /// The events that say how the connection left the synchronised states, if it has.
+    pub fn ending(&self) -> Events {
+        match self.stage {
+            Stage::TimeWait => Events::TIME_WAIT,
+            Stage::Closed(None) => Events::CLOSED,
+            Stage::Closed(Some(_)) => Events::CLOSED | Events::FAILED,
+            Stage::Established
+            | Stage::FinWait1
+            | Stage::FinWait2
+            | Stage::CloseWait
+            | Stage::Closing
+            | Stage::LastAck => Events::empty(),
+        }
+    }
+
+    fn end_with_reset(&mut self, context: &Context<'_>) -> Option<Head> {
+        let resets = self.stage.resets_on_abort(self.sender.has_unsent());
+        if matches!(self.stage, Stage::Established | Stage::CloseWait) {
+            self.count(&[Counter::EstabResets]);
+        }
+        let head = resets.then(|| self.reset(context));
+        self.end(Stage::Closed(None));
+        head
+    }
+}

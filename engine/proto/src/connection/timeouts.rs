@@ -1,0 +1,87 @@
+//! What happens when a timer fires.
+
+use super::closing::Stage;
+use super::config::Settings;
+use super::keepalive::Silence;
+use super::persist::{Due, ORPHAN_RETRIES};
+use super::rtt;
+use super::synchronised::{Context, Synchronised};
+use super::timers::Timer;
+use super::{Decision, Failure};
+use crate::{Counter, Verdict};
+use core::mem;
+
+impl Synchronised {
+    /// Runs the timers that are due. A reply in the verdict is a reset to send.
+    pub fn on_timer(&mut self, context: &Context<'_>) -> Decision {
+        let mut verdict = Verdict::CONSUMED;
+        for timer in Timer::ALL {
+            if !self.timers.take_due(timer, context.now) {
+                continue;
+            }
+            match timer {
+                Timer::Retransmit => self.on_retransmit(context),
+                Timer::Persist => self.on_persist(context.settings),
+                Timer::DelayedAck => {
+                    self.count(&[Counter::DelayedACKs]);
+                    self.receiver.acks.due = true;
+                }
+                Timer::Keepalive => verdict = self.on_keepalive_timer(context),
+                Timer::FinWait2 => self.end(Stage::Closed(None)),
+            }
+        }
+        self.arm_timers(context.now, context.settings);
+        Decision { verdict: verdict.counting(mem::take(&mut self.counts)), events: self.ending() }
+    }
+
+    /// RFC 6298, sections 5.4 to 5.6; Linux: `tcp_retransmit_timer`.
+    fn on_retransmit(&mut self, context: &Context<'_>) {
+        if !self.sender.outstanding() {
+            return;
+        }
+        // A window that was taken back turns retransmissions into probes: while the peer answers them it is alive
+        // (MUST-35, MUST-36).
+        let probing = self.sender.window() == 0 && !self.detached && context.now - self.heard < rtt::MAX;
+        if self.sender.timeouts() >= self.retries(context.settings) && !probing {
+            return self.give_up();
+        }
+        self.count(&[Counter::TCPTimeouts]);
+        self.sender.on_timeout();
+        self.timers.set(Timer::Retransmit, context.now + self.sender.rtt().rto());
+    }
+
+    fn on_persist(&mut self, settings: &Settings) {
+        if !self.persist.on_timer(self.sender.window(), settings.retries, self.detached) {
+            return self.give_up();
+        }
+        if self.persist.due == Due::Probe {
+            self.count(&[Counter::TCPWinProbe]);
+        }
+    }
+
+    fn on_keepalive_timer(&mut self, context: &Context<'_>) -> Verdict {
+        match self.on_keepalive(context.now, context.settings) {
+            Silence::Short => Verdict::CONSUMED,
+            Silence::Probe => {
+                self.count(&[Counter::TCPKeepAlive]);
+                Verdict::CONSUMED
+            }
+            Silence::Dead => {
+                let head = self.reset(context);
+                self.give_up();
+                Verdict::CONSUMED.reply(head)
+            }
+        }
+    }
+
+    /// Retransmissions in a row before the connection is given up: fewer when nobody waits for it (Linux:
+    /// `tcp_orphan_retries`).
+    fn retries(&self, settings: &Settings) -> u8 {
+        if self.detached { settings.retries.min(ORPHAN_RETRIES) } else { settings.retries }
+    }
+
+    fn give_up(&mut self) {
+        self.count(&[Counter::TCPAbortOnTimeout]);
+        self.end(Stage::Closed(Some(Failure::TimedOut)));
+    }
+}
