@@ -41,7 +41,7 @@ pub trait Port {
     /// Returns earlier when frames given to [`tx_burst`](Self::tx_burst) still wait for a kick.
     fn wait(&mut self, wake: Option<BorrowedFd<'_>>, timeout: Option<Duration>);
 
-    /// What is in force, as read back from the kernel.
+    /// What is in force.
     fn modes(&self) -> Modes;
 
     /// Whether the device still works; found by transmit kicks and SO_ERROR, since `poll` says nothing. A system
@@ -68,9 +68,10 @@ pub enum Mode {
 pub struct Modes {
     /// Zero-copy, copy or memory: read back by XDP_OPTIONS.
     pub mode: Mode,
-    /// Whether the kernel asks to be woken (XDP_USE_NEED_WAKEUP).
+    /// Whether the kernel asks to be woken (XDP_USE_NEED_WAKEUP): as the bind that succeeded asked for, since the
+    /// kernel has no way to read it back.
     pub need_wakeup: bool,
-    /// Whether SO_PREFER_BUSY_POLL is set.
+    /// Whether SO_PREFER_BUSY_POLL is set: read back by getsockopt.
     pub busy_poll: bool,
 }
 

@@ -157,9 +157,8 @@ impl XskConfig {
         }
         Ok(Modes {
             mode: if zero_copy { Mode::ZeroCopy } else { Mode::Copy },
-            // The kernel sets the flag on the tx ring as soon as a socket is bound with XDP_USE_NEED_WAKEUP, and never
-            // without (xsk_bind).
-            need_wakeup: rings.tx_needs_wakeup(),
+            // Binding refuses what it does not know, so what was asked for is in force; nothing reads it back.
+            need_wakeup: self.need_wakeup,
             busy_poll: rings.busy_poll_in_force(),
         })
     }

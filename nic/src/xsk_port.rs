@@ -68,12 +68,13 @@ impl XskPort {
     fn push_out(&mut self) {
         let size = self.pool.budget().tx_ring;
         let mut waiting = self.rings.unsent(size);
-        while waiting > 0 && (!self.modes.need_wakeup || self.rings.tx_needs_wakeup()) {
+        let Modes { mode, need_wakeup, busy_poll } = self.modes;
+        while waiting > 0 && (!need_wakeup || busy_poll || self.rings.tx_needs_wakeup()) {
             let kick = self.kick();
             let left = self.rings.unsent(size);
             // In copy mode a call sends no more than 32 (TX_BATCH_SIZE): as long as each gets somewhere, call again.
             // In zero-copy mode the driver goes on by itself.
-            if kick != Kick::Busy || left >= waiting || self.modes.mode == Mode::ZeroCopy {
+            if kick != Kick::Busy || left >= waiting || mode == Mode::ZeroCopy {
                 break;
             }
             waiting = left;
