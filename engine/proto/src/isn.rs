@@ -103,3 +103,94 @@ impl Message {
         &self.bytes[..self.len]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Message, Secrets};
+    use crate::{Endpoint, Instant, Tuple};
+    use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+    use core::time::Duration;
+    use proptest::prelude::*;
+
+    fn secrets(seed: u8) -> Secrets {
+        Secrets::from_seed(&core::array::from_fn(|byte| seed.wrapping_add(byte as u8)))
+    }
+
+    fn tuple(remote: u32, port: u16) -> Tuple {
+        Tuple {
+            local: Endpoint::new(Ipv4Addr::new(192, 0, 2, 1).into(), 80),
+            remote: Endpoint::new(Ipv4Addr::from(remote).into(), port),
+        }
+    }
+
+    proptest! {
+        /// MUST-8: the numbers of one tuple advance by one every 4 µs, across every wrap.
+        #[test]
+        fn numbers_of_a_tuple_rise_with_the_clock(remote: u32, port: u16, now in 0u64..1 << 60, pause in 0u64..1 << 42) {
+            let (secrets, tuple) = (secrets(0), tuple(remote, port));
+            let now = Instant::from_nanos(now / 4000 * 4000);
+            let later = now + Duration::from_nanos(pause);
+            let advance = secrets.isn(later, &tuple).distance_from(secrets.isn(now, &tuple));
+            prop_assert_eq!(advance, (pause / 4000) as u32);
+        }
+    }
+
+    /// RFC 6528: numbers of different tuples, and of different secrets, have nothing to do with each other.
+    #[test]
+    fn numbers_of_other_tuples_are_independent() {
+        let now = Instant::from_millis(5);
+        // As many as there are pairs of neighbouring ports; an average of 16 of 32 bits differ.
+        let differing = |other: &dyn Fn(u16) -> u32| -> u32 {
+            (0..1000).map(|port| (secrets(0).isn(now, &tuple(1, port)).0 ^ other(port)).count_ones()).sum::<u32>()
+        };
+        let average = 15_000..17_000;
+        assert!(average.contains(&differing(&|port| secrets(0).isn(now, &tuple(1, port + 1)).0)));
+        assert!(average.contains(&differing(&|port| secrets(0).isn(now, &tuple(2, port)).0)));
+        assert!(average.contains(&differing(&|port| secrets(1).isn(now, &tuple(1, port)).0)));
+        assert!(average.contains(&differing(&|port| secrets(0).isn(now, &tuple(1, port).reversed()).0)));
+    }
+
+    #[test]
+    fn the_timestamp_offset_belongs_to_the_pair_of_addresses() {
+        let [a, b, c] = [[10, 0, 0, 1], [10, 0, 0, 2], [10, 0, 0, 3]].map(IpAddr::from);
+        let offset = |local, remote| secrets(0).timestamp_offset(local, remote);
+        assert_eq!(offset(a, b), offset(a, b));
+        assert!(offset(a, b) != offset(a, c) && offset(a, b) != offset(b, a));
+        assert_ne!(offset(a, b), secrets(9).timestamp_offset(a, b));
+    }
+
+    /// The four keys come from four parts of the seed: changing one part changes one use.
+    #[test]
+    fn keys_are_separate() {
+        let base = [5; Secrets::SEED_LEN];
+        for part in 0..4 {
+            let mut seed = base;
+            seed[16 * part + 7] ^= 1;
+            let (old, new) = (Secrets::from_seed(&base), Secrets::from_seed(&seed));
+            let [a, b] = [[10, 0, 0, 1], [10, 0, 0, 2]].map(IpAddr::from);
+            let same = [
+                old.isn(Instant::ZERO, &tuple(1, 1)) == new.isn(Instant::ZERO, &tuple(1, 1)),
+                old.timestamp_offset(a, b) == new.timestamp_offset(a, b),
+                old.table_hasher().hash(&[1]) == new.table_hasher().hash(&[1]),
+                old.cookie_key() == new.cookie_key(),
+            ];
+            assert_eq!(same, core::array::from_fn(|use_| use_ != part));
+        }
+    }
+
+    #[test]
+    fn secrets_do_not_print() {
+        assert_eq!(alloc::format!("{:?}", secrets(0)), "Secrets { .. }");
+    }
+
+    #[test]
+    fn a_message_holds_addresses_and_ports_in_network_order() {
+        let v4 = tuple(0x0102_0304, 0x0506);
+        assert_eq!(Message::of(&v4).as_bytes(), [192, 0, 2, 1, 1, 2, 3, 4, 0, 80, 5, 6]);
+        let v6 = Tuple {
+            local: Endpoint::new(Ipv6Addr::from([1; 16]).into(), 80),
+            remote: Endpoint::new(Ipv6Addr::from([2; 16]).into(), 81),
+        };
+        assert_eq!(*Message::of(&v6).as_bytes(), v6.key());
+    }
+}

@@ -4,7 +4,7 @@ use super::{AcceptRoom, Arrival, Listener, Outcome};
 use crate::flood_guard::{CookieTimestamps, Overflow};
 use crate::half_open::{HalfOpen, Negotiated, Syn};
 use crate::syn_cookie::Echo;
-use crate::syn_table::{EntryId, Inserted, LinksExhausted, Vacancy};
+use crate::syn_table::{EntryId, Inserted, LinksExhausted, Newcomer, Vacancy};
 use crate::{Counter, Counts, DropReason, Flags, Head, Options, SeqNum, Verdict};
 
 impl Listener {
@@ -67,10 +67,9 @@ impl Listener {
         let offer = shared.table.offer(self.id);
         let negotiated = Negotiated::new(syn, offer, iss, offset);
         let syn_ack = negotiated.syn_ack(now, &syn.tuple, offer);
-        let half_open = HalfOpen { negotiated, timeouts: 0 };
-        let way = (&syn.tuple, &segment.link);
         let verdict = Verdict::CONSUMED.reply(syn_ack);
-        Ok(match shared.table.insert(now, vacancy, way, self.id, &half_open)? {
+        let newcomer = Newcomer { listener: self.id, tuple: &syn.tuple, link: &segment.link, negotiated: &negotiated };
+        Ok(match shared.table.insert(now, vacancy, &newcomer)? {
             Inserted::Free => verdict,
             Inserted::Evicting => verdict.counting(Counts::of(&[Counter::HalfOpenEvicted])),
         })
@@ -126,12 +125,12 @@ impl Listener {
     /// The handshake that a segment completes if its acknowledgment number is a valid cookie.
     fn cookie_of<Room>(&self, arrival: &Arrival<'_, Room>) -> Option<HalfOpen> {
         let Arrival { now, segment, ref shared, .. } = *arrival;
-        let timestamps = segment.options.timestamps();
-        if self.cookie_timestamps == CookieTimestamps::Required && timestamps.is_none() {
-            return None;
+        let echo = Echo { iss: segment.ack - 1, irs: segment.seq - 1, timestamps: segment.options.timestamps() };
+        let half_open = shared.cookies.decode(now, &segment.tuple, &echo, shared.table.offer(self.id))?;
+        match self.cookie_timestamps {
+            CookieTimestamps::Optional => Some(half_open),
+            CookieTimestamps::Required => half_open.negotiated.timestamps.is_some().then_some(half_open),
         }
-        let echo = Echo { iss: segment.ack - 1, irs: segment.seq - 1, timestamps };
-        shared.cookies.decode(now, &segment.tuple, &echo, shared.table.offer(self.id))
     }
 }
 

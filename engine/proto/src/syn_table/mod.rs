@@ -11,7 +11,7 @@ mod slot;
 mod tests;
 mod timers;
 
-use crate::half_open::{HalfOpen, Offer};
+use crate::half_open::{HalfOpen, Negotiated, Offer};
 use crate::isn::Secrets;
 use crate::{Counter, Counts, Head, Instant, Link, Tuple};
 use alloc::vec;
@@ -37,7 +37,7 @@ const EMPTY: u16 = 0;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SynTableConfig {
     /// Entries that must fit, rounded up to a power of two. Four times the sum of the listeners' SYN queue limits makes a
-    /// full bucket rare: even when every queue is at its limit, fewer than one insertion in a thousand finds one.
+    /// full bucket rare: even with every queue at its limit, about one SYN in a thousand finds one.
     pub capacity: u32,
     /// Distinct ways (local address, neighbour, VLAN tags) that entries may come by at the same time, at most 65,534.
     pub links: u16,
@@ -73,6 +73,19 @@ pub struct EntryId(u32);
 pub struct Vacancy {
     bucket: u32,
     tag: u16,
+}
+
+/// A half-open connection on its way into the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Newcomer<'a> {
+    /// The listener that it belongs to.
+    pub listener: ListenerId,
+    /// Who talks to whom.
+    pub tuple: &'a Tuple,
+    /// The way back to the neighbour.
+    pub link: &'a Link,
+    /// What the SYNs agreed on.
+    pub negotiated: &'a Negotiated,
 }
 
 /// How a tuple got its entry.
@@ -210,10 +223,9 @@ impl SynTable {
         &mut self,
         now: Instant,
         vacancy: Vacancy,
-        (tuple, link): (&Tuple, &Link),
-        listener: ListenerId,
-        half_open: &HalfOpen,
+        newcomer: &Newcomer<'_>,
     ) -> Result<Inserted, LinksExhausted> {
+        let Newcomer { listener, tuple, link, negotiated } = *newcomer;
         let way = self.links.acquire(&Way { local: tuple.local.addr, link: *link }).ok_or(LinksExhausted)?;
         let bucket = vacancy.bucket as usize;
         let free = self.tags[bucket].iter().position(|&tag| tag == EMPTY);
@@ -222,8 +234,7 @@ impl SynTable {
 
         let index = bucket * WAYS + place;
         self.tags[bucket][place] = vacancy.tag;
-        self.slots[index] = Slot::pack(tuple, half_open, way, listener.0);
-        self.slots[index].created = millis(now);
+        self.slots[index] = Slot::pack(now, tuple, negotiated, way, listener.0);
         self.waits.push(&mut self.slots, index as u32, now);
         self.queues.entered(listener);
         self.len += 1;

@@ -88,11 +88,10 @@ impl Slot {
         facts: Facts::empty(),
     };
 
-    /// Packs an entry; its links and its time are the table's to set.
-    pub(super) fn pack(tuple: &Tuple, half_open: &HalfOpen, way: u16, listener: u16) -> Self {
-        let HalfOpen { negotiated, timeouts } = *half_open;
-        let Negotiated { iss, irs, send_mss, scales, sack, timestamps } = negotiated;
-        let mut facts = Facts::from_bits_retain(timeouts) & Facts::TIMEOUTS;
+    /// Packs an entry whose SYN-ACK is sent now; its links are the table's to set.
+    pub(super) fn pack(now: Instant, tuple: &Tuple, negotiated: &Negotiated, way: u16, listener: u16) -> Self {
+        let Negotiated { iss, irs, send_mss, scales, sack, timestamps } = *negotiated;
+        let mut facts = Facts::empty();
         facts.set(Facts::SACK, sack);
         facts.set(Facts::TIMESTAMPS, timestamps.is_some());
         facts.set(Facts::SCALES, scales.is_some());
@@ -105,6 +104,7 @@ impl Slot {
             irs,
             recent: clock.recent,
             offset: clock.offset,
+            created: millis(now),
             send_mss: send_mss.get(),
             scales: scales.map_or(0, |both| both.peer.shift() | both.ours.shift() << 4),
             facts,

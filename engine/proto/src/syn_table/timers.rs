@@ -79,10 +79,10 @@ impl Waits {
     }
 }
 
-/// How long `slot` still waits. More than its whole wait means that its time has passed, or that the clock stepped back:
-/// then it is due as well, for no entry may wait longer than it should.
+/// How long `slot` still waits. A time that seems more than two waits away has passed long ago, or the clock stepped back:
+/// either way the entry is due.
 pub(super) fn remaining(slot: &Slot, now: Instant) -> Duration {
     let left = slot.due.wrapping_sub(millis(now));
-    let left = if left > wait_millis(slot.timeouts()) { 0 } else { left };
+    let left = if left > 2 * wait_millis(slot.timeouts()) { 0 } else { left };
     Duration::from_millis(u64::from(left))
 }

@@ -45,15 +45,20 @@
 //!
 //! A tick lasts 16 s and a cookie is valid in its own tick and in the next, 16 to 32 s. The parity names one of the two,
 //! so each of the 2⁷ settings has exactly one valid hash: of the 2³² sequence numbers 128 are accepted, and a blind guess
-//! succeeds with 2⁻²⁵. With timestamps a guess must also hit the TSval, 2⁻⁵² in all, but an attacker is free to leave them
+//! succeeds with 2⁻²⁵. With timestamps a guess must also hit the TSval, 2⁻⁵³ in all, but an attacker is free to leave them
 //! out unless the listener demands them ([`CookieTimestamps::Required`](crate::flood_guard::CookieTimestamps)).
+
+mod options;
+#[cfg(test)]
+mod tests;
 
 use crate::half_open::{Clock, HalfOpen, Negotiated, Offer, Scales};
 use crate::isn::{Key, Message};
-use crate::segment::{Mss, Timestamps, WindowScale};
+use crate::segment::Timestamps;
 use crate::{Instant, SeqNum, Tuple};
 use core::fmt;
 use core::time::Duration;
+use options::{ISS_OPTION_BITS, MssClass, Options, STAMP_OPTION_BITS, round_down};
 use siphasher::sip::SipHasher24;
 
 /// How long a tick lasts.
@@ -62,34 +67,12 @@ pub const TICK: Duration = Duration::from_secs(16);
 /// The longest that a cookie lives: the rest of its own tick and the whole next one.
 pub const LIFE: Duration = Duration::from_secs(32);
 
-/// The MSS classes over IPv4 (Linux: `msstab`). The least is what every IPv4 host must be able to receive (RFC 1122,
-/// section 3.3.2), so it is right for peers that announced less.
-const MSS_V4: [u16; 4] = [536, 1300, 1440, 1460];
-
-/// The MSS classes over IPv6 (Linux: `msstab` of IPv6). The least is what every IPv6 link carries (RFC 8200, section 5).
-const MSS_V6: [u16; 4] = [1220, 1420, 1440, 8940];
-
-/// The window scale classes from 1 on; class 0 is no scaling. Those that systems use by default are met exactly, others
-/// are rounded down: the peer's window then looks smaller than it is, which costs speed but never overruns it.
-const SCALES: [u8; 7] = [0, 2, 4, 6, 7, 8, 10];
-
 /// The hash bits in a sequence number, and those in a TSval.
 const ISS_MAC_BITS: u32 = 25;
 const STAMP_MAC_BITS: u32 = 27;
 
-/// The option bits below them.
-const ISS_OPTION_BITS: u32 = 32 - ISS_MAC_BITS;
-const STAMP_OPTION_BITS: u32 = 32 - STAMP_MAC_BITS;
-
-/// In the options word: the form with timestamps.
-const STAMPED: u32 = 1 << 8;
-
-/// In the TSval: no window scaling, and ECN.
-const NO_SCALE: u32 = 15;
-const ECN: u32 = 1;
-
-const _: () = assert!(ISS_MAC_BITS + STAMP_MAC_BITS <= 64 && 1 + 2 + 3 + 1 == ISS_OPTION_BITS);
-const _: () = assert!(4 + 1 == STAMP_OPTION_BITS && SCALES.len() < 1 << 3 && MSS_V4.len() == 1 << 2);
+const _: () = assert!(ISS_MAC_BITS + STAMP_MAC_BITS <= 64);
+const _: () = assert!(ISS_MAC_BITS + ISS_OPTION_BITS == 32 && STAMP_MAC_BITS + STAMP_OPTION_BITS == 32);
 const _: () = assert!(TICK.as_secs() * 2 == LIFE.as_secs());
 
 /// What a third segment brings back: what its peer wants us to believe we said.
@@ -142,14 +125,14 @@ impl CookieJar {
     pub fn encode(&self, now: Instant, tuple: &Tuple, agreed: &Negotiated) -> HalfOpen {
         let tick = tick(now);
         let Negotiated { iss: _, irs, send_mss, scales, sack, timestamps } = *agreed;
-        let mss_class = mss_class(tuple, send_mss);
-        let options = Options::new(tick, mss_class, scales.map(|both| both.peer), sack, timestamps.is_some());
+        let mss = MssClass::of(send_mss, tuple);
+        let options = Options::new(tick, mss, scales.map(|both| both.peer), sack, timestamps.is_some());
         let [iss_mac, stamp_mac] = self.macs(tick, tuple, irs, &options);
         let kept = |scale| if timestamps.is_some() { scale } else { round_down(scale) };
         let negotiated = Negotiated {
             iss: SeqNum(masked(iss_mac, options.iss, ISS_OPTION_BITS)),
             irs,
-            send_mss: mss_of_class(tuple, mss_class),
+            send_mss: mss.size(tuple),
             scales: scales.map(|Scales { peer, ours }| Scales { peer: kept(peer), ours }),
             sack,
             timestamps: timestamps.zip(options.stamp).map(|(Clock { recent, offset: _ }, bits)| Clock {
@@ -169,7 +152,7 @@ impl CookieJar {
             iss: unmasked(echo.iss.0, ISS_OPTION_BITS),
             stamp: timestamps.map(|stamps| unmasked(stamps.echo, STAMP_OPTION_BITS)),
         };
-        let [iss_mac, stamp_mac] = self.macs(options.minted(now), tuple, echo.irs, &options);
+        let [iss_mac, stamp_mac] = self.macs(options.minted(tick(now)), tuple, echo.irs, &options);
         // One comparison of everything at once: its time says nothing about how much of it was right.
         let iss_error = iss_mac ^ echo.iss.0 >> ISS_OPTION_BITS;
         let stamp_error = timestamps.map_or(0, |stamps| stamp_mac ^ stamps.echo >> STAMP_OPTION_BITS);
@@ -179,7 +162,7 @@ impl CookieJar {
         let negotiated = Negotiated {
             iss: echo.iss,
             irs: echo.irs,
-            send_mss: mss_of_class(tuple, options.mss_class()),
+            send_mss: options.mss_class().size(tuple),
             scales: match (options.peer_scale()?, offer.window_scale) {
                 (None, _) => None,
                 (Some(peer), Some(ours)) => Some(Scales { peer, ours }),
@@ -207,52 +190,7 @@ impl CookieJar {
     }
 }
 
-/// What a cookie encodes, before the mask: the low bits of the sequence number and, with timestamps, of the TSval.
-struct Options {
-    iss: u32,
-    stamp: Option<u32>,
-}
-
-impl Options {
-    fn new(tick: u32, mss_class: u32, peer_scale: Option<WindowScale>, sack: bool, stamped: bool) -> Self {
-        let scale_class = peer_scale.map_or(0, |scale| SCALES.partition_point(|&class| class <= scale.shift()) as u32);
-        let exact_scale = peer_scale.map_or(NO_SCALE, |scale| u32::from(scale.shift()));
-        Self {
-            iss: (tick & 1) << 6 | mss_class << 4 | scale_class << 1 | u32::from(sack),
-            stamp: stamped.then_some(exact_scale << 1),
-        }
-    }
-
-    /// The options word of the message.
-    fn word(&self) -> u32 {
-        self.iss | self.stamp.map_or(0, |bits| STAMPED | bits << 16)
-    }
-
-    /// The only tick that a cookie with this parity, if it is valid at `now`, can come from.
-    fn minted(&self, now: Instant) -> u32 {
-        let tick = tick(now);
-        tick.wrapping_sub((tick ^ self.iss >> 6) & 1)
-    }
-
-    fn mss_class(&self) -> u32 {
-        self.iss >> 4 & 3
-    }
-
-    /// The peer's window scale, if it scales; `None` for what [`new`](Self::new) never says.
-    fn peer_scale(&self) -> Option<Option<WindowScale>> {
-        let Some(bits) = self.stamp else {
-            let class = (self.iss >> 1 & 7) as usize;
-            return Some(class.checked_sub(1).map(|index| WindowScale::clamped(SCALES[index])));
-        };
-        let scale = (bits >> 1 != NO_SCALE).then(|| WindowScale::clamped((bits >> 1) as u8));
-        (bits & ECN == 0).then_some(scale)
-    }
-
-    fn sack(&self) -> bool {
-        self.iss & 1 == 1
-    }
-}
-
+/// The tick that `now` falls in.
 fn tick(now: Instant) -> u32 {
     (now.as_nanos() / TICK.as_nanos() as u64) as u32
 }
@@ -271,24 +209,4 @@ fn masked(mac: u32, options: u32, option_bits: u32) -> u32 {
 /// The option bits of what [`masked`] joined.
 fn unmasked(value: u32, option_bits: u32) -> u32 {
     (value ^ value >> option_bits) & ((1 << option_bits) - 1)
-}
-
-fn mss_classes(tuple: &Tuple) -> &'static [u16; 4] {
-    if tuple.is_ipv6() { &MSS_V6 } else { &MSS_V4 }
-}
-
-/// The largest class that is not above `mss`, or the least.
-fn mss_class(tuple: &Tuple, mss: Mss) -> u32 {
-    mss_classes(tuple).partition_point(|&class| class <= mss.get()).saturating_sub(1) as u32
-}
-
-fn mss_of_class(tuple: &Tuple, class: u32) -> Mss {
-    let default = if tuple.is_ipv6() { Mss::DEFAULT_V6 } else { Mss::DEFAULT_V4 };
-    mss_classes(tuple).get(class as usize).and_then(|&mss| Mss::announced(mss)).unwrap_or(default)
-}
-
-/// The largest scale class that is not above `scale`.
-fn round_down(scale: WindowScale) -> WindowScale {
-    let class = SCALES.iter().rev().find(|&&class| class <= scale.shift());
-    class.map_or(WindowScale::default(), |&class| WindowScale::clamped(class))
 }
