@@ -118,6 +118,8 @@ counters! {
     HalfOpenEvicted,
     /// Connections given a small send buffer because the peer's MSS is small (ours; CVE-2019-11479).
     SmallMss,
+    /// Segments not sent because too many wait already: lost, as on a full link (ours).
+    TxBacklogDrops,
 }
 
 /// A set of counters, each to be raised by one.
@@ -144,6 +146,11 @@ impl Counts {
     /// Both sets.
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+
+    /// Whether `counter` is to be raised.
+    pub const fn contains(self, counter: Counter) -> bool {
+        self.0 & (1 << counter as u8) != 0
     }
 
     /// Whether nothing is to be raised.
@@ -178,6 +185,7 @@ mod tests {
         for (index, &counter) in Counter::ALL.iter().enumerate() {
             assert_eq!(counter as usize, index);
             assert_eq!(Counts::of(&[counter]).iter().collect::<Vec<_>>(), [counter]);
+            assert!(Counts::of(&[counter]).contains(counter) && !Counts::NONE.contains(counter));
         }
         let all = Counts::of(Counter::ALL);
         assert_eq!(all.iter().collect::<Vec<_>>(), Counter::ALL);
