@@ -1,6 +1,6 @@
 //! Addresses, neighbours and routes of a host, and the stations of a bridge. Putting one twice is the same as once.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
 use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
@@ -13,7 +13,8 @@ use netlink_packet_route::route::{
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use crate::LabError;
-use crate::netlink::Netlink;
+use crate::namespace::Namespace;
+use crate::netlink::{Extent, Group, Netlink, await_change};
 use crate::plan::{Mac, Neighbour, Prefix, Route};
 
 const PUT: u16 = NLM_F_CREATE | NLM_F_REPLACE;
@@ -27,6 +28,30 @@ pub(crate) fn put_address(netlink: &mut Netlink, index: u32, prefix: Prefix) -> 
     message.header.flags = AddressHeaderFlags::Nodad;
     message.attributes = vec![AddressAttribute::Local(prefix.address), AddressAttribute::Address(prefix.address)];
     netlink.request(RouteNetlinkMessage::NewAddress(message), PUT, &format!("add the address {prefix}"))
+}
+
+/// Waits until the kernel takes packets to an IPv6 address for its own.
+///
+/// Even without duplicate address detection, the kernel puts the local route of a new address on a work queue; a packet
+/// that comes before that is dropped.
+pub(crate) fn await_address(namespace: &Namespace, address: Ipv6Addr) -> Result<(), LabError> {
+    await_change(namespace, Group::Ipv6Routes, &address.to_string(), |netlink| is_local(netlink, address.into()))
+}
+
+/// Whether packets to this address stay here.
+fn is_local(netlink: &mut Netlink, address: IpAddr) -> Result<bool, LabError> {
+    let mut message = RouteMessage::default();
+    message.header.address_family = family_of(address);
+    message.header.destination_prefix_length = if address.is_ipv4() { 32 } else { 128 };
+    message.attributes = vec![RouteAttribute::Destination(route_address(address))];
+    let query = RouteNetlinkMessage::GetRoute(message);
+    match netlink.query(query, Extent::One, &format!("look up the route to {address}")) {
+        Ok(answers) => Ok(answers.iter().any(
+            |answer| matches!(answer, RouteNetlinkMessage::NewRoute(route) if route.header.kind == RouteType::Local),
+        )),
+        Err(error) if error.errno() == Some(libc::ENETUNREACH) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Tells the kernel for good where a neighbour is.

@@ -24,11 +24,11 @@ pub enum LabError {
         /// What the kernel added in words, or what to do about it; may be empty.
         detail: String,
     },
-    /// A link did not come up in time.
-    #[error("{interface} in {namespace} did not come up within {seconds} s: look at `ip -n {namespace} -d link`")]
+    /// A link did not come up, or an address did not become usable, in time.
+    #[error("{what} in {namespace} was not ready within {seconds} s: look at `ip -n {namespace} -d address`")]
     NotReady {
-        /// The interface.
-        interface: String,
+        /// The interface or the address.
+        what: String,
         /// The name of its namespace.
         namespace: String,
         /// How long was waited.

@@ -188,13 +188,13 @@ impl Host {
         self.await_ready()
     }
 
-    /// Waits until frames pass in both directions.
+    /// Waits until frames pass in both directions and the host takes those to its addresses.
     pub(crate) fn await_ready(&self) -> Result<(), LabError> {
         link::await_ready(&self.namespace, self.interface())?;
-        match self.peer.as_deref() {
-            Some(Peer { namespace, link }) => link::await_ready(namespace, link),
-            None => Ok(()),
+        if let Some(Peer { namespace, link }) = self.peer.as_deref() {
+            link::await_ready(namespace, link)?;
         }
+        address::await_address(&self.namespace, self.ipv6())
     }
 
     /// Deletes the interface, and with it the other end of its pair.

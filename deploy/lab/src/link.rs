@@ -1,7 +1,6 @@
 //! Links: made, joined, brought up and awaited.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::time::{Duration, Instant};
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
@@ -12,14 +11,11 @@ use netlink_packet_route::link::{
 
 use crate::LabError;
 use crate::namespace::Namespace;
-use crate::netlink::{Extent, LinkEvents, Netlink};
+use crate::netlink::{Extent, Group, Netlink, await_change};
 use crate::plan::LinkPlan;
 
 /// `XDP_FLAGS_DRV_MODE`: native, or an error.
 const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
-/// How long a link may take to come up. Locally this is a matter of microseconds to a few milliseconds; the limit is for
-/// a machine under heavy load.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// What the kernel says of a link.
 #[derive(Clone, Debug)]
@@ -171,21 +167,7 @@ pub(crate) fn all(netlink: &mut Netlink) -> Result<Vec<Link>, LabError> {
 ///
 /// The kernel turns a carrier into a working queue on a work queue of its own; a frame sent before that is dropped.
 pub(crate) fn await_ready(namespace: &Namespace, name: &str) -> Result<(), LabError> {
-    let mut netlink = Netlink::open(namespace)?;
-    if find(&mut netlink, name)?.passes_frames() {
-        return Ok(());
-    }
-    let events = LinkEvents::subscribe(namespace)?;
-    let deadline = Instant::now() + LONGEST_WAIT;
-    while !find(&mut netlink, name)?.passes_frames() {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            let (interface, namespace) = (name.to_owned(), namespace.name().to_owned());
-            return Err(LabError::NotReady { interface, namespace, seconds: LONGEST_WAIT.as_secs() });
-        }
-        events.wait(left).map_err(|source| LabError::system(format!("wait for {name}"), source))?;
-    }
-    Ok(())
+    await_change(namespace, Group::Links, name, |netlink| Ok(find(netlink, name)?.passes_frames()))
 }
 
 fn set(netlink: &mut Netlink, name: &str, attributes: Vec<LinkAttribute>, attempt: &str) -> Result<(), LabError> {

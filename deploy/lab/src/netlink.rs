@@ -1,7 +1,7 @@
 //! A blocking rtnetlink socket in a namespace: one request, one answer.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use netlink_packet_core::{
     ErrorMessage, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload, NlasIterator,
@@ -18,8 +18,9 @@ use crate::namespace::Namespace;
 const NLMSGERR_ATTR_MSG: u16 = 1;
 /// `sizeof(struct nlmsghdr)`, which `NLMSG_ERROR` quotes before the attributes of the extended acknowledgement.
 const QUOTED_HEADER: usize = 16;
-/// `RTNLGRP_LINK`: changes of links.
-const RTNLGRP_LINK: u32 = 1;
+/// How long the kernel may take to finish what it does on work queues. Locally this is a matter of microseconds to a few
+/// milliseconds; the limit is for a machine under heavy load.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// A socket that stays in the namespace it was made in, whichever thread uses it.
 #[derive(Debug)]
@@ -32,12 +33,10 @@ pub(crate) struct Netlink {
 impl Netlink {
     /// Opens a socket for requests.
     pub(crate) fn open(namespace: &Namespace) -> Result<Self, LabError> {
-        let socket = namespace.run(open_for_requests)?.map_err(|source| Self::not_opened(namespace, source))?;
+        let socket = namespace
+            .run(open_for_requests)?
+            .map_err(|source| LabError::system(format!("open a netlink socket in {}", namespace.name()), source))?;
         Ok(Self { socket, sequence: 0, namespace: namespace.clone() })
-    }
-
-    fn not_opened(namespace: &Namespace, source: io::Error) -> LabError {
-        LabError::system(format!("open a netlink socket in {}", namespace.name()), source)
     }
 
     /// Sends one request with these flags beside `NLM_F_REQUEST` and waits until the kernel has done it, or refused.
@@ -103,30 +102,50 @@ pub(crate) enum Extent {
     All,
 }
 
-/// A socket that hears of every change to a link of its namespace.
-#[derive(Debug)]
-pub(crate) struct LinkEvents {
-    socket: Socket,
+/// What to hear of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Group {
+    /// Changes of links: `RTNLGRP_LINK`.
+    Links = 1,
+    /// Changes of IPv6 routes: `RTNLGRP_IPV6_ROUTE`.
+    Ipv6Routes = 11,
 }
 
-impl LinkEvents {
-    /// Subscribes. Changes from now on are not missed.
-    pub(crate) fn subscribe(namespace: &Namespace) -> Result<Self, LabError> {
-        let socket = namespace.run(open_for_events)?.map_err(|source| Netlink::not_opened(namespace, source))?;
-        Ok(Self { socket })
+/// Waits until something holds in a namespace, looking again after every change in a group. `name` is what is awaited.
+pub(crate) fn await_change(
+    namespace: &Namespace,
+    group: Group,
+    name: &str,
+    mut holds: impl FnMut(&mut Netlink) -> Result<bool, LabError>,
+) -> Result<(), LabError> {
+    let mut netlink = Netlink::open(namespace)?;
+    if holds(&mut netlink)? {
+        return Ok(());
     }
-
-    /// Blocks until a link changed, but not longer than this; also returns when it is unsure.
-    pub(crate) fn wait(&self, longest: Duration) -> io::Result<()> {
-        sockopt::set_socket_timeout(&self.socket, Timeout::Recv, Some(longest.max(Duration::from_millis(1))))?;
-        match self.socket.recv_from_full() {
-            Ok(_) => Ok(()),
-            Err(error) => match error.raw_os_error() {
-                // Out of time; interrupted; so many changes that some were lost: the caller looks for itself in any case.
-                Some(libc::EAGAIN | libc::EINTR | libc::ENOBUFS) => Ok(()),
-                _ => Err(error),
-            },
+    let failed = |source| LabError::system(format!("wait for {name} in {}", namespace.name()), source);
+    let events = namespace.run(|| open_for_events(group))?.map_err(failed)?;
+    let deadline = Instant::now() + LONGEST_WAIT;
+    while !holds(&mut netlink)? {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            let (what, namespace) = (name.to_owned(), namespace.name().to_owned());
+            return Err(LabError::NotReady { what, namespace, seconds: LONGEST_WAIT.as_secs() });
         }
+        wait_for_event(&events, left).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Blocks until something changed, but not longer than this; also returns when it is unsure.
+fn wait_for_event(events: &Socket, longest: Duration) -> io::Result<()> {
+    sockopt::set_socket_timeout(events, Timeout::Recv, Some(longest.max(Duration::from_millis(1))))?;
+    match events.recv_from_full() {
+        Ok(_) => Ok(()),
+        Err(error) => match error.raw_os_error() {
+            // Out of time; interrupted; so many changes that some were lost: the caller looks for itself in any case.
+            Some(libc::EAGAIN | libc::EINTR | libc::ENOBUFS) => Ok(()),
+            _ => Err(error),
+        },
     }
 }
 
@@ -139,10 +158,10 @@ fn open_for_requests() -> io::Result<Socket> {
     Ok(socket)
 }
 
-fn open_for_events() -> io::Result<Socket> {
+fn open_for_events(group: Group) -> io::Result<Socket> {
     let mut socket = Socket::new(NETLINK_ROUTE)?;
     socket.bind_auto()?;
-    socket.add_membership(RTNLGRP_LINK)?;
+    socket.add_membership(group as u32)?;
     Ok(socket)
 }
 

@@ -54,6 +54,16 @@ impl Wiretap {
         Ok(frame)
     }
 
+    /// The next frame but for those to groups: every kernel announces its memberships (MLD), whenever it likes.
+    pub fn next_to_a_host(&self) -> io::Result<Vec<u8>> {
+        loop {
+            let frame = self.next()?;
+            if frame.first().is_some_and(|byte| byte & 1 == 0) {
+                return Ok(frame);
+            }
+        }
+    }
+
     /// The next TCP segment with exactly these flags; everything else is passed over.
     pub fn next_tcp(&self, flags: u8) -> Result<Segment, Failed> {
         loop {
