@@ -1,6 +1,7 @@
 //! What Synward is measured with: the flood generator, honest clients at a fixed pace, a herd of idle connections, and
 //! the kernel's TCP as the one to beat.
 
+pub mod flood;
 pub mod herd;
 pub mod kernel_server;
 pub mod paced;

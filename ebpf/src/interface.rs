@@ -22,6 +22,8 @@ pub struct Interface {
     pub mac: Option<[u8; 6]>,
     /// What kind of virtual device it is (IFLA_INFO_KIND: `veth`, `bridge`, `tun` …); `None` for hardware and loopback.
     pub kind: Option<String>,
+    /// Frames it has sent, by its own counter. On veth, what XDP sent counts once the far end has taken it in.
+    pub tx_packets: u64,
     /// The XDP programs attached to it.
     pub xdp: Vec<XdpState>,
 }
@@ -56,11 +58,13 @@ impl Interface {
 
     fn from_message(name: &str, message: &LinkMessage) -> Self {
         let index = message.header.index;
-        let mut interface = Self { index, name: name.into(), mtu: 0, mac: None, kind: None, xdp: Vec::new() };
+        let name = name.to_owned();
+        let mut interface = Self { index, name, mtu: 0, mac: None, kind: None, tx_packets: 0, xdp: Vec::new() };
         for attribute in &message.attributes {
             match attribute {
                 LinkAttribute::Mtu(mtu) => interface.mtu = *mtu,
                 LinkAttribute::Address(bytes) => interface.mac = bytes.as_slice().try_into().ok(),
+                LinkAttribute::Stats64(stats) => interface.tx_packets = stats.tx_packets,
                 LinkAttribute::LinkInfo(infos) => interface.kind = kind(infos),
                 LinkAttribute::Xdp(attributes) => interface.xdp = attributes.iter().filter_map(xdp_state).collect(),
                 _ => {}
