@@ -59,6 +59,47 @@ impl Default for LabConfig {
     }
 }
 
+impl LabConfig {
+    /// What [`Lab::up`] builds of this.
+    ///
+    /// # Errors
+    /// More hosts than the bridge has ports for.
+    pub fn plan(&self) -> Result<Plan, LabError> {
+        let far_hosts = u32::from(self.clients) + u32::from(self.attackers);
+        if far_hosts > MOST_FAR_HOSTS.into() {
+            let message = format!("{far_hosts} clients and attackers are more than the bridge takes: {MOST_FAR_HOSTS}");
+            return Err(LabError::Config(message));
+        }
+        let mut front = interface(self, Role::Front, 0, self.front);
+        let mut far: Vec<(Role, u16, InterfacePlan)> = (0..self.clients)
+            .map(|number| (Role::Client, number))
+            .chain((0..self.attackers).map(|number| (Role::Attacker, number)))
+            .map(|(role, number)| (role, number, interface(self, role, number, self.far)))
+            .collect();
+        for (_, _, interface) in &mut far {
+            interface.neighbours.extend(front.as_neighbours());
+            front.neighbours.extend(interface.as_neighbours());
+        }
+        let first_attacker =
+            far.iter().find(|(role, ..)| matches!(role, Role::Attacker)).map(|(_, _, interface)| interface);
+        if let (true, Some(attacker)) = (self.spoofed_routes, first_attacker) {
+            front.routes = vec![
+                Route { to: SPOOFED_V4, via: attacker.ipv4.into() },
+                Route { to: SPOOFED_V6, via: attacker.ipv6.into() },
+            ];
+        }
+        let mut hosts = vec![host("front".into(), front, Vec::new())];
+        hosts.extend(far.into_iter().map(|(role, number, interface)| {
+            let blackholes = match role {
+                Role::Attacker => vec![SPOOFED_V4, SPOOFED_V6],
+                Role::Front | Role::Client => Vec::new(),
+            };
+            host(format!("{}{number}", role.name()), interface, blackholes)
+        }));
+        Ok(around_a_switch(self, hosts))
+    }
+}
+
 /// A running lab. Removed when dropped, unless it is persistent.
 ///
 /// The front is `10.77.0.1` and `fd77::1`; client *n* `10.77.64.0` + *n* + 1 and `fd77::1:0` + *n* + 1; attacker *n*
@@ -77,7 +118,7 @@ impl Lab {
     /// # Errors
     /// No privileges, or the kernel refuses a step; what was built until then is removed.
     pub fn up(config: &LabConfig) -> Result<Self, LabError> {
-        let bed = Bed::up(plan(config)?, config.persistent)?;
+        let bed = Bed::up(config.plan()?, config.persistent)?;
         let [front, ..] = bed.hosts() else { return Err(LabError::Config("a lab has a front".into())) };
         Ok(Self { front: front.clone(), clients: config.clients.into(), bed })
     }
@@ -179,41 +220,6 @@ fn mac(byte: u8, number: u16) -> Mac {
     Mac([0x02, 0x53, 0x59, byte, high, low])
 }
 
-fn plan(config: &LabConfig) -> Result<Plan, LabError> {
-    let far_hosts = u32::from(config.clients) + u32::from(config.attackers);
-    if far_hosts > MOST_FAR_HOSTS.into() {
-        let message = format!("{far_hosts} clients and attackers are more than the bridge takes: {MOST_FAR_HOSTS}");
-        return Err(LabError::Config(message));
-    }
-    let mut front = interface(config, Role::Front, 0, config.front);
-    let mut far: Vec<(Role, u16, InterfacePlan)> = (0..config.clients)
-        .map(|number| (Role::Client, number))
-        .chain((0..config.attackers).map(|number| (Role::Attacker, number)))
-        .map(|(role, number)| (role, number, interface(config, role, number, config.far)))
-        .collect();
-    for (_, _, interface) in &mut far {
-        interface.neighbours.extend(front.as_neighbours());
-        front.neighbours.extend(interface.as_neighbours());
-    }
-    let first_attacker =
-        far.iter().find(|(role, ..)| matches!(role, Role::Attacker)).map(|(_, _, interface)| interface);
-    if let (true, Some(attacker)) = (config.spoofed_routes, first_attacker) {
-        front.routes = vec![
-            Route { to: SPOOFED_V4, via: attacker.ipv4.into() },
-            Route { to: SPOOFED_V6, via: attacker.ipv6.into() },
-        ];
-    }
-    let mut hosts = vec![host("front".into(), front, Vec::new())];
-    hosts.extend(far.into_iter().map(|(role, number, interface)| {
-        let blackholes = match role {
-            Role::Attacker => vec![SPOOFED_V4, SPOOFED_V6],
-            Role::Front | Role::Client => Vec::new(),
-        };
-        host(format!("{}{number}", role.name()), interface, blackholes)
-    }));
-    Ok(around_a_switch(config, hosts))
-}
-
 fn interface(config: &LabConfig, role: Role, number: u16, end: End) -> InterfacePlan {
     let (v4, v6) = role.base();
     let nth = u32::from(number) + 1;
@@ -271,7 +277,7 @@ mod tests {
     fn the_largest_lab_has_unique_names_and_addresses_within_its_subnets() {
         let half = MOST_FAR_HOSTS / 2;
         let plan =
-            plan(&LabConfig { clients: half, attackers: half, ..LabConfig::default() }).expect("within the limit");
+            LabConfig { clients: half, attackers: half, ..LabConfig::default() }.plan().expect("within the limit");
         let interfaces: Vec<_> = plan.hosts.iter().flat_map(|host| &host.interfaces).collect();
         assert_eq!(interfaces.len(), usize::from(MOST_FAR_HOSTS) + 1);
 
@@ -293,7 +299,7 @@ mod tests {
 
     #[test]
     fn every_wire_has_two_links_and_every_link_a_wire() {
-        let plan = plan(&LabConfig { clients: 2, attackers: 2, ..LabConfig::default() }).expect("within the limit");
+        let plan = LabConfig { clients: 2, attackers: 2, ..LabConfig::default() }.plan().expect("within the limit");
         for wire in &plan.wires {
             assert!(plan.link(&wire.a).is_some() && plan.link(&wire.b).is_some(), "{wire:?}");
         }
@@ -308,13 +314,13 @@ mod tests {
     #[test]
     fn a_lab_too_large_for_the_bridge_is_refused() {
         let config = LabConfig { clients: MOST_FAR_HOSTS, attackers: 1, ..LabConfig::default() };
-        assert!(matches!(plan(&config), Err(LabError::Config(_))));
+        assert!(matches!(config.plan(), Err(LabError::Config(_))));
     }
 
     #[test]
     fn no_attacker_means_no_routes_for_spoofed_sources() {
         let routes =
-            |config: LabConfig| plan(&config).expect("within the limit").hosts.remove(0).interfaces.remove(0).routes;
+            |config: LabConfig| config.plan().expect("within the limit").hosts.remove(0).interfaces.remove(0).routes;
         assert_eq!(routes(LabConfig::default()).len(), 2);
         assert_eq!(routes(LabConfig { attackers: 0, ..LabConfig::default() }), []);
         assert_eq!(routes(LabConfig { spoofed_routes: false, ..LabConfig::default() }), []);

@@ -1,14 +1,11 @@
-//! Frames on the wire, by packet sockets. The few unsafe calls are those that the standard library has no form for.
+//! Frames on the wire: what a packet socket sees, and SYNs of our own.
 
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use libtest_mimic::Failed;
-use rustix::net::sockopt::{Timeout, set_socket_timeout};
-use rustix::net::{AddressFamily, Protocol, SendFlags, SocketFlags, SocketType};
-use synward_lab::Host;
+use synward_lab::{Host, PacketSocket};
 
 const ETHERNET: usize = 14;
 const TCP_HEADER: usize = 20;
@@ -19,39 +16,25 @@ pub const SYN: u8 = 0x02;
 /// TCP flags.
 pub const SYN_ACK: u8 = 0x12;
 
-/// A packet socket on the interface of a host: sees every frame that passes it, in both directions.
+/// A packet socket on the interface of a host.
 pub struct Wiretap {
-    socket: OwnedFd,
+    socket: PacketSocket,
 }
 
 impl Wiretap {
     /// Listens from now on.
     pub fn on(host: &Host) -> Result<Self, Failed> {
-        let protocol = u32::from(u16::try_from(libc::ETH_P_ALL)?.to_be());
-        let interface = std::ffi::CString::new(host.interface())?;
-        let opened = host.enter(|| {
-            let protocol = std::num::NonZeroU32::new(protocol).map(Protocol::from_raw);
-            let socket =
-                rustix::net::socket_with(AddressFamily::PACKET, SocketType::RAW, SocketFlags::CLOEXEC, protocol)?;
-            bind(&socket, &interface)?;
-            set_socket_timeout(&socket, Timeout::Recv, Some(Duration::from_secs(10)))?;
-            Ok::<_, io::Error>(socket)
-        })?;
-        Ok(Self { socket: opened? })
+        Ok(Self { socket: host.enter(|| PacketSocket::open(host.interface()))?? })
     }
 
     /// Sends one frame.
     pub fn send(&self, frame: &[u8]) -> io::Result<()> {
-        rustix::net::send(&self.socket, frame, SendFlags::empty())?;
-        Ok(())
+        self.socket.send(frame)
     }
 
-    /// The next frame; an error after ten seconds without any.
-    pub fn next(&self) -> io::Result<Vec<u8>> {
-        let mut frame = vec![0; 65_536];
-        let (length, _) = rustix::net::recv(&self.socket, frame.as_mut_slice(), rustix::net::RecvFlags::empty())?;
-        frame.truncate(length);
-        Ok(frame)
+    /// The next frame; the limit only ends a test that has failed.
+    fn next(&self) -> io::Result<Vec<u8>> {
+        self.socket.receive(Some(Duration::from_secs(10)))
     }
 
     /// The next frame but for those to groups: every kernel announces its memberships (MLD), whenever it likes.
@@ -72,21 +55,6 @@ impl Wiretap {
                 _ => {}
             }
         }
-    }
-}
-
-fn bind(socket: &OwnedFd, interface: &std::ffi::CStr) -> io::Result<()> {
-    // SAFETY: all zeros is a valid `sockaddr_ll`, which is made of integers.
-    let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
-    address.sll_family = libc::AF_PACKET as u16;
-    address.sll_protocol = (libc::ETH_P_ALL as u16).to_be();
-    // SAFETY: the name is terminated by a zero and outlives the call.
-    address.sll_ifindex = unsafe { libc::if_nametoindex(interface.as_ptr()) } as i32;
-    let length = size_of::<libc::sockaddr_ll>() as u32;
-    // SAFETY: the pointer and the length describe one live `sockaddr_ll`, which the kernel only reads.
-    match unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), length) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
     }
 }
 
