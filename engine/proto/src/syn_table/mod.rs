@@ -1,6 +1,6 @@
 //! The SYN queue: half-open connections in a table of fixed size (RFC 4987, section 3.5).
 //!
-//! A SYN costs one [`Slot`] of 64 bytes and a tag of two. The table is a number of buckets of eight slots, chosen by a
+//! A SYN costs one slot of 64 bytes and a tag of two. The table is a number of buckets of eight slots, chosen by a
 //! keyed hash of the tuple; a full bucket gives up its oldest entry. Nothing is allocated, moved or rehashed after the
 //! start. A lookup compares eight tags in one cache line and then, nearly always, at most one slot.
 
