@@ -1,10 +1,15 @@
 //! What an engine is told once, and how it is put together.
 
-use crate::{Observer, PollLoop, SocketCore};
+use crate::shard::Terms;
+use siphasher::sip::SipHasher24;
 use std::time::Duration;
-use synward_nic::Port;
 use synward_proto::Endpoint;
-use synward_proto::connection::Keepalive;
+use synward_proto::connection::{ConnectionConfig, Keepalive};
+use synward_proto::flood_guard::{CookieTimestamps, Syncookies};
+use synward_proto::half_open::Offer;
+use synward_proto::listener::ListenerConfig;
+use synward_proto::segment::{Mss, WindowScale};
+use synward_proto::syn_table::SynTableConfig;
 use synward_proto::wire::ChecksumPolicy;
 
 /// What an engine is told once. The defaults are Linux's where Linux has the setting.
@@ -16,16 +21,30 @@ pub struct EngineConfig {
     pub max_time_waits: u32,
     /// Bound of every listener's backlog (Linux: `net.core.somaxconn`).
     pub somaxconn: u32,
-    /// Half-open connections without cookies (Linux: `tcp_max_syn_backlog`).
+    /// With cookies off, SYNs are dropped from three quarters of this on (Linux: `tcp_max_syn_backlog`).
     pub max_syn_backlog: u32,
+    /// Half-open connections that can be remembered for all listeners together. Four times the sum of their backlogs makes
+    /// a full bucket rare.
+    pub syn_table: u32,
     /// 0: no cookies, 1: when the SYN queue overflows, 2: always (Linux: `tcp_syncookies`).
     pub syncookies: u8,
+    /// Whether a cookie may do without timestamps.
+    pub cookie_timestamps: CookieTimestamps,
+    /// How long a cookie key is in force.
+    pub cookie_key_life: Duration,
     /// SYN-ACKs sent again before a half-open entry is forgotten (Linux: `tcp_synack_retries`).
     pub synack_retries: u8,
     /// Whether a full accept queue resets (Linux: `tcp_abort_on_overflow`).
     pub abort_on_overflow: bool,
     /// Largest IP packet on the interface, bytes. A link watch keeps it current.
     pub mtu: u16,
+    /// The shift of the windows that we offer, where the peer scales too, at most 14; `None` switches window scaling off
+    /// (Linux: `tcp_window_scaling`).
+    pub window_scale: Option<u8>,
+    /// Whether SACK is permitted where the peer permits it (Linux: `tcp_sack`).
+    pub sack: bool,
+    /// Whether timestamps are used where the peer uses them (Linux: `tcp_timestamps`).
+    pub timestamps: bool,
     /// Bytes that a peer may have in flight or unread, per connection.
     pub receive_buffer: u32,
     /// Bytes that the application may have unsent or unacknowledged, per connection.
@@ -61,10 +80,16 @@ impl Default for EngineConfig {
             max_time_waits: 32_768,
             somaxconn: 4096,
             max_syn_backlog: 4096,
+            syn_table: 16_384,
             syncookies: 1,
+            cookie_timestamps: CookieTimestamps::Optional,
+            cookie_key_life: Duration::from_secs(600),
             synack_retries: 5,
             abort_on_overflow: false,
             mtu: 1500,
+            window_scale: Some(7),
+            sack: true,
+            timestamps: true,
             receive_buffer: 256 * 1024,
             send_buffer: 256 * 1024,
             keepalive: None,
@@ -82,11 +107,103 @@ impl Default for EngineConfig {
     }
 }
 
-/// The keys of one engine. Each has one use.
+impl EngineConfig {
+    /// Says which setting cannot be used, and why.
+    pub(crate) fn check(&self) -> Result<(), BuildError> {
+        let at_most = |setting, value: u32, most: u32, problem| {
+            if value <= most { Ok(()) } else { Err(BuildError::Setting { setting, problem }) }
+        };
+        let some = |setting, value: u32| {
+            if value > 0 { Ok(()) } else { Err(BuildError::Setting { setting, problem: "must not be zero" }) }
+        };
+        some("max_connections", self.max_connections)?;
+        some("receive_buffer", self.receive_buffer)?;
+        some("send_buffer", self.send_buffer)?;
+        some("syn_table", self.syn_table)?;
+        at_most("max_connections", self.max_connections, 1 << 24, "at most 16,777,216")?;
+        at_most("max_time_waits", self.max_time_waits, 1 << 24, "at most 16,777,216")?;
+        at_most("somaxconn", self.somaxconn, 1 << 16, "at most 65,536")?;
+        at_most("syn_table", self.syn_table, 1 << 24, "at most 16,777,216")?;
+        at_most("syncookies", self.syncookies.into(), 2, "0, 1 or 2")?;
+        at_most("window_scale", self.window_scale.unwrap_or(0).into(), 14, "at most 14 (RFC 7323, section 2.3)")?;
+        let window = u32::from(u16::MAX) << self.window_scale.unwrap_or(0).min(14);
+        at_most("receive_buffer", self.receive_buffer, window, "larger than window_scale can say")?;
+        at_most("mtu", MIN_MTU.into(), self.mtu.into(), "at least 576")
+    }
+
+    /// What connections are told, by address family.
+    pub(crate) fn terms(&self) -> Terms {
+        let Offer { mss_v4, mss_v6, .. } = self.offer();
+        let config = |mss| ConnectionConfig {
+            receive_buffer: self.receive_buffer,
+            send_buffer: self.send_buffer,
+            mss,
+            keepalive: self.keepalive,
+            nagle: self.nagle,
+            retries: self.retries,
+            time_wait: self.time_wait,
+            fin_wait_2: self.fin_wait_2,
+        };
+        Terms { v4: config(mss_v4), v6: config(mss_v6) }
+    }
+
+    /// How large the SYN table is.
+    pub(crate) fn syn_table(&self) -> SynTableConfig {
+        let (capacity, synack_retries) = (self.syn_table, self.synack_retries);
+        SynTableConfig { capacity, synack_retries, ..SynTableConfig::default() }
+    }
+
+    /// What a listener of this engine is told.
+    pub(crate) fn listener(&self, config: &ListenConfig) -> ListenerConfig {
+        ListenerConfig {
+            local: config.local,
+            syn_queue_limit: self.backlog(config),
+            max_syn_backlog: self.max_syn_backlog,
+            syncookies: match self.syncookies {
+                0 => Syncookies::Never,
+                1 => Syncookies::Auto,
+                _ => Syncookies::Always,
+            },
+            cookie_timestamps: self.cookie_timestamps,
+            abort_on_overflow: self.abort_on_overflow,
+            offer: self.offer(),
+        }
+    }
+
+    /// The backlog that a listener gets.
+    pub(crate) fn backlog(&self, config: &ListenConfig) -> u32 {
+        config.backlog.min(self.somaxconn)
+    }
+
+    fn offer(&self) -> Offer {
+        let mss = |headers: u16, least: Mss| Mss::announced(self.mtu.saturating_sub(headers)).unwrap_or(least);
+        Offer {
+            mss_v4: mss(40, Mss::DEFAULT_V4),
+            mss_v6: mss(60, Mss::DEFAULT_V6),
+            window: u16::try_from(self.receive_buffer).unwrap_or(u16::MAX),
+            window_scale: self.window_scale.map(WindowScale::clamped),
+            sack: self.sack,
+            timestamps: self.timestamps,
+        }
+    }
+}
+
+/// The smallest MTU: what every IPv4 host takes (RFC 791).
+pub(crate) const MIN_MTU: u16 = 576;
+
+/// The secrets of one engine. Each part of it that needs one gets its own.
 #[derive(Clone)]
 pub struct Secrets {
-    pub(crate) seed: [u8; 32],
+    /// Initial sequence numbers, timestamps, the SYN table and the first cookie key.
+    pub(crate) proto: synward_proto::isn::Secrets,
+    /// The connection table and the listeners.
+    pub(crate) tables: [u8; 16],
+    /// Later cookie keys.
+    pub(crate) cookie_keys: [u8; 16],
 }
+
+/// Bytes of seed for all of them.
+const SEED_LEN: usize = synward_proto::isn::Secrets::SEED_LEN + 32;
 
 impl Secrets {
     /// From the system's random source.
@@ -94,16 +211,26 @@ impl Secrets {
     /// # Errors
     /// [`BuildError::NoEntropy`] when it gives none.
     pub fn random() -> Result<Self, BuildError> {
-        let mut seed = [0; 32];
+        let mut seed = [0; SEED_LEN];
         getrandom::fill(&mut seed).map_err(|_| BuildError::NoEntropy)?;
-        Ok(Self { seed })
+        Ok(Self::from_bytes(&seed))
     }
 
     /// From a number, for runs that are to be repeated. Never for a network with strangers on it.
     pub fn from_seed(seed: u64) -> Self {
-        let mut bytes = [0; 32];
-        bytes[..8].copy_from_slice(&seed.to_le_bytes());
-        Self { seed: bytes }
+        let mut bytes = [0; SEED_LEN];
+        for (word, counter) in bytes.chunks_exact_mut(8).zip(0_u64..) {
+            word.copy_from_slice(&SipHasher24::new_with_keys(seed, counter).hash(b"synward").to_le_bytes());
+        }
+        Self::from_bytes(&bytes)
+    }
+
+    fn from_bytes(seed: &[u8; SEED_LEN]) -> Self {
+        let (mut proto, mut tables, mut cookie_keys) = ([0; SEED_LEN - 32], [0; 16], [0; 16]);
+        proto.copy_from_slice(&seed[..SEED_LEN - 32]);
+        tables.copy_from_slice(&seed[SEED_LEN - 32..SEED_LEN - 16]);
+        cookie_keys.copy_from_slice(&seed[SEED_LEN - 16..]);
+        Self { proto: synward_proto::isn::Secrets::from_seed(&proto), tables, cookie_keys }
     }
 }
 
@@ -129,16 +256,6 @@ impl ListenConfig {
     }
 }
 
-/// The three ends of an engine.
-pub struct Engine<P: Port> {
-    /// For the thread that owns the port.
-    pub poll_loop: PollLoop<P>,
-    /// For the worker thread.
-    pub sockets: SocketCore,
-    /// For everybody.
-    pub observer: Observer,
-}
-
 /// Why an engine could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
@@ -153,6 +270,9 @@ pub enum BuildError {
         /// What the kernel said.
         source: std::io::Error,
     },
+    /// The port has no frames.
+    #[error("the port has no free frame")]
+    NoFrames,
     /// A setting is out of its range.
     #[error("{setting}: {problem}")]
     Setting {
@@ -161,13 +281,4 @@ pub enum BuildError {
         /// What is wrong with it.
         problem: &'static str,
     },
-}
-
-/// Builds an engine of one shard and one worker on `port`.
-///
-/// # Errors
-/// When a setting is out of range, or the system gives no entropy or no descriptors.
-pub fn build<P: Port>(config: EngineConfig, port: P) -> Result<Engine<P>, BuildError> {
-    let _ = (config, port);
-    todo!()
 }

@@ -33,18 +33,50 @@
 //! A simulation needs no thread: it calls [`PollLoop::poll_once`] with a time of its own and the [`SocketCore`] in turn.
 //! Given equal [`Secrets`], times and frames, equal frames come out.
 
+mod accept_queue;
+mod affinity;
+mod answers;
+mod apply;
+mod bell;
+mod build;
+mod clock;
 mod config;
+mod connections;
+mod cookie_keys;
+mod demux;
+mod handoff;
+mod link_watch;
+mod listeners;
 mod observe;
+mod orphans;
+mod outbox;
 mod parking;
 mod poll_loop;
 mod readiness;
+mod ready;
+mod received;
+mod requests;
+mod run;
+mod shard;
 mod socket;
+mod socket_core;
+mod socket_error;
+mod socket_upkeep;
+mod stats;
+mod time_waits;
+mod timer_wheel;
+mod timers;
+mod transmit;
 
-pub use config::{BuildError, Engine, EngineConfig, ListenConfig, Secrets, build};
+pub use build::{Engine, build};
+pub use config::{BuildError, EngineConfig, ListenConfig, Secrets};
 pub use observe::{
     ConnectionRow, Gauges, ListenerRow, Listing, ModesInForce, ObserveError, Observer, Outcomes, Snapshot,
 };
 pub use parking::{BlockingSockets, Unparker};
-pub use poll_loop::{PollLoop, RunError, Stop, Turn};
+pub use poll_loop::{PollLoop, Stop, Turn};
 pub use readiness::{Interest, Ready, Source};
-pub use socket::{Accepted, ConnectConfig, ListenerId, Shutdown, SocketCore, SocketError, SocketId};
+pub use run::RunError;
+pub use socket::{Accepted, ConnectConfig, ListenerId, Shutdown, SocketId};
+pub use socket_core::SocketCore;
+pub use socket_error::SocketError;

@@ -1,17 +1,54 @@
 //! What anyone may see of a shard while it runs: counters from atomics, tables by asking.
 
+use crate::answers::{Mailbox, Question};
+use crate::stats::ShardStats;
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use synward_nic::{Mode, Modes};
+use synward_proto::{Counter, DropReason};
+
+/// Slices of an answer that may wait to be taken.
+const SLICES: usize = 8;
 
 /// A view of one shard from any thread. Clones share it.
 #[derive(Clone)]
-pub struct Observer {}
+pub struct Observer {
+    stats: Arc<ShardStats>,
+    mailbox: Arc<Mailbox>,
+    modes: ModesInForce,
+}
 
 impl Observer {
+    /// A view of the shard that keeps these numbers and looks into this mailbox.
+    pub(crate) fn new(stats: Arc<ShardStats>, mailbox: Arc<Mailbox>, modes: Modes) -> Self {
+        Self { stats, mailbox, modes: modes.into() }
+    }
+
     /// Everything that is counted, now. Never waits for the shard; values of one snapshot may be a turn apart.
     pub fn snapshot(&self) -> Snapshot {
-        todo!()
+        let stats = &self.stats;
+        Snapshot {
+            counters: Counter::ALL.iter().map(|&counter| (counter.name(), stats.counter(counter))).collect(),
+            drops: DropReason::ALL.iter().map(|&reason| (reason.name(), stats.drops(reason))).collect(),
+            outcomes: stats.outcomes(),
+            ledger: stats.ledger().collect(),
+            port: stats.port().collect(),
+            gauges: stats.gauges(),
+            modes: self.modes,
+        }
+    }
+
+    /// The value of one counter, now.
+    pub fn counter(&self, counter: Counter) -> u64 {
+        self.stats.counter(counter)
+    }
+
+    /// Frames dropped for one reason, now.
+    pub fn drops(&self, reason: DropReason) -> u64 {
+        self.stats.drops(reason)
     }
 
     /// Asks for all listeners.
@@ -19,7 +56,7 @@ impl Observer {
     /// # Errors
     /// [`ObserveError::Busy`] when too many questions wait already.
     pub fn listeners(&self) -> Result<Listing<ListenerRow>, ObserveError> {
-        todo!()
+        self.ask(Question::Listeners)
     }
 
     /// Asks for all connections, TIME-WAIT included.
@@ -27,22 +64,36 @@ impl Observer {
     /// # Errors
     /// [`ObserveError::Busy`] when too many questions wait already.
     pub fn connections(&self) -> Result<Listing<ConnectionRow>, ObserveError> {
-        todo!()
+        self.ask(Question::Connections)
+    }
+
+    fn ask<Row>(&self, question: impl FnOnce(Sender<Vec<Row>>) -> Question) -> Result<Listing<Row>, ObserveError> {
+        let (to, slices) = bounded(SLICES);
+        if !self.mailbox.ask(question(to)) {
+            return Err(ObserveError::Busy);
+        }
+        Ok(Listing { slices, mailbox: Arc::clone(&self.mailbox) })
     }
 }
 
-/// An answer under way. The shard gives it in slices, a few per turn, and pauses while nobody takes them.
+/// An answer under way. The shard gives it in slices, a few rows per turn, and pauses while nobody takes them.
 pub struct Listing<Row> {
-    _rows: std::marker::PhantomData<Row>,
+    /// A slice without rows is the last.
+    slices: Receiver<Vec<Row>>,
+    mailbox: Arc<Mailbox>,
 }
 
 impl<Row> Listing<Row> {
-    /// Takes the rows that are there. `Ok(None)`: no more will come. An empty slice: not yet.
+    /// Takes the next rows. `Ok(None)`: there are no more. No rows: not yet.
     ///
     /// # Errors
     /// [`ObserveError::Ended`] when the poll loop ended before the answer did.
     pub fn try_next(&mut self) -> Result<Option<Vec<Row>>, ObserveError> {
-        todo!()
+        match self.slices.try_recv() {
+            Ok(rows) => Ok(self.took(rows)),
+            Err(TryRecvError::Empty) => Ok(Some(Vec::new())),
+            Err(TryRecvError::Disconnected) => Err(ObserveError::Ended),
+        }
     }
 
     /// Waits for the whole answer, at most `timeout`.
@@ -50,8 +101,24 @@ impl<Row> Listing<Row> {
     /// # Errors
     /// [`ObserveError::TimedOut`]; [`ObserveError::Ended`] when the poll loop ended before the answer did.
     pub fn collect(self, timeout: Duration) -> Result<Vec<Row>, ObserveError> {
-        let _ = timeout;
-        todo!()
+        let deadline = Instant::now() + timeout;
+        let mut all = Vec::new();
+        loop {
+            match self.slices.recv_deadline(deadline) {
+                Ok(rows) => match self.took(rows) {
+                    Some(rows) => all.extend(rows),
+                    None => return Ok(all),
+                },
+                Err(RecvTimeoutError::Timeout) => return Err(ObserveError::TimedOut),
+                Err(RecvTimeoutError::Disconnected) => return Err(ObserveError::Ended),
+            }
+        }
+    }
+
+    /// The shard may have paused for want of room, which there is now.
+    fn took(&self, rows: Vec<Row>) -> Option<Vec<Row>> {
+        self.mailbox.bell().ring();
+        (!rows.is_empty()).then_some(rows)
     }
 }
 
@@ -80,6 +147,8 @@ pub struct Snapshot {
     pub outcomes: Outcomes,
     /// Where every frame of the pool is: holder to number of frames.
     pub ledger: BTreeMap<&'static str, u64>,
+    /// Packets lost below the rings: cause to number.
+    pub port: BTreeMap<&'static str, u64>,
     /// How things stand.
     pub gauges: Gauges,
     /// The modes in force.
@@ -99,6 +168,14 @@ pub struct Outcomes {
     pub delivered: u64,
     /// Died for a reason of [`Snapshot::drops`], answered or not.
     pub dropped: u64,
+}
+
+impl Outcomes {
+    /// Whether every received frame became exactly one thing.
+    pub fn is_balanced(&self) -> bool {
+        let Self { received, consumed, answered, delivered, dropped } = *self;
+        received == consumed + answered + delivered + dropped
+    }
 }
 
 /// How things stand.
@@ -133,6 +210,18 @@ pub struct ModesInForce {
     pub busy_poll: bool,
 }
 
+impl From<Modes> for ModesInForce {
+    fn from(modes: Modes) -> Self {
+        let Modes { mode, need_wakeup, busy_poll } = modes;
+        let mode = match mode {
+            Mode::ZeroCopy => "zero-copy",
+            Mode::Copy => "copy",
+            Mode::Memory => "memory",
+        };
+        Self { mode, need_wakeup, busy_poll }
+    }
+}
+
 /// A listener, as `ss -ltn` shows it.
 #[derive(Clone, Debug, Serialize)]
 pub struct ListenerRow {
@@ -151,7 +240,7 @@ pub struct ListenerRow {
 }
 
 /// A connection, as `ss -tino` shows it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct ConnectionRow {
     /// State, in `ss`'s words (`ESTAB`, `FIN-WAIT-1`, `TIME-WAIT` …).
     pub state: &'static str,

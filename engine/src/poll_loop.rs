@@ -1,13 +1,21 @@
-//! The heart: one turn of a shard, and the thread that turns it.
+//! The heart: one turn of a shard.
 
+use crate::handoff::Side;
+use crate::shard::Shard;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use synward_nic::Port;
+use synward_nic::{Frame, Port};
 use synward_proto::Instant;
 
-/// One shard: a port, its connections and listeners, and its end of the rings to the worker.
+/// One shard: a port, its connections and listeners, and its end of the rings to the worker. Dropping it ends every
+/// socket of the worker with [`NetworkDown`](crate::SocketError::NetworkDown).
 pub struct PollLoop<P: Port> {
-    port: P,
+    pub(crate) port: P,
+    pub(crate) shard: Shard,
+    pub(crate) stop: Arc<AtomicBool>,
+    /// Frames received this turn; empty between turns.
+    received: VecDeque<Frame>,
 }
 
 /// What one turn did.
@@ -36,12 +44,14 @@ impl Turn {
 #[derive(Clone)]
 pub struct Stop {
     asked: Arc<AtomicBool>,
+    shard: Arc<Side>,
 }
 
 impl Stop {
     /// Asks. A sleeping loop wakes up to notice.
     pub fn stop(&self) {
         self.asked.store(true, Ordering::Release);
+        self.shard.bell.force();
     }
 
     /// Whether it was asked.
@@ -50,42 +60,88 @@ impl Stop {
     }
 }
 
-/// Why a loop ended before it was asked to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum RunError {
-    /// The interface was deleted or its device removed; every connection was reset towards its worker.
-    #[error("the interface is gone")]
-    DeviceGone,
-}
-
 impl<P: Port> PollLoop<P> {
-    /// One turn: frames in, timers, requests, frames out; each step bounded. `now` must not be read twice per turn; it
-    /// may stand still or step back.
+    pub(crate) fn new(port: P, shard: Shard) -> Self {
+        let received = VecDeque::with_capacity(shard.limits.burst);
+        let mut poll_loop = Self { port, shard, stop: Arc::default(), received };
+        poll_loop.port.refill();
+        poll_loop.publish();
+        poll_loop
+    }
+
+    /// One turn: frames in, timers, requests, frames out; each step bounded. `now` is read by the caller, once per turn;
+    /// it may stand still or step back.
     pub fn poll_once(&mut self, now: Instant) -> Turn {
-        let _ = now;
-        todo!()
+        let Self { port, shard, received, stop: _ } = self;
+        port.reclaim();
+        shard.lent = port.ledger().lent;
+
+        let frames = port.rx_burst(received, shard.limits.burst);
+        shard.stats.frames_received(frames as u64);
+        for frame in received.drain(..) {
+            shard.on_frame(now, frame, port);
+        }
+        let timers = shard.run_timers(now, port);
+        let requests = shard.take_requests(now, port);
+        shard.bury_orphans(now, port);
+        let more_to_send = shard.transmit(now, port);
+        let sent = port.tx_burst(&mut shard.outgoing);
+        port.refill();
+
+        let more_to_answer = shard.answer_questions(now);
+        shard.worker.publish();
+        let unfinished = more_to_send || more_to_answer || !shard.orphans.is_empty();
+        let turn = Turn { received: frames as u32, sent: sent as u32, timers, requests, unfinished };
+        if !turn.is_idle() {
+            self.publish();
+        }
+        self.check_books();
+        turn
     }
 
     /// When a turn is due even if no frame and no request comes.
-    pub fn next_deadline(&self) -> Option<Instant> {
-        todo!()
-    }
-
-    /// Turns until asked to stop: polls while there is work, then sleeps until a frame, a request or a deadline.
-    ///
-    /// # Errors
-    /// [`RunError::DeviceGone`] when the device is lost for good. A link that goes down is waited for.
-    pub fn run(self) -> Result<(), RunError> {
-        todo!()
+    pub fn next_deadline(&self, now: Instant) -> Option<Instant> {
+        self.shard.next_deadline(now)
     }
 
     /// What ends [`run`](Self::run).
     pub fn stopper(&self) -> Stop {
-        todo!()
+        Stop { asked: Arc::clone(&self.stop), shard: Arc::clone(self.shard.worker.side()) }
     }
 
     /// The port, for what tests and tools need of it between turns.
     pub fn port(&mut self) -> &mut P {
         &mut self.port
+    }
+
+    /// Shows observers how things stand.
+    fn publish(&self) {
+        self.shard.stats.set_ledger(&self.port.ledger());
+        self.shard.stats.set_gauges(&self.shard.gauges());
+    }
+
+    /// Every frame has one owner, and every received frame became one thing. In debug builds, after every turn.
+    fn check_books(&self) {
+        if !cfg!(debug_assertions) {
+            return;
+        }
+        let ledger = self.port.ledger();
+        debug_assert!(ledger.is_balanced(), "{ledger:?}");
+        debug_assert_eq!(
+            ledger.in_hand as usize,
+            self.shard.outgoing.len(),
+            "between turns, only what waits to be sent"
+        );
+        let outcomes = self.shard.stats.outcomes();
+        debug_assert!(outcomes.is_balanced(), "{outcomes:?}");
+    }
+}
+
+impl<P: Port> Drop for PollLoop<P> {
+    /// Takes home what waits to be sent.
+    fn drop(&mut self) {
+        for frame in self.shard.outgoing.drain(..) {
+            self.port.recycle(frame);
+        }
     }
 }

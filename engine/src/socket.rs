@@ -1,7 +1,10 @@
-//! The worker's side: sockets that never block.
+//! One socket, as its worker sees it.
 
-use crate::{Interest, ListenConfig, Ready, Source};
-use synward_proto::connection::Keepalive;
+use crate::connections::ConnId;
+use crate::handoff::Event;
+use crate::orphans::Parting;
+use crate::received::{Received, Taken};
+use crate::{Interest, Ready, SocketError};
 use synward_proto::{Endpoint, Link};
 
 /// A connection as its worker names it. Never reused for another connection.
@@ -51,201 +54,117 @@ pub enum Shutdown {
     Both,
 }
 
-/// Why a call on a socket failed. Each has the errno that the kernel's call would give.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
-pub enum SocketError {
-    /// Nothing to do right now (EAGAIN).
-    #[error("operation would block (EAGAIN)")]
-    WouldBlock,
-    /// A deadline of a blocking call passed, or the peer stopped answering (ETIMEDOUT).
-    #[error("timed out (ETIMEDOUT)")]
-    TimedOut,
-    /// The peer reset the connection (ECONNRESET).
-    #[error("connection reset by peer (ECONNRESET)")]
-    ConnectionReset,
-    /// The peer refused our SYN (ECONNREFUSED).
-    #[error("connection refused (ECONNREFUSED)")]
-    ConnectionRefused,
-    /// The connection is not established yet (ENOTCONN).
-    #[error("not connected (ENOTCONN)")]
-    NotConnected,
-    /// Sending is over: shut down here, or the connection has ended (EPIPE).
-    #[error("broken pipe (EPIPE)")]
-    BrokenPipe,
-    /// No such socket or listener (EBADF).
-    #[error("bad socket (EBADF)")]
-    BadSocket,
-    /// Another listener or connection has this address (EADDRINUSE).
-    #[error("address in use (EADDRINUSE)")]
-    AddressInUse,
-    /// The two ends are of different address families, or a port is zero (EINVAL).
-    #[error("invalid argument (EINVAL)")]
-    Invalid,
-    /// A limit of the engine is reached: connections, listeners or queued requests (ENOBUFS).
-    #[error("no buffer space available (ENOBUFS)")]
-    NoBuffers,
-    /// The device is gone, or the poll loop has ended (ENETDOWN).
-    #[error("network is down (ENETDOWN)")]
-    NetworkDown,
+/// What there is on the shard's side.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Phase {
+    /// Nothing known yet: a connect is on its way.
+    Opening,
+    /// As before, but the application has given the socket back meanwhile.
+    Discarded(Parting),
+    /// A connection whose SYN is not answered.
+    Connecting(ConnId),
+    /// A connection.
+    Open(ConnId),
+    /// Nothing any more.
+    Over,
 }
 
-impl SocketError {
-    /// The errno of the kernel's socket calls.
-    pub const fn errno(self) -> i32 {
-        match self {
-            Self::WouldBlock => libc::EAGAIN,
-            Self::TimedOut => libc::ETIMEDOUT,
-            Self::ConnectionReset => libc::ECONNRESET,
-            Self::ConnectionRefused => libc::ECONNREFUSED,
-            Self::NotConnected => libc::ENOTCONN,
-            Self::BrokenPipe => libc::EPIPE,
-            Self::BadSocket => libc::EBADF,
-            Self::AddressInUse => libc::EADDRINUSE,
-            Self::Invalid => libc::EINVAL,
-            Self::NoBuffers => libc::ENOBUFS,
-            Self::NetworkDown => libc::ENETDOWN,
+/// A socket.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    pub(crate) generation: u32,
+    pub(crate) phase: Phase,
+    pub(crate) received: Received,
+    /// Read, and not told to the shard yet.
+    pub(crate) uncredited: Taken,
+    /// Bytes told to the shard without waking it.
+    pub(crate) whispered: u32,
+    /// Bytes that may be sent now.
+    pub(crate) send_space: u32,
+    /// The peer sends no more.
+    pub(crate) end_of_stream: bool,
+    /// Why the connection failed, until somebody is told.
+    pub(crate) failure: Option<SocketError>,
+    /// Nothing more will be read.
+    pub(crate) read_closed: bool,
+    /// Nothing more will be sent.
+    pub(crate) write_closed: bool,
+    pub(crate) interest: Interest,
+    /// Whether it is on the list of those that may be ready.
+    pub(crate) listed: bool,
+}
+
+impl Socket {
+    /// A socket without news.
+    pub(crate) fn new(generation: u32, phase: Phase, send_space: u32) -> Self {
+        Self {
+            generation,
+            phase,
+            received: Received::default(),
+            uncredited: Taken::default(),
+            whispered: 0,
+            send_space,
+            end_of_stream: false,
+            failure: None,
+            read_closed: false,
+            write_closed: false,
+            interest: Interest::READ,
+            listed: false,
         }
     }
-}
 
-impl From<SocketError> for std::io::Error {
-    fn from(error: SocketError) -> Self {
-        Self::from_raw_os_error(error.errno())
-    }
-}
-
-/// All sockets of one worker. One thread uses it; no call blocks. Dropping it resets its connections and ends its
-/// listeners.
-pub struct SocketCore {}
-
-impl SocketCore {
-    /// Listens from the shard's next turn on.
-    ///
-    /// # Errors
-    /// `AddressInUse`, `Invalid` (port zero), `NoBuffers`, `NetworkDown`.
-    pub fn listen(&mut self, config: ListenConfig) -> Result<ListenerId, SocketError> {
-        let _ = config;
-        todo!()
+    /// Its connection, if there is one.
+    pub(crate) fn conn(&self) -> Option<ConnId> {
+        match self.phase {
+            Phase::Connecting(conn) | Phase::Open(conn) => Some(conn),
+            Phase::Opening | Phase::Discarded(_) | Phase::Over => None,
+        }
     }
 
-    /// Ends a listener: half-open connections are forgotten, those that wait for accept are reset, as when the kernel's
-    /// listening socket is closed.
-    ///
-    /// # Errors
-    /// `BadSocket`.
-    pub fn unlisten(&mut self, listener: ListenerId) -> Result<(), SocketError> {
-        let _ = listener;
-        todo!()
+    /// Takes news from the shard.
+    pub(crate) fn hear(&mut self, event: Event) {
+        match event {
+            Event::Opening(conn) => self.phase = Phase::Connecting(conn),
+            Event::Refused(error) => self.fail(error),
+            Event::Connected { send_space } => {
+                if let Phase::Connecting(conn) = self.phase {
+                    self.phase = Phase::Open(conn);
+                }
+                self.send_space = send_space;
+            }
+            Event::Received(chunk) => {
+                self.received.push(chunk);
+                if self.read_closed {
+                    self.uncredited += self.received.discard();
+                }
+            }
+            Event::Sent(bytes) => self.send_space = self.send_space.saturating_add(bytes),
+            Event::EndOfStream => self.end_of_stream = true,
+            Event::Failed(failure) => self.failure = Some(failure.into()),
+            Event::Over => self.phase = Phase::Over,
+        }
     }
 
-    /// Takes the connection that has waited longest.
-    ///
-    /// # Errors
-    /// `WouldBlock`, `BadSocket`, `NetworkDown`.
-    pub fn accept(&mut self, listener: ListenerId) -> Result<Accepted, SocketError> {
-        let _ = listener;
-        todo!()
+    /// Ends for a reason that somebody is still to be told, unless there is an earlier one.
+    pub(crate) fn fail(&mut self, error: SocketError) {
+        if self.phase != Phase::Over {
+            self.failure.get_or_insert(error);
+        }
+        self.phase = Phase::Over;
     }
 
-    /// Opens a connection. The socket is writable once it is established; until then `send` and `recv` give
-    /// `WouldBlock`, and afterwards the reason if it failed.
-    ///
-    /// # Errors
-    /// `Invalid`, `NoBuffers`, `WouldBlock` (the ring to the shard is full), `NetworkDown`.
-    pub fn connect(&mut self, config: ConnectConfig) -> Result<SocketId, SocketError> {
-        let _ = config;
-        todo!()
-    }
-
-    /// Reads the next bytes of the stream; 0 is end of file.
-    ///
-    /// # Errors
-    /// `WouldBlock`, `BadSocket`, and once, after the bytes that came before it, the reason of a failure.
-    pub fn recv(&mut self, socket: SocketId, bytes: &mut [u8]) -> Result<usize, SocketError> {
-        let _ = (socket, bytes);
-        todo!()
-    }
-
-    /// Queues bytes to send, as many as there is room for.
-    ///
-    /// # Errors
-    /// `WouldBlock`, `BrokenPipe`, `BadSocket`, and once the reason of a failure.
-    pub fn send(&mut self, socket: SocketId, bytes: &[u8]) -> Result<usize, SocketError> {
-        let _ = (socket, bytes);
-        todo!()
-    }
-
-    /// Ends one direction or both; the socket stays.
-    ///
-    /// # Errors
-    /// `BadSocket`, `NotConnected`.
-    pub fn shutdown(&mut self, socket: SocketId, how: Shutdown) -> Result<(), SocketError> {
-        let _ = (socket, how);
-        todo!()
-    }
-
-    /// Gives the socket back. Queued bytes are still sent, then FIN; unread bytes make it a reset (RFC 2525, 2.17).
-    ///
-    /// # Errors
-    /// `BadSocket`.
-    pub fn close(&mut self, socket: SocketId) -> Result<(), SocketError> {
-        let _ = socket;
-        todo!()
-    }
-
-    /// Gives the socket back with a reset (SO_LINGER with time zero).
-    ///
-    /// # Errors
-    /// `BadSocket`.
-    pub fn abort(&mut self, socket: SocketId) -> Result<(), SocketError> {
-        let _ = socket;
-        todo!()
-    }
-
-    /// Turns keepalive on or off (SO_KEEPALIVE, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT).
-    ///
-    /// # Errors
-    /// `BadSocket`, `NoBuffers`.
-    pub fn set_keepalive(&mut self, socket: SocketId, keepalive: Option<Keepalive>) -> Result<(), SocketError> {
-        let _ = (socket, keepalive);
-        todo!()
-    }
-
-    /// Sends small segments at once (`true`), or lets them wait for acknowledgments (TCP_NODELAY).
-    ///
-    /// # Errors
-    /// `BadSocket`, `NoBuffers`.
-    pub fn set_nodelay(&mut self, socket: SocketId, nodelay: bool) -> Result<(), SocketError> {
-        let _ = (socket, nodelay);
-        todo!()
-    }
-
-    /// The reason of a failure, once (SO_ERROR).
-    ///
-    /// # Errors
-    /// `BadSocket`.
-    pub fn take_error(&mut self, socket: SocketId) -> Result<Option<SocketError>, SocketError> {
-        let _ = socket;
-        todo!()
-    }
-
-    /// Chooses what [`next_ready`](Self::next_ready) tells of a socket; [`Interest::READ`] at first.
-    ///
-    /// # Errors
-    /// `BadSocket`.
-    pub fn set_interest(&mut self, socket: SocketId, interest: Interest) -> Result<(), SocketError> {
-        let _ = (socket, interest);
-        todo!()
-    }
-
-    /// Takes what the shard has to say and begins a round of [`next_ready`](Self::next_ready); returns how many events
-    /// came. Also passes on what a full ring held back, so call it regularly.
-    pub fn poll(&mut self) -> usize {
-        todo!()
-    }
-
-    /// The next source that is ready; each at most once per [`poll`](Self::poll).
-    pub fn next_ready(&mut self) -> Option<(Source, Ready)> {
-        todo!()
+    /// What it can do now; `room` says whether the ring to the shard has any.
+    pub(crate) fn ready(&self, room: bool) -> Ready {
+        let error = self.failure.is_some();
+        let over = self.phase == Phase::Over;
+        let can_read = !self.received.is_empty() || self.end_of_stream || self.read_closed || over || error;
+        let can_send = matches!(self.phase, Phase::Open(_)) && self.send_space > 0 && room;
+        let can_write = can_send || self.write_closed || over || error;
+        Ready {
+            readable: self.interest.readable && can_read,
+            writable: self.interest.writable && can_write,
+            hangup: over || (self.end_of_stream && self.write_closed),
+            error,
+        }
     }
 }

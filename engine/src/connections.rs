@@ -1,0 +1,202 @@
+//! The connections of one shard: where each is, and how to find it by its tuple.
+
+use crate::outbox::Outbox;
+use crate::socket::{ListenerId, SocketId};
+use crate::time_waits::{TimeWaitEntry, TimeWaits};
+use crate::timer_wheel::TimerId;
+use hashbrown::HashTable;
+use siphasher::sip::SipHasher13;
+use slab::Slab;
+use synward_proto::connection::Connection;
+use synward_proto::{Link, Tuple};
+
+/// Names a connection within its shard. An index is used again; the pair of index and generation only after 2³² others.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct ConnId {
+    pub(crate) index: u32,
+    pub(crate) generation: u32,
+}
+
+/// Who reads and writes a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Owner {
+    /// Nobody yet: it waits in a listener's accept queue.
+    Queue(ListenerId),
+    /// The worker, under this name.
+    Socket(SocketId),
+    /// Nobody any more: the application closed it, and it lives until the peer has seen that.
+    Nobody,
+}
+
+/// A connection and what surrounds it.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    generation: u32,
+    pub(crate) tuple: Tuple,
+    /// The way to the peer, refreshed by valid segments only.
+    pub(crate) link: Link,
+    pub(crate) connection: Connection,
+    pub(crate) owner: Owner,
+    /// What its worker has not been told yet.
+    pub(crate) outbox: Outbox,
+    /// Received frames that hold unread payload, here or with the worker.
+    pub(crate) frames_held: u32,
+    pub(crate) timer: Option<TimerId>,
+}
+
+/// What a tuple stands for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Slot {
+    /// The index of an [`Entry`].
+    Connection(u32),
+    /// The index of a [`TimeWaitEntry`].
+    TimeWait(u32),
+}
+
+fn tuple_of<'a>(entries: &'a Slab<Entry>, time_waits: &'a TimeWaits, slot: Slot) -> Option<&'a Tuple> {
+    match slot {
+        Slot::Connection(index) => entries.get(index as usize).map(|entry| &entry.tuple),
+        Slot::TimeWait(index) => time_waits.get(index).map(|entry| &entry.tuple),
+    }
+}
+
+/// How much room the tuple table has per entry that can be in it. At a quarter of its capacity, removal leaves hardly any
+/// tombstones, and tombstones are what makes the table rehash in place (1–2 ms).
+const HEADROOM: usize = 4;
+
+/// All connections of a shard, those in TIME-WAIT included. Everything is allocated at the start.
+#[derive(Debug)]
+pub(crate) struct Connections {
+    entries: Slab<Entry>,
+    time_waits: TimeWaits,
+    /// The peer chooses its keys: hashed under a secret.
+    by_tuple: HashTable<Slot>,
+    hasher: SipHasher13,
+    limit: usize,
+    next_generation: u32,
+}
+
+impl Connections {
+    /// No connections, and room for so many.
+    pub(crate) fn new(limit: usize, time_wait_limit: usize, key: &[u8; 16]) -> Self {
+        Self {
+            entries: Slab::with_capacity(limit),
+            time_waits: TimeWaits::new(time_wait_limit),
+            by_tuple: HashTable::with_capacity(HEADROOM * (limit + time_wait_limit)),
+            hasher: SipHasher13::new_with_key(key),
+            limit,
+            next_generation: 0,
+        }
+    }
+
+    /// What `tuple` stands for.
+    pub(crate) fn find(&self, tuple: &Tuple) -> Option<Slot> {
+        let hash = self.hasher.hash(&tuple.key());
+        self.by_tuple.find(hash, |&slot| self.tuple_of(slot) == Some(tuple)).copied()
+    }
+
+    /// Whether one more would be too many.
+    pub(crate) fn is_full(&self) -> bool {
+        self.entries.len() >= self.limit
+    }
+
+    /// Adds a connection whose tuple stands for nothing yet. `None` when the table is full.
+    pub(crate) fn insert(&mut self, tuple: Tuple, link: Link, connection: Connection, owner: Owner) -> Option<ConnId> {
+        if self.is_full() {
+            return None;
+        }
+        let generation = self.next_generation;
+        self.next_generation = generation.wrapping_add(1);
+        let outbox = Outbox::default();
+        let entry = Entry { generation, tuple, link, connection, owner, outbox, frames_held: 0, timer: None };
+        let index = self.entries.insert(entry) as u32;
+        self.map(tuple, Slot::Connection(index));
+        Some(ConnId { index, generation })
+    }
+
+    /// The connection at an index.
+    pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut Entry> {
+        self.entries.get_mut(index as usize)
+    }
+
+    /// The index of a connection that still exists.
+    pub(crate) fn resolve(&self, id: ConnId) -> Option<u32> {
+        self.entries.get(id.index as usize).filter(|entry| entry.generation == id.generation).map(|_| id.index)
+    }
+
+    /// Makes the tuple of a connection stand for nothing: it is over, though its worker may not know yet.
+    pub(crate) fn unmap(&mut self, index: u32) {
+        if let Some(tuple) = self.entries.get(index as usize).map(|entry| entry.tuple) {
+            self.unmap_slot(&tuple, Slot::Connection(index));
+        }
+    }
+
+    /// Removes a connection that was [unmapped](Self::unmap).
+    pub(crate) fn remove(&mut self, index: u32) -> Option<Entry> {
+        self.entries.try_remove(index as usize)
+    }
+
+    /// The oldest entry in TIME-WAIT when there is no room for one more: remove it first.
+    pub(crate) fn time_wait_to_evict(&self) -> Option<u32> {
+        self.time_waits.is_full().then(|| self.time_waits.oldest()).flatten()
+    }
+
+    /// Adds an entry in TIME-WAIT whose tuple stands for nothing.
+    pub(crate) fn insert_time_wait(&mut self, entry: TimeWaitEntry) -> u32 {
+        let tuple = entry.tuple;
+        let index = self.time_waits.insert(entry);
+        self.map(tuple, Slot::TimeWait(index));
+        index
+    }
+
+    /// The entry in TIME-WAIT at an index.
+    pub(crate) fn time_wait_mut(&mut self, index: u32) -> Option<&mut TimeWaitEntry> {
+        self.time_waits.get_mut(index)
+    }
+
+    /// Removes an entry in TIME-WAIT.
+    pub(crate) fn remove_time_wait(&mut self, index: u32) -> Option<TimeWaitEntry> {
+        if let Some(tuple) = self.time_waits.get(index).map(|entry| entry.tuple) {
+            self.unmap_slot(&tuple, Slot::TimeWait(index));
+        }
+        self.time_waits.remove(index)
+    }
+
+    /// Connections.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The most there can be; every index is below it.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Entries in TIME-WAIT.
+    pub(crate) fn time_waits(&self) -> &TimeWaits {
+        &self.time_waits
+    }
+
+    /// The connection at an index.
+    pub(crate) fn get(&self, index: u32) -> Option<&Entry> {
+        self.entries.get(index as usize)
+    }
+
+    fn tuple_of(&self, slot: Slot) -> Option<&Tuple> {
+        tuple_of(&self.entries, &self.time_waits, slot)
+    }
+
+    fn map(&mut self, tuple: Tuple, slot: Slot) {
+        debug_assert_eq!(self.find(&tuple).filter(|&found| found != slot), None, "{tuple:?} is taken");
+        let Self { entries, time_waits, by_tuple, hasher, .. } = self;
+        let hash_of = |slot: &Slot| tuple_of(entries, time_waits, *slot).map_or(0, |tuple| hasher.hash(&tuple.key()));
+        by_tuple.insert_unique(hasher.hash(&tuple.key()), slot, hash_of);
+    }
+
+    fn unmap_slot(&mut self, tuple: &Tuple, slot: Slot) {
+        let hash = self.hasher.hash(&tuple.key());
+        if let Ok(found) = self.by_tuple.find_entry(hash, |&other| other == slot) {
+            found.remove();
+        }
+    }
+}

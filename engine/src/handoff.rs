@@ -1,0 +1,226 @@
+//! Between one shard and one worker: two rings, and a bell at either end.
+//!
+//! Neither end ever waits for the other. What does not fit in a ring stays with whoever wanted to push it: a connection
+//! keeps its news in its `Outbox`, the worker its requests in a queue, and both are bounded by the byte credits
+//! of the connections. A ring that was full when its producer went to sleep rings the producer's bell once it has room.
+
+use crate::SocketError;
+use crate::accept_queue::AcceptQueue;
+use crate::bell::Bell;
+use crate::config::ListenConfig;
+use crate::connections::ConnId;
+use crate::received::Chunk;
+use crate::socket::{ConnectConfig, ListenerId, SocketId};
+use rtrb::{Consumer, Producer, PushError, RingBuffer};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering, fence};
+use synward_proto::connection::{Failure, Keepalive};
+
+/// What a worker wants.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// Listen.
+    Listen { listener: ListenerId, config: ListenConfig, queue: Arc<AcceptQueue> },
+    /// Listen no more.
+    Unlisten(ListenerId),
+    /// Open a connection for a socket: answered by [`Event::Opening`] or [`Event::Refused`].
+    Connect { socket: SocketId, config: ConnectConfig },
+    /// Something about a connection. One that has ended meanwhile ignores it.
+    On(ConnId, Action),
+}
+
+/// What a worker does with a connection.
+#[derive(Debug)]
+pub(crate) enum Action {
+    /// It was accepted, and this is its socket.
+    Attach(SocketId),
+    /// Send these bytes; they are within its credit.
+    Send(Vec<u8>),
+    /// These bytes were read, and this many frames came free.
+    Consumed { bytes: u32, frames: u32 },
+    /// Nothing more will be sent.
+    Shutdown,
+    /// The socket is closed.
+    Close,
+    /// The socket is closed with a reset.
+    Abort,
+    /// Keepalive on these terms, or off.
+    Keepalive(Option<Keepalive>),
+    /// Whether small segments wait for acknowledgments.
+    Nagle(bool),
+}
+
+/// What a shard has to say about a connection.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// A connection is being opened, under this name.
+    Opening(ConnId),
+    /// No connection could be opened, and this is the last that is heard of it.
+    Refused(SocketError),
+    /// The peer answered our SYN: so many bytes may be sent.
+    Connected { send_space: u32 },
+    /// The next bytes of the stream.
+    Received(Chunk),
+    /// So many bytes left the send buffer.
+    Sent(u32),
+    /// The peer sends no more.
+    EndOfStream,
+    /// The connection failed.
+    Failed(Failure),
+    /// There is no connection any more, and this is the last that is heard of it.
+    Over,
+}
+
+/// What either end shows the other.
+#[derive(Debug)]
+pub(crate) struct Side {
+    pub(crate) bell: Bell,
+    /// It went to sleep with something to push into a full ring.
+    starved: AtomicBool,
+    /// It is no more.
+    gone: AtomicBool,
+}
+
+impl Side {
+    fn new() -> io::Result<Arc<Self>> {
+        let bell = Bell::new()?;
+        Ok(Arc::new(Self { bell, starved: AtomicBool::new(false), gone: AtomicBool::new(false) }))
+    }
+}
+
+/// One end: what it says goes into one ring, what it hears comes from the other.
+#[derive(Debug)]
+pub(crate) struct End<Said, Heard> {
+    outgoing: Producer<Said>,
+    incoming: Consumer<Heard>,
+    own: Arc<Side>,
+    far: Arc<Side>,
+    /// Pushed since the far end was last told.
+    pushed: bool,
+    /// Popped since the far end was last told.
+    popped: bool,
+    /// Found the outgoing ring full, and has not found room since.
+    stuck: bool,
+}
+
+/// The shard's end.
+pub(crate) type ShardEnd = End<(SocketId, Event), Request>;
+/// The worker's end.
+pub(crate) type WorkerEnd = End<Request, (SocketId, Event)>;
+
+/// Two ends with rings of `slots` messages each way.
+///
+/// # Errors
+/// When the kernel gives no eventfd.
+pub(crate) fn pair(slots: usize) -> io::Result<(ShardEnd, WorkerEnd)> {
+    let (events, heard) = RingBuffer::new(slots);
+    let (requests, asked) = RingBuffer::new(slots);
+    let (shard, worker) = (Side::new()?, Side::new()?);
+    Ok((End::new(events, asked, &shard, &worker), End::new(requests, heard, &worker, &shard)))
+}
+
+impl<Said, Heard> End<Said, Heard> {
+    fn new(outgoing: Producer<Said>, incoming: Consumer<Heard>, own: &Arc<Side>, far: &Arc<Side>) -> Self {
+        let (own, far) = (Arc::clone(own), Arc::clone(far));
+        Self { outgoing, incoming, own, far, pushed: false, popped: false, stuck: false }
+    }
+
+    /// Whether [`push`](Self::push) would succeed.
+    pub(crate) fn has_room(&mut self) -> bool {
+        self.stuck = self.outgoing.is_full();
+        !self.stuck
+    }
+
+    /// Says something; gives it back when there is no room. The far end hears of it at the next [`publish`](Self::publish).
+    pub(crate) fn push(&mut self, message: Said) -> Result<(), Said> {
+        match self.outgoing.push(message) {
+            Ok(()) => {
+                self.pushed = true;
+                Ok(())
+            }
+            Err(PushError::Full(message)) => {
+                self.stuck = true;
+                Err(message)
+            }
+        }
+    }
+
+    /// Says something that need not wake a far end that sleeps; gives it back when there is no room.
+    pub(crate) fn whisper(&mut self, message: Said) -> Result<(), Said> {
+        let pushed = self.pushed;
+        let result = self.push(message);
+        self.pushed = pushed;
+        result
+    }
+
+    /// Has the far end woken at the next [`publish`](Self::publish): there is news for it outside of the ring.
+    pub(crate) fn nudge(&mut self) {
+        self.pushed = true;
+    }
+
+    /// Hears the next message.
+    pub(crate) fn pop(&mut self) -> Option<Heard> {
+        let message = self.incoming.pop().ok()?;
+        self.popped = true;
+        Some(message)
+    }
+
+    /// The next message, before it is heard.
+    pub(crate) fn peek(&self) -> Option<&Heard> {
+        self.incoming.peek().ok()
+    }
+
+    /// Wakes the far end if it sleeps and there is news for it, or room that it waits for.
+    pub(crate) fn publish(&mut self) {
+        let (pushed, popped) = (std::mem::take(&mut self.pushed), std::mem::take(&mut self.popped));
+        if !pushed && !popped {
+            return;
+        }
+        // Between the ring's own writes and the look at the far end's flags: see `Bell`.
+        fence(Ordering::SeqCst);
+        let starved = popped && self.far.starved.load(Ordering::Relaxed);
+        if pushed || starved {
+            self.far.bell.ring();
+        }
+    }
+
+    /// Says that this end is about to sleep. False: there is something to do after all, and it must not.
+    pub(crate) fn doze(&mut self) -> bool {
+        self.own.starved.store(self.stuck, Ordering::Relaxed);
+        self.own.bell.doze();
+        let room = self.stuck && self.has_room();
+        self.incoming.is_empty() && !room
+    }
+
+    /// Says that this end is awake.
+    pub(crate) fn rise(&mut self) {
+        self.own.starved.store(false, Ordering::Relaxed);
+        self.own.bell.rise();
+    }
+
+    /// Whether the far end is no more. What it had said by then can still be heard.
+    pub(crate) fn is_far_gone(&self) -> bool {
+        self.far.gone.load(Ordering::Acquire)
+    }
+
+    /// This end, for those who may wake it.
+    pub(crate) fn side(&self) -> &Arc<Side> {
+        &self.own
+    }
+}
+
+impl<Said, Heard> AsFd for End<Said, Heard> {
+    /// Readable while this end's bell rings.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.own.bell.as_fd()
+    }
+}
+
+impl<Said, Heard> Drop for End<Said, Heard> {
+    fn drop(&mut self) {
+        self.own.gone.store(true, Ordering::Release);
+        self.far.bell.ring();
+    }
+}

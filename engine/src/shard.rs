@@ -1,0 +1,233 @@
+//! The state of one shard: everything a poll loop has but its port.
+
+use crate::answers::Answers;
+use crate::config::{EngineConfig, MIN_MTU};
+use crate::connections::{Connections, Owner};
+use crate::cookie_keys::CookieKeys;
+use crate::handoff::ShardEnd;
+use crate::listeners::Listeners;
+use crate::observe::Gauges;
+use crate::orphans::Orphans;
+use crate::outbox::{Flushed, Outbox};
+use crate::ready::ReadyList;
+use crate::received::Chunk;
+use crate::stats::ShardStats;
+use crate::time_waits::TimeWaitEntry;
+use crate::timer_wheel::{TimerId, TimerWheel};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use synward_nic::Frame;
+use synward_proto::connection::{Connection, ConnectionConfig, Events, State, TimeWait};
+use synward_proto::listener::HalfOpens;
+use synward_proto::{Instant, Tuple};
+
+/// Whose timer it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum TimerKey {
+    /// A connection's, by index.
+    Connection(u32),
+    /// That of an entry in TIME-WAIT, by index.
+    TimeWait(u32),
+}
+
+/// How much of everything, and for how long.
+#[derive(Debug)]
+pub(crate) struct Limits {
+    /// Frames taken from the port per turn.
+    pub(crate) burst: usize,
+    /// Frames that may wait for a place in the tx ring.
+    pub(crate) transmit_backlog: usize,
+    /// Received frames that all readers together may hold.
+    pub(crate) readers: u32,
+    /// Received frames that one reader may hold.
+    pub(crate) frames_per_reader: u32,
+    /// The largest MTU whose packets fit in a frame, bytes.
+    pub(crate) largest_mtu: u16,
+}
+
+/// What new connections are told, by address family.
+#[derive(Debug)]
+pub(crate) struct Terms {
+    pub(crate) v4: ConnectionConfig,
+    pub(crate) v6: ConnectionConfig,
+}
+
+impl Terms {
+    /// Those for the family of `tuple`.
+    pub(crate) fn of(&self, tuple: &Tuple) -> &ConnectionConfig {
+        if tuple.is_ipv6() { &self.v6 } else { &self.v4 }
+    }
+}
+
+/// One shard without its port.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    pub(crate) connections: Connections,
+    pub(crate) listeners: Listeners,
+    pub(crate) half_opens: HalfOpens,
+    pub(crate) wheel: TimerWheel<TimerKey>,
+    /// Connections that have something to send.
+    pub(crate) ready: ReadyList,
+    /// Connections that have news which found no room in the ring.
+    pub(crate) undelivered: ReadyList,
+    pub(crate) worker: ShardEnd,
+    pub(crate) orphans: Orphans,
+    pub(crate) answers: Answers,
+    /// Frames to send, in order.
+    pub(crate) outgoing: VecDeque<Frame>,
+    pub(crate) stats: Arc<ShardStats>,
+    pub(crate) limits: Limits,
+    pub(crate) config: EngineConfig,
+    pub(crate) terms: Terms,
+    /// Frames with readers, as far as known: those lent this turn included, those that came home since it began not.
+    pub(crate) lent: u32,
+    pub(crate) cookie_keys: CookieKeys,
+}
+
+impl Shard {
+    /// Learns that the interface's MTU is another: connections and listeners made from now on go by it. A packet that does
+    /// not fit in a frame is no use to us.
+    pub(crate) fn set_mtu(&mut self, mtu: u32) {
+        let mtu = u16::try_from(mtu).unwrap_or(u16::MAX).clamp(MIN_MTU, self.limits.largest_mtu);
+        if mtu != self.config.mtu {
+            tracing::info!(mtu, "the interface has another MTU");
+            self.config.mtu = mtu;
+            self.terms = self.config.terms();
+        }
+    }
+
+    /// How things stand.
+    pub(crate) fn gauges(&self) -> Gauges {
+        let (connections, time_waits, table) =
+            (&self.connections, self.connections.time_waits(), &self.half_opens.table);
+        Gauges {
+            connections: connections.len() as u64,
+            connections_limit: connections.limit() as u64,
+            time_waits: time_waits.len() as u64,
+            time_waits_limit: time_waits.limit() as u64,
+            half_open: table.len().into(),
+            half_open_limit: table.capacity() as u64,
+            frames_lent: self.lent.into(),
+            frames_lent_limit: self.limits.readers.into(),
+        }
+    }
+
+    /// Whether something waits for room that nothing will announce.
+    pub(crate) fn is_congested(&self) -> bool {
+        !self.outgoing.is_empty() || !self.ready.is_empty()
+    }
+
+    /// Whether the worker has gone and nothing has been done about it yet.
+    pub(crate) fn has_unnoticed_loss(&self) -> bool {
+        self.worker.is_far_gone() && !self.orphans.knows_worker_is_gone()
+    }
+
+    /// Draws the consequences of whatever a connection has just been through: its events, its timer, its place on the
+    /// ready list, its end.
+    pub(crate) fn settle(&mut self, now: Instant, index: u32, events: Events) {
+        let Some(entry) = self.connections.get_mut(index) else { return };
+        let (connection, outbox) = (&mut entry.connection, &mut entry.outbox);
+        if entry.owner != Owner::Nobody {
+            take_events(connection, events, outbox);
+        }
+        self.stats.count_all(connection.take_counts());
+        if events.contains(Events::TIME_WAIT) {
+            let (tuple, state) = (entry.tuple, connection.time_wait(now));
+            self.finish(index);
+            return self.enter_time_wait(tuple, state);
+        }
+        if events.contains(Events::CLOSED) || connection.state() == State::Closed {
+            return self.finish(index);
+        }
+        if connection.wants_transmit(now) {
+            self.ready.push(index);
+        }
+        arm(&mut self.wheel, &mut entry.timer, connection.deadline(), TimerKey::Connection(index));
+        self.tell_worker(index);
+    }
+
+    /// Passes a connection's news on to its worker, or notes that there was no room.
+    pub(crate) fn tell_worker(&mut self, index: u32) {
+        let Some(entry) = self.connections.get_mut(index) else { return };
+        let Owner::Socket(socket) = entry.owner else { return };
+        match entry.outbox.flush(socket, &mut self.worker) {
+            Flushed::Partly => self.undelivered.push(index),
+            Flushed::Wholly => {}
+            Flushed::Finally => drop(self.connections.remove(index)),
+        }
+    }
+
+    /// Ends a connection: its tuple is free from now on, and it is gone once its worker knows.
+    pub(crate) fn finish(&mut self, index: u32) {
+        self.connections.unmap(index);
+        let Some(entry) = self.connections.get_mut(index) else { return };
+        if let Some(timer) = entry.timer.take() {
+            self.wheel.cancel(timer);
+        }
+        entry.outbox.over = true;
+        match entry.owner {
+            Owner::Queue(_) => {}
+            Owner::Socket(_) => self.tell_worker(index),
+            Owner::Nobody => drop(self.connections.remove(index)),
+        }
+    }
+
+    fn enter_time_wait(&mut self, tuple: Tuple, state: TimeWait) {
+        if self.connections.time_waits().limit() == 0 {
+            return;
+        }
+        if let Some(oldest) = self.connections.time_wait_to_evict() {
+            self.leave_time_wait(oldest);
+        }
+        let (deadline, timer) = (state.deadline(), None);
+        let index = self.connections.insert_time_wait(TimeWaitEntry { tuple, state, timer });
+        let timer = self.wheel.schedule(deadline, TimerKey::TimeWait(index));
+        if let Some(entry) = self.connections.time_wait_mut(index) {
+            entry.timer = Some(timer);
+        }
+    }
+
+    /// Removes an entry in TIME-WAIT and its timer.
+    pub(crate) fn leave_time_wait(&mut self, index: u32) {
+        if let Some(TimeWaitEntry { timer: Some(timer), .. }) = self.connections.remove_time_wait(index) {
+            self.wheel.cancel(timer);
+        }
+    }
+}
+
+/// Notes what a worker is to be told of `events`.
+fn take_events(connection: &mut Connection, events: Events, outbox: &mut Outbox) {
+    if events.contains(Events::CONNECTED) {
+        outbox.connected = Some(connection.send_space());
+    }
+    if events.contains(Events::REASSEMBLED) {
+        while let Some(bytes) = connection.take_reassembled() {
+            outbox.received.push(Chunk::on_heap(bytes));
+        }
+    }
+    if events.contains(Events::SENT) {
+        outbox.sent = outbox.sent.saturating_add(connection.take_acked());
+    }
+    outbox.end_of_stream |= events.contains(Events::PEER_CLOSED);
+    if events.contains(Events::FAILED) {
+        outbox.failure = connection.failure();
+    }
+}
+
+/// Sees to it that a timer fires no later than `deadline`. One that fires too early is armed again then, so that a
+/// deadline which keeps moving away, as a retransmission timeout does, costs nothing.
+fn arm(wheel: &mut TimerWheel<TimerKey>, timer: &mut Option<TimerId>, deadline: Option<Instant>, key: TimerKey) {
+    match (*timer, deadline) {
+        (None, None) => {}
+        (None, Some(deadline)) => *timer = Some(wheel.schedule(deadline, key)),
+        (Some(running), None) => {
+            wheel.cancel(running);
+            *timer = None;
+        }
+        (Some(running), Some(deadline)) => {
+            if wheel.deadline_of(running).is_none_or(|set| set > deadline) {
+                wheel.reschedule(running, deadline);
+            }
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! What the socket core does behind its calls: names, credits, requests that wait, and who may be ready.
+
+use crate::handoff::{Action, Event, Request};
+use crate::orphans::Parting;
+use crate::received::Taken;
+use crate::socket::{ListenerId, Phase, Socket, SocketId};
+use crate::socket_core::{Listening, MAX_BACKLOG, SocketCore};
+use crate::{Ready, SocketError, Source};
+
+impl SocketCore {
+    /// Whether any source is ready, in this round or not.
+    pub(crate) fn has_ready(&mut self) -> bool {
+        let room = self.can_say();
+        self.maybe_ready.iter().any(|&source| !self.ready(source, room).is_empty())
+    }
+
+    /// Whether a connection waits at this listener.
+    pub(crate) fn has_waiting(&self, listener: ListenerId) -> bool {
+        self.listening(listener).is_ok_and(|listening| !listening.queue.is_empty())
+    }
+
+    /// Whether a connection waits at any listener.
+    pub(crate) fn has_any_waiting(&self) -> bool {
+        self.listeners.iter().any(|(_, listening)| !listening.queue.is_empty())
+    }
+
+    /// Whether the poll loop has ended and nobody has been told yet.
+    pub(crate) fn has_unnoticed_loss(&self) -> bool {
+        !self.down && self.shard.is_far_gone()
+    }
+
+    pub(crate) fn check_up(&self) -> Result<(), SocketError> {
+        if self.down { Err(SocketError::NetworkDown) } else { Ok(()) }
+    }
+
+    pub(crate) fn listening(&self, listener: ListenerId) -> Result<&Listening, SocketError> {
+        let listening = self.listeners.get(listener.index as usize);
+        listening.filter(|listening| listening.generation == listener.generation).ok_or(SocketError::BadSocket)
+    }
+
+    /// The socket of that name, unless it was given back.
+    pub(crate) fn socket_mut(&mut self, socket: SocketId) -> Result<&mut Socket, SocketError> {
+        let state = self.sockets.get_mut(socket.index as usize);
+        state
+            .filter(|state| state.generation == socket.generation && !matches!(state.phase, Phase::Discarded(_)))
+            .ok_or(SocketError::BadSocket)
+    }
+
+    pub(crate) fn insert(&mut self, phase: Phase, send_space: u32) -> SocketId {
+        let generation = self.generation();
+        let index = self.sockets.insert(Socket::new(generation, phase, send_space)) as u32;
+        SocketId { index, generation }
+    }
+
+    pub(crate) fn generation(&mut self) -> u32 {
+        self.next_generation = self.next_generation.wrapping_add(1);
+        self.next_generation
+    }
+
+    /// Whether a request would find room in the ring.
+    pub(crate) fn can_say(&mut self) -> bool {
+        self.backlog.is_empty() && self.shard.has_room()
+    }
+
+    /// Makes a request, at once or when there is room; requests stay in order.
+    pub(crate) fn say(&mut self, request: Request) {
+        if self.down {
+            return;
+        }
+        if !self.backlog.is_empty() {
+            self.backlog.push_back(request);
+        } else if let Err(request) = self.shard.push(request) {
+            self.backlog.push_back(request);
+        }
+        self.shard.publish();
+    }
+
+    /// Tells the shard what was read of a socket, once the reader has caught up or has read a good part of the buffer.
+    pub(crate) fn credit(&mut self, socket: SocketId) {
+        let part = self.config.receive_buffer / 4;
+        let frames = self.config.frames_per_reader / 2;
+        let can_say = self.can_say();
+        let Ok(state) = self.socket_mut(socket) else { return };
+        let Some(conn) = state.conn() else { return };
+        let owed = state.uncredited;
+        if owed == Taken::default() || !(state.received.is_empty() || owed.bytes >= part || owed.frames >= frames) {
+            return;
+        }
+        if !can_say {
+            return self.debtors.push_back(socket);
+        }
+        state.uncredited = Taken::default();
+        // A shard that sleeps need not wake for every read: what it has not heard of is never more than a quarter
+        // of the window, and the peer can go on sending within the rest.
+        state.whispered = state.whispered.saturating_add(owed.bytes);
+        let loud = state.whispered >= part;
+        if loud {
+            state.whispered = 0;
+            self.shard.nudge();
+        }
+        let request = Request::On(conn, Action::Consumed { bytes: owed.bytes, frames: owed.frames });
+        let heard = self.shard.whisper(request);
+        debug_assert!(heard.is_ok(), "there was room");
+        self.shard.publish();
+    }
+
+    pub(crate) fn give_back(&mut self, socket: SocketId, parting: Parting) -> Result<(), SocketError> {
+        let state = self.socket_mut(socket)?;
+        if state.phase == Phase::Opening {
+            state.phase = Phase::Discarded(parting);
+            return Ok(());
+        }
+        let (conn, owed) = (state.conn(), state.uncredited);
+        self.sockets.remove(socket.index as usize);
+        if let Some(conn) = conn {
+            if owed != Taken::default() {
+                self.say(Request::On(conn, Action::Consumed { bytes: owed.bytes, frames: owed.frames }));
+            }
+            self.say(Request::On(conn, parting.into()));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn set_option(&mut self, socket: SocketId, option: Action) -> Result<(), SocketError> {
+        let waiting = self.backlog.len();
+        let conn = self.socket_mut(socket)?.conn().ok_or(SocketError::NotConnected)?;
+        if waiting >= MAX_BACKLOG {
+            return Err(SocketError::NoBuffers);
+        }
+        self.say(Request::On(conn, option));
+        Ok(())
+    }
+
+    /// Takes one event. Those of sockets that were given back come to nothing, and payload in frames goes home.
+    pub(crate) fn hear(&mut self, socket: SocketId, event: Event) {
+        let Some(state) = self.sockets.get_mut(socket.index as usize) else { return };
+        if state.generation != socket.generation {
+            return;
+        }
+        if let Phase::Discarded(parting) = state.phase {
+            self.sockets.remove(socket.index as usize);
+            if let Event::Opening(conn) = event {
+                self.say(Request::On(conn, parting.into()));
+            }
+            return;
+        }
+        let closed = state.read_closed;
+        state.hear(event);
+        if closed {
+            self.credit(socket);
+        }
+        self.list(Source::Socket(socket));
+    }
+
+    /// Passes on what a full ring held back.
+    pub(crate) fn flush(&mut self) {
+        while let Some(request) = self.backlog.pop_front() {
+            if let Err(request) = self.shard.push(request) {
+                return self.backlog.push_front(request);
+            }
+        }
+        for _ in 0..self.debtors.len() {
+            if !self.can_say() {
+                return;
+            }
+            if let Some(socket) = self.debtors.pop_front() {
+                self.credit(socket);
+            }
+        }
+    }
+
+    /// The poll loop has ended: nothing will ever come again.
+    pub(crate) fn go_down(&mut self) {
+        self.down = true;
+        self.backlog.clear();
+        self.debtors.clear();
+        self.sockets.retain(|_, state| !matches!(state.phase, Phase::Discarded(_)));
+        let names: Vec<_> = self
+            .sockets
+            .iter_mut()
+            .map(|(index, state)| {
+                state.fail(SocketError::NetworkDown);
+                SocketId { index: index as u32, generation: state.generation }
+            })
+            .collect();
+        names.into_iter().for_each(|socket| self.list(Source::Socket(socket)));
+    }
+
+    /// Notes that a source may be ready.
+    pub(crate) fn list(&mut self, source: Source) {
+        if let Some(listed) = self.listed_mut(source)
+            && !std::mem::replace(listed, true)
+        {
+            self.maybe_ready.push_back(source);
+        }
+    }
+
+    pub(crate) fn unlist(&mut self, source: Source) {
+        if let Some(listed) = self.listed_mut(source) {
+            *listed = false;
+        }
+    }
+
+    /// Notes the listeners at which connections wait: the shard does not tell of each.
+    pub(crate) fn list_listeners(&mut self) {
+        for (index, listening) in &mut self.listeners {
+            let ready = !listening.queue.is_empty() || self.down;
+            if ready && !std::mem::replace(&mut listening.listed, true) {
+                let listener = ListenerId { index: index as u32, generation: listening.generation };
+                self.maybe_ready.push_back(Source::Listener(listener));
+            }
+        }
+    }
+
+    /// What a source can do now; nothing when it was given back.
+    pub(crate) fn ready(&self, source: Source, room: bool) -> Ready {
+        match source {
+            Source::Listener(listener) => {
+                let down = self.down;
+                self.listening(listener).map_or(Ready::default(), |listening| Ready {
+                    readable: !listening.queue.is_empty() || down,
+                    error: down,
+                    ..Ready::default()
+                })
+            }
+            Source::Socket(socket) => {
+                let state = self.sockets.get(socket.index as usize);
+                let state = state.filter(|state| state.generation == socket.generation);
+                state.map_or(Ready::default(), |state| state.ready(room))
+            }
+        }
+    }
+
+    fn listed_mut(&mut self, source: Source) -> Option<&mut bool> {
+        match source {
+            Source::Listener(listener) => {
+                let listening = self.listeners.get_mut(listener.index as usize)?;
+                (listening.generation == listener.generation).then_some(&mut listening.listed)
+            }
+            Source::Socket(socket) => {
+                let state = self.sockets.get_mut(socket.index as usize)?;
+                (state.generation == socket.generation).then_some(&mut state.listed)
+            }
+        }
+    }
+}
+
+impl From<Parting> for Action {
+    fn from(parting: Parting) -> Self {
+        match parting {
+            Parting::Close => Self::Close,
+            Parting::Reset => Self::Abort,
+        }
+    }
+}
