@@ -123,6 +123,14 @@ pub enum PortError {
         /// The size asked for, in bytes.
         size: u16,
     },
+    /// The driver cannot do with frames of that size.
+    #[error("frame size {size}: driver {driver} splits packets over frames this small in zero-copy mode; use 4096")]
+    FrameSizeForDriver {
+        /// The interface's driver.
+        driver: String,
+        /// The size asked for, in bytes.
+        size: u16,
+    },
     /// A ring size cannot be used.
     #[error("{ring} of {size} entries: must be a power of two")]
     RingSize {

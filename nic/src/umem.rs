@@ -8,7 +8,7 @@
 
 use crate::frame::Frame;
 use crate::frame_return::{FrameReturn, Layout};
-use rustix::mm::{MapFlags, MremapFlags, ProtFlags};
+use rustix::mm::{Advice, MapFlags, MremapFlags, ProtFlags};
 use std::io;
 use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
@@ -62,6 +62,9 @@ impl Mapping {
         // SAFETY: an old size of zero leaves the old mapping as it is; no address is asked for, so the new one
         // replaces nothing.
         let base = unsafe { rustix::mm::mremap(original.as_ptr().cast(), 0, len, MremapFlags::MAYMOVE)? };
+        // SAFETY: the range was mapped just now, and populating it changes no byte of it. It only spares the packet path
+        // the page faults, so where the kernel does not know how (before 5.14), they are taken there.
+        let _ = unsafe { rustix::mm::madvise(base, len, Advice::LinuxPopulateWrite) };
         Self::of(base.cast(), len)
     }
 

@@ -20,6 +20,10 @@ const BUSY_PAUSE: Duration = Duration::from_millis(5);
 /// Drivers whose zero-copy mode is not used unless it is demanded (as of 2026).
 const UNTRUSTED_ZERO_COPY: [&str; 2] = ["ice", "ena"];
 
+/// Drivers that in zero-copy mode spread a packet over two frames, saying nothing, where a frame is smaller than a page
+/// (seen with packets over 1024 bytes in frames of 2048 on Linux 6.18).
+const SPLITS_IN_SMALL_FRAMES: [&str; 1] = ["igb"];
+
 /// Which mode a port must run in.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum ModeDemand {
@@ -155,6 +159,12 @@ impl XskConfig {
         if self.mode == ModeDemand::ZeroCopy && !zero_copy {
             return Err(PortError::NoZeroCopy { interface: self.interface.clone(), queue: self.queue });
         }
+        match driver(&self.interface) {
+            Some(driver) if zero_copy && splits_packets(&driver, self.frame_size) => {
+                return Err(PortError::FrameSizeForDriver { driver, size: self.frame_size });
+            }
+            Some(_) | None => (),
+        }
         Ok(Modes {
             mode: if zero_copy { Mode::ZeroCopy } else { Mode::Copy },
             // Binding refuses what it does not know, so what was asked for is in force; nothing reads it back.
@@ -178,9 +188,22 @@ fn zero_copy_trusted(driver: Option<&str>) -> bool {
     driver.is_none_or(|driver| !UNTRUSTED_ZERO_COPY.contains(&driver))
 }
 
+fn splits_packets(driver: &str, frame_size: u16) -> bool {
+    SPLITS_IN_SMALL_FRAMES.contains(&driver) && frame_size < 4096
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn small_frames_are_refused_only_where_they_would_split_packets() {
+        for (driver, frame_size, splits) in
+            [("igb", 2048, true), ("igb", 4096, false), ("virtio_net", 2048, false), ("virtio_net", 4096, false)]
+        {
+            assert_eq!(splits_packets(driver, frame_size), splits, "{driver} {frame_size}");
+        }
+    }
 
     #[test]
     fn zero_copy_is_left_to_the_kernel_except_with_drivers_known_bad() {

@@ -9,6 +9,7 @@
 use crate::PortStatistics;
 use crate::umem::{Given, Mapping};
 use libc::{SO_BUSY_POLL, SO_BUSY_POLL_BUDGET, SO_PREFER_BUSY_POLL};
+use rustix::io::FdFlags;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
@@ -61,7 +62,10 @@ impl XskRings {
         let (fill, completion) =
             fill_and_completion.ok_or_else(|| io::Error::other("the memory has a socket already"))?;
         let batch = Box::new([FrameDesc::default(); BATCH]);
-        Ok(Self { tx, rx, fill, completion, umem: umem.clone(), chunks: chunks.into(), batch })
+        let rings = Self { tx, rx, fill, completion, umem: umem.clone(), chunks: chunks.into(), batch };
+        // libxdp leaves it open across exec; a child with a copy would keep the queue after us.
+        rustix::io::fcntl_setfd(rings.fd(), FdFlags::CLOEXEC)?;
+        Ok(rings)
     }
 
     /// A mapping of our own of the memory of `umem`, of `len` bytes, whose first data is `headroom` bytes behind its

@@ -1,0 +1,161 @@
+//! Two ports at the two ends of a veth pair, each fed by the shield.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
+use synward_ebpf::{Attached, Owned, Protocol, Shield, ShieldConfig, XdpMode};
+use synward_lab::{Host, Pair, PairConfig};
+use synward_nic::{Frame, FrameBudget, Port, XskConfig, XskPort};
+
+/// Ethernet, IPv4 and TCP headers.
+pub const HEADERS: usize = 14 + 20 + 20;
+/// The port that belongs to the engine on both ends.
+const TCP_PORT: u16 = 7;
+/// How long a test waits for what must come.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Enough for these tests, and little to map.
+pub const BUDGET: FrameBudget = FrameBudget {
+    fill_ring: 256,
+    rx_ring: 256,
+    burst: 64,
+    tx_ring: 256,
+    completion_ring: 256,
+    transmit_backlog: 64,
+    readers: 64,
+    reply_reserve: 16,
+};
+
+/// One end: its port, and the program that feeds it.
+pub struct End {
+    pub port: XskPort,
+    pub host: Host,
+    // Held for their attachment alone.
+    _program: (Shield, Attached),
+}
+
+/// Both ends, and the pair between them, which goes last.
+pub struct Ends {
+    pub near: End,
+    pub far: End,
+    pub pair: Pair,
+}
+
+/// The configuration of these tests for the interface of `host`.
+pub fn config(host: &Host) -> XskConfig {
+    XskConfig { budget: BUDGET, ..XskConfig::new(host.interface(), 0) }
+}
+
+/// A pair without programs.
+pub fn pair() -> Pair {
+    let far = PairConfig::default().near;
+    Pair::up(&PairConfig { far, ..PairConfig::default() }).expect("a veth pair")
+}
+
+impl End {
+    /// Opens the port and attaches the program.
+    pub fn open(host: &Host, config: XskConfig) -> Self {
+        let address = IpAddr::V4(host.ipv4());
+        let interface = host.interface();
+        let open = || {
+            let mut port = XskPort::open(&config).expect("open the port");
+            port.refill();
+            let mut shield = Shield::load(&ShieldConfig::default()).expect("load the shield");
+            shield.set_socket(0, &port).expect("put the socket into the XSKMAP");
+            shield.own(Owned { protocol: Protocol::Tcp, address, port: TCP_PORT }).expect("own the port");
+            let attached = shield.attach(interface, XdpMode::Native).expect("attach the shield");
+            (port, (shield, attached))
+        };
+        let (port, program) = host.enter(open).expect("enter the namespace");
+        Self { port, host: host.clone(), _program: program }
+    }
+
+    /// Writes one packet for `to` into a frame: `len` bytes in all, numbered `number` and filled with its low byte.
+    pub fn packet(&mut self, to: &Host, len: usize, number: u64) -> Frame {
+        let mut frame = self.port.alloc().expect("a free frame");
+        write_packet(frame.buffer_mut(), &self.host, to, len, number);
+        frame.set_len(len);
+        frame
+    }
+
+    /// Receives one packet, or fails.
+    pub fn receive_one(&mut self) -> Frame {
+        let mut frames = VecDeque::new();
+        until("a packet arrives", || {
+            self.port.wait(None, Some(Duration::from_millis(10)));
+            self.port.rx_burst(&mut frames, 1) == 1
+        });
+        frames.pop_front().expect("just received")
+    }
+
+    /// Sends one packet to `to`, or fails.
+    pub fn send_one(&mut self, to: &Host, number: u64) {
+        let mut frames = VecDeque::from([self.packet(to, 60, number)]);
+        assert_eq!(self.port.tx_burst(&mut frames), 1);
+    }
+}
+
+impl Ends {
+    /// A pair with a port at each end, as `change` makes their configuration.
+    pub fn open(change: impl Fn(XskConfig) -> XskConfig) -> Self {
+        let pair = pair();
+        let open = |host: &Host| End::open(host, change(config(host)));
+        Self { near: open(pair.near()), far: open(pair.far()), pair }
+    }
+
+    /// One packet goes from near to far.
+    pub fn pass_one(&mut self, number: u64) {
+        self.near.send_one(&self.far.host, number);
+        let frame = self.far.receive_one();
+        assert_eq!(number_of(frame.as_slice()), Some(number));
+        self.far.port.recycle(frame);
+        self.far.port.refill();
+        self.near.port.reclaim();
+    }
+}
+
+/// Turns until `done`, or fails.
+pub fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !done() {
+        assert!(begin.elapsed() < PATIENCE, "waited in vain until {what}");
+    }
+}
+
+fn write_packet(buffer: &mut [u8], from: &Host, to: &Host, len: usize, number: u64) {
+    buffer[..6].copy_from_slice(&to.mac());
+    buffer[6..12].copy_from_slice(&from.mac());
+    buffer[12..14].copy_from_slice(&0x0800_u16.to_be_bytes());
+    write_ipv4(&mut buffer[14..34], from.ipv4(), to.ipv4(), (len - 14) as u16);
+    let tcp = &mut buffer[34..HEADERS];
+    tcp.fill(0);
+    tcp[..2].copy_from_slice(&TCP_PORT.to_be_bytes());
+    tcp[2..4].copy_from_slice(&TCP_PORT.to_be_bytes());
+    tcp[4..12].copy_from_slice(&number.to_be_bytes());
+    // A header of five words; an ACK.
+    tcp[12..14].copy_from_slice(&[0x50, 0x10]);
+    buffer[HEADERS..len].fill(number as u8);
+}
+
+fn write_ipv4(header: &mut [u8], from: Ipv4Addr, to: Ipv4Addr, total: u16) {
+    header.fill(0);
+    header[0] = 0x45;
+    header[2..4].copy_from_slice(&total.to_be_bytes());
+    header[8..10].copy_from_slice(&[64, 6]);
+    header[12..16].copy_from_slice(&from.octets());
+    header[16..20].copy_from_slice(&to.octets());
+}
+
+/// The number of a packet; `None` when a byte of its payload is not what it was filled with.
+pub fn number_of(packet: &[u8]) -> Option<u64> {
+    let number = u64::from_be_bytes(packet.get(38..46)?.try_into().ok()?);
+    packet.get(HEADERS..)?.iter().all(|&byte| byte == number as u8).then_some(number)
+}
+
+/// Makes a packet its own answer: both pairs of addresses change places.
+pub fn turn_around(packet: &mut [u8]) {
+    let (to, from) = packet[..12].split_at_mut(6);
+    to.swap_with_slice(from);
+    let (from, to) = packet[26..34].split_at_mut(4);
+    from.swap_with_slice(to);
+}

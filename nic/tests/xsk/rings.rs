@@ -1,0 +1,177 @@
+//! What crosses the rings.
+
+use crate::Test;
+use crate::ends::{BUDGET, Ends, HEADERS, number_of, turn_around, until};
+use std::collections::VecDeque;
+use std::os::fd::AsFd;
+use synward_nic::{BusyPoll, Frame, ModeDemand, Port, XskConfig};
+
+pub const TESTS: &[Test] = &[
+    ("echo_returns_every_packet_intact_and_in_order", echo_as_configured),
+    ("echo_without_need_wakeup_in_large_frames", echo_without_need_wakeup),
+    ("echo_with_busy_polling", echo_with_busy_polling),
+    ("an_answer_may_be_longer_than_its_question", longer_answer),
+    ("trimmed_data_is_sent_from_where_it_starts", trimmed),
+    ("a_full_tx_ring_leaves_the_rest_in_order", full_tx_ring),
+    ("an_empty_fill_ring_loses_and_counts_and_recovers", starvation),
+    ("wait_ends_with_a_packet_and_by_the_callers_descriptor", wait),
+];
+
+const PACKETS: u64 = 50_000;
+
+fn echo_as_configured() {
+    echo(&mut Ends::open(|config| config));
+}
+
+fn echo_without_need_wakeup() {
+    echo(&mut Ends::open(|config| XskConfig {
+        need_wakeup: false,
+        frame_size: 4096,
+        mode: ModeDemand::Copy,
+        ..config
+    }));
+}
+
+fn echo_with_busy_polling() {
+    let busy_poll = Some(BusyPoll { microseconds: 20, budget: 64 });
+    let mut ends = Ends::open(|config| XskConfig { busy_poll, ..config });
+    assert!(ends.near.port.modes().busy_poll);
+    echo(&mut ends);
+}
+
+/// Near sends packets of every length up to a full frame, far answers in the frame that asked.
+fn echo(ends: &mut Ends) {
+    let Ends { near, far, .. } = ends;
+    let (mut sent, mut back) = (0, 0);
+    let (mut to_send, mut answers, mut received) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
+    until("every packet is back", || {
+        near.port.reclaim();
+        while sent < PACKETS && sent - back < 128 {
+            to_send.push_back(near.packet(&far.host, HEADERS + sent as usize % 1461, sent));
+            sent += 1;
+        }
+        near.port.tx_burst(&mut to_send);
+
+        far.port.reclaim();
+        let before = answers.len();
+        far.port.rx_burst(&mut answers, BUDGET.burst as usize);
+        answers.iter_mut().skip(before).map(Frame::as_mut_slice).for_each(turn_around);
+        far.port.tx_burst(&mut answers);
+        far.port.refill();
+        assert!(far.port.ledger().is_balanced());
+        assert_eq!(far.port.ledger().in_hand as usize, answers.len());
+
+        near.port.rx_burst(&mut received, BUDGET.burst as usize);
+        for frame in received.drain(..) {
+            assert_eq!((number_of(frame.as_slice()), frame.len()), (Some(back), HEADERS + back as usize % 1461));
+            back += 1;
+            near.port.recycle(frame);
+        }
+        near.port.refill();
+        assert!(near.port.ledger().is_balanced());
+        back == PACKETS
+    });
+    for port in [&near.port, &far.port] {
+        let statistics = port.statistics();
+        assert_eq!((statistics.bad_descriptors, statistics.rx_split, statistics.tx_invalid_descriptors), (0, 0, 0));
+    }
+}
+
+fn longer_answer() {
+    let mut ends = Ends::open(|config| config);
+    ends.near.send_one(&ends.far.host, 1);
+    let asked = ends.far.receive_one();
+    // 2048 bytes less the 256 in front of the data.
+    assert_eq!((asked.len(), asked.capacity()), (60, 1792));
+    ends.far.port.recycle(asked);
+    let answer = ends.far.packet(&ends.near.host, 1514, 2);
+    assert_eq!(ends.far.port.tx_burst(&mut VecDeque::from([answer])), 1);
+    let answer = ends.near.receive_one();
+    assert_eq!((answer.len(), number_of(answer.as_slice())), (1514, Some(2)));
+    ends.near.port.recycle(answer);
+}
+
+fn trimmed() {
+    let mut ends = Ends::open(|config| config);
+    let Ends { near, far, .. } = &mut ends;
+    let mut frame = near.packet(&far.host, 100, 3);
+    frame.buffer_mut().copy_within(..100, 11);
+    frame.set_len(111);
+    frame.trim_front(11);
+    assert_eq!(near.port.tx_burst(&mut VecDeque::from([frame])), 1);
+    let got = far.receive_one();
+    assert_eq!((got.len(), number_of(got.as_slice())), (100, Some(3)));
+    far.port.recycle(got);
+}
+
+fn full_tx_ring() {
+    const MORE: u64 = 600;
+    const _: () = assert!(MORE > 2 * BUDGET.tx_ring as u64);
+    let mut ends = Ends::open(|config| config);
+    let Ends { near, far, .. } = &mut ends;
+    // With the link down the kernel takes nothing out of the ring.
+    near.host.link_down().expect("link down");
+    let mut frames: VecDeque<_> = (0..MORE).map(|number| near.packet(&far.host, 60, number)).collect();
+    assert_eq!(near.port.tx_burst(&mut frames), BUDGET.tx_ring as usize);
+    assert_eq!(near.port.tx_burst(&mut frames), 0);
+    assert_eq!(near.port.ledger().sending, BUDGET.tx_ring);
+    assert_eq!(near.port.ledger().in_hand as usize, frames.len());
+    assert!(near.port.ledger().is_balanced());
+
+    near.host.link_up().expect("link up");
+    let (mut received, mut next) = (VecDeque::new(), 0);
+    until("all of them have crossed", || {
+        near.port.tx_burst(&mut frames);
+        near.port.reclaim();
+        far.port.rx_burst(&mut received, BUDGET.burst as usize);
+        for frame in received.drain(..) {
+            let number = number_of(frame.as_slice()).expect("intact");
+            assert!(number >= next, "in order, though veth may lose some of such a burst");
+            next = number + 1;
+            far.port.recycle(frame);
+        }
+        far.port.refill();
+        // One more, which finds every ring empty and so gets through.
+        if next < MORE && frames.is_empty() && near.port.ledger().sending == 0 {
+            frames.push_back(near.packet(&far.host, 60, MORE));
+        }
+        next >= MORE
+    });
+    assert!(near.port.ledger().is_balanced() && far.port.ledger().is_balanced());
+}
+
+fn starvation() {
+    const SENT: u64 = 400;
+    const _: () = assert!(SENT > (BUDGET.fill_ring + 64) as u64);
+    let mut ends = Ends::open(|config| config);
+    let mut frames = VecDeque::new();
+    for number in 0..SENT {
+        frames.push_back(ends.near.packet(&ends.far.host, 60, number));
+        ends.near.port.tx_burst(&mut frames);
+        until("it was sent", || ends.near.port.reclaim() == 1 || ends.near.port.ledger().sending == 0);
+        // Taken out of the rx ring, but never given back to the fill ring.
+        ends.far.port.rx_burst(&mut frames, usize::MAX);
+        frames.drain(..).for_each(|frame| ends.far.port.recycle(frame));
+    }
+    until("the losses are counted", || {
+        ends.far.port.rx_burst(&mut frames, usize::MAX);
+        frames.drain(..).for_each(|frame| ends.far.port.recycle(frame));
+        ends.far.port.statistics().fill_ring_empty >= SENT - u64::from(BUDGET.fill_ring)
+    });
+    let ledger = ends.far.port.ledger();
+    assert_eq!((ledger.receiving, ledger.missing()), (0, 0), "every frame of the fill ring was used");
+    assert_eq!(ends.far.port.refill(), BUDGET.fill_ring as usize);
+    ends.pass_one(SENT);
+}
+
+fn wait() {
+    let mut ends = Ends::open(|config| config);
+    let (wake, waker) = std::os::unix::net::UnixStream::pair().expect("socket pair");
+    ends.near.send_one(&ends.far.host, 5);
+    ends.far.port.wait(None, None);
+    let got = ends.far.receive_one();
+    ends.far.port.recycle(got);
+    drop(waker);
+    ends.far.port.wait(Some(wake.as_fd()), None);
+    assert!(ends.far.port.ledger().is_balanced());
+}
