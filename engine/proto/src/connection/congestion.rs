@@ -55,9 +55,10 @@ pub(super) struct Reno {
 const MAX_WINDOW: u32 = 1 << 30;
 
 impl Reno {
-    /// The window at the start: ten segments, or one when the SYN was lost more than once (Linux: `tcp_init_transfer`).
-    pub fn new(mss: u32, syn_lost: bool) -> Self {
-        let segments = if syn_lost { 1 } else { INITIAL_SEGMENTS };
+    /// The window at the start: ten segments, or one when our SYN timed out more than once (RFC 6928, section 2; Linux:
+    /// `tcp_init_transfer`).
+    pub fn new(mss: u32, syn_timeouts: u8) -> Self {
+        let segments = if syn_timeouts > 1 { 1 } else { INITIAL_SEGMENTS };
         Self { window: mss.saturating_mul(segments), threshold: MAX_WINDOW, acked: 0 }
     }
 
@@ -151,7 +152,7 @@ mod tests {
 
     #[test]
     fn slow_start_doubles_per_round_trip_and_stops_at_the_threshold() {
-        let mut reno = Reno::new(MSS, false);
+        let mut reno = Reno::new(MSS, 0);
         assert_eq!(reno.window(), 10 * MSS);
         for _ in 0..5 {
             reno.on_ack(full(2 * MSS, 10 * MSS), MSS);
@@ -175,7 +176,7 @@ mod tests {
 
     #[test]
     fn an_unused_window_does_not_grow() {
-        let mut slow = Reno::new(MSS, false);
+        let mut slow = Reno::new(MSS, 0);
         slow.on_ack(full(MSS, MSS), MSS);
         assert_eq!(slow.window(), 10 * MSS);
         let mut avoiding = Reno { window: 10 * MSS, threshold: MSS, acked: 9 * MSS };
@@ -186,7 +187,7 @@ mod tests {
     /// RFC 5681, section 3.2, steps 2 to 6, and RFC 6582, section 3.2, steps 2 and 3.
     #[test]
     fn fast_recovery_halves_inflates_and_deflates() {
-        let mut reno = Reno::new(MSS, false);
+        let mut reno = Reno::new(MSS, 0);
         reno.on_fast_recovery(10 * MSS, MSS);
         assert_eq!((reno.threshold(), reno.window()), (5 * MSS, 8 * MSS));
         reno.on_inflation(MSS);
@@ -199,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_timeout_leaves_one_segment_and_halves_once() {
-        let mut reno = Reno::new(MSS, false);
+        let mut reno = Reno::new(MSS, 0);
         reno.on_timeout(10 * MSS, MSS);
         assert_eq!((reno.threshold(), reno.window()), (5 * MSS, MSS));
         reno.on_repeated_timeout(MSS);
@@ -224,7 +225,7 @@ mod tests {
     #[test]
     fn no_arithmetic_leaves_the_bounds() {
         for mss in [1, 48, u32::from(u16::MAX)] {
-            let mut reno = Reno::new(mss, true);
+            let mut reno = Reno::new(mss, 2);
             for _ in 0..40 {
                 reno.on_ack(full(u32::MAX, u32::MAX), mss);
                 reno.on_inflation(mss);

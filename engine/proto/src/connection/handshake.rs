@@ -171,7 +171,7 @@ impl SynSent {
             peer_window: segment.window,
             our_window: syn_window(context.settings.receive_buffer),
             rtt: self.measure(context, timestamps),
-            syn_lost: self.sent > 2,
+            syn_timeouts: self.sent.saturating_sub(1),
         }
     }
 
@@ -183,7 +183,7 @@ impl SynSent {
             TimestampClock::new(context.now, clock).age(context.now, option.echo)
         });
         let sample = if self.sent == 1 { Some(context.now - self.first_at) } else { echoed };
-        let mut rtt = Rtt::new(if self.sent > 1 { rtt::AFTER_SYN_LOSS } else { rtt::INITIAL });
+        let mut rtt = Rtt::new(rtt::initial(self.sent.saturating_sub(1)));
         if let Some(sample) = sample {
             rtt.measure(sample);
         }

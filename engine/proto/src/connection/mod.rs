@@ -147,8 +147,8 @@ impl Connection {
             negotiated: half_open.negotiated,
             peer_window: 0,
             our_window: receiver::syn_window(settings.receive_buffer),
-            rtt: rtt::Rtt::new(rtt::INITIAL),
-            syn_lost: false,
+            rtt: rtt::Rtt::new(rtt::initial(half_open.timeouts)),
+            syn_timeouts: half_open.timeouts,
         };
         let synchronised = Synchronised::new(now, &opening, &mut settings);
         Self { tuple, settings, phase: Phase::Synchronised(synchronised) }

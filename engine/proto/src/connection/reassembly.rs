@@ -85,7 +85,7 @@ impl Reassembly {
     /// The end of the bytes that continue without a gap from `nxt`.
     pub fn contiguous_end(&self, nxt: SeqNum) -> SeqNum {
         let first = self.index_after(nxt);
-        self.pieces.iter().skip(first).fold(nxt, |end, piece| if piece.start == end { piece.end() } else { end })
+        self.pieces.iter().skip(first).fold(nxt, |end, piece| if piece.start.after(end) { end } else { piece.end() })
     }
 
     /// Takes the first piece, once it lies before `nxt`.

@@ -7,12 +7,17 @@ use core::time::Duration;
 pub(super) const INITIAL: Duration = Duration::from_secs(1);
 /// RTO when the SYN had to be sent again and nothing was measured (RFC 6298, section 5.7; Linux:
 /// `TCP_TIMEOUT_FALLBACK`).
-pub(super) const AFTER_SYN_LOSS: Duration = Duration::from_secs(3);
+const AFTER_SYN_LOSS: Duration = Duration::from_secs(3);
 /// The least that variation contributes, and so the least RTO (Linux: `TCP_RTO_MIN`; RFC 6298, section 2.4 would have
 /// one second).
 pub(super) const MIN: Duration = Duration::from_millis(200);
 /// The largest RTO (RFC 6298, section 2.5; Linux: `TCP_RTO_MAX`).
 pub(super) const MAX: Duration = Duration::from_secs(120);
+
+/// The RTO before any measurement, when our SYN or SYN-ACK has timed out so often.
+pub(super) const fn initial(syn_timeouts: u8) -> Duration {
+    if syn_timeouts > 0 { AFTER_SYN_LOSS } else { INITIAL }
+}
 
 const fn micros(span: Duration) -> u32 {
     let micros = span.as_micros();

@@ -31,8 +31,8 @@ pub(super) struct Opening {
     pub our_window: u16,
     /// What is known of the round trip.
     pub rtt: Rtt,
-    /// Whether our SYN was lost more than once.
-    pub syn_lost: bool,
+    /// How often our SYN or SYN-ACK timed out.
+    pub syn_timeouts: u8,
 }
 
 /// Who is asked to act, on whose behalf: what every step needs and none changes.
@@ -67,7 +67,7 @@ pub(super) struct Synchronised {
 impl Synchronised {
     /// A connection in ESTABLISHED.
     pub fn new(now: Instant, opening: &Opening, settings: &mut Settings) -> Self {
-        let Opening { negotiated, peer_window, our_window, rtt, syn_lost } = opening;
+        let Opening { negotiated, peer_window, our_window, rtt, syn_timeouts } = opening;
         let Negotiated { iss, irs, send_mss, scales, sack, timestamps } = *negotiated;
         let mss = send_mss.min(settings.mss).get();
         let mut counts = Counts::NONE;
@@ -77,7 +77,7 @@ impl Synchronised {
         }
         let payload = if timestamps.is_some() { mss.saturating_sub(TIMESTAMPS_LEN) } else { mss };
         let (peer_scale, our_scale) = scales.map_or_else(Default::default, |scales| (scales.peer, scales.ours));
-        let congestion = Reno::new(payload.into(), *syn_lost);
+        let congestion = Reno::new(payload.into(), *syn_timeouts);
         let mut sender = Sender::new(iss + 1, payload, peer_scale, rtt.clone(), congestion);
         sender.open_window(irs, u32::from(*peer_window));
         let mut connection = Self {

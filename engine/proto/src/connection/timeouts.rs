@@ -40,8 +40,8 @@ impl Synchronised {
             return;
         }
         // A window that was taken back turns retransmissions into probes: while the peer answers them it is alive
-        // (MUST-35, MUST-36).
-        let probing = self.sender.window() == 0 && !self.detached && context.now - self.heard < rtt::MAX;
+        // (MUST-35, MUST-36; Linux: `tcp_rtx_probe0_timed_out`).
+        let probing = self.sender.window() == 0 && !self.detached && context.now - self.heard <= 2 * rtt::MAX;
         if self.sender.timeouts() >= self.retries(context.settings) && !probing {
             return self.give_up();
         }

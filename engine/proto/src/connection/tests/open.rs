@@ -1,0 +1,191 @@
+//! SYN-SENT: RFC 9293, section 3.10.7.3; RFC 6298, section 5.7.
+
+use super::bench::*;
+use crate::connection::{Connection, Decision, Events, Failure, State};
+use crate::segment::{SynOptions, Timestamps, WindowScale};
+use crate::{Counter, DropReason, Fate, Flags, Instant, Options};
+use alloc::vec;
+use alloc::vec::Vec;
+
+fn connecting() -> Bench {
+    let now = Instant::from_millis(1_000_000);
+    let mut bench = Bench::accepted(&config(), negotiated());
+    bench.connection = Connection::connect(now, TUPLE, ISS, 5, &config());
+    bench
+}
+
+/// The peer's SYN-ACK with Linux's usual options.
+fn syn_ack(bench: &mut Bench, ack_to: u32, options: SynOptions) -> Decision {
+    let (mut segment, frame) = ack(u32::MAX, ack_to).flags(Flags::SYN | Flags::ACK).window(65_000).segment();
+    segment.options = Options::Syn(options);
+    let decision = bench.connection.on_segment(bench.now, &segment, &frame);
+    bench.note(decision.verdict.counts);
+    decision
+}
+
+fn usual() -> SynOptions {
+    SynOptions {
+        mss: Some(mss(1460)),
+        window_scale: Some(WindowScale::clamped(7)),
+        sack_permitted: true,
+        timestamps: Some(Timestamps { value: 500, echo: 1_000_005 }),
+    }
+}
+
+/// What the first SYN looks like, and the third segment.
+#[test]
+fn the_handshake() {
+    let mut bench = connecting();
+    assert_eq!((bench.connection.state(), bench.connection.deadline()), (State::SynSent, None));
+    let syn = bench.sent();
+    assert_eq!((syn.len(), syn[0].seq, syn[0].flags, syn[0].window), (1, u32::MAX, Flags::SYN, 60_000));
+    let offered = SynOptions {
+        mss: Some(mss(MSS)),
+        window_scale: Some(WindowScale::clamped(0)),
+        sack_permitted: true,
+        timestamps: Some(Timestamps { value: 1_000_005, echo: 0 }),
+    };
+    assert_eq!(syn[0].options, Options::Syn(offered));
+    bench.wait(ms(40));
+    let decision = syn_ack(&mut bench, 0, usual());
+    assert_eq!((decision.events, bench.connection.state()), (Events::CONNECTED, State::Established));
+    let third = bench.sent();
+    assert_eq!((third.len(), third[0].seq, third[0].ack, third[0].flags), (1, 0, 0, Flags::ACK));
+    assert_eq!(third[0].timestamps(), Some(Timestamps { value: 1_000_045, echo: 500 }));
+    let info = bench.connection.info(bench.now);
+    assert_eq!((info.mss, info.send_window, info.srtt, info.cwnd), (988, 65_000, Some(ms(40)), 9880));
+    let _ = bench.arrive(&ack(0, 0).window(100).stamp(501, 0));
+    assert_eq!(bench.connection.info(bench.now).send_window, 12_800, "only the SYN-ACK's is not scaled");
+    assert_eq!((bench.connection.deadline(), bench.count_of(Counter::ActiveOpens)), (None, 1));
+}
+
+#[test]
+fn options_that_the_peer_leaves_out_are_off() {
+    let mut bench = connecting();
+    bench.sent();
+    let _ = syn_ack(&mut bench, 0, SynOptions::default());
+    let third = bench.sent();
+    assert_eq!(third[0].timestamps(), None);
+    assert_eq!(bench.connection.info(bench.now).mss, 536, "MUST-15");
+    let _ = bench.arrive(&ack(0, 0).window(100));
+    assert_eq!(bench.connection.info(bench.now).send_window, 100);
+    assert_eq!(bench.reply_to(&data(100, 0, 10)).sack(), []);
+}
+
+/// DESIGN: t = 1, 2, 3, 4, 5, 7, 11, 19 … s (`tcp_syn_linear_timeouts`, `tcp_syn_retries`).
+#[test]
+fn a_syn_without_answer_is_sent_again_on_linuxs_schedule() {
+    let mut bench = connecting();
+    let start = bench.now;
+    bench.sent();
+    let mut times = Vec::new();
+    let end = loop {
+        let (_, decision) = bench.tick_next();
+        if !decision.events.is_empty() {
+            break decision;
+        }
+        assert_eq!(bench.sent()[0].flags, Flags::SYN);
+        times.push((bench.now - start).as_secs());
+    };
+    assert_eq!(times, [1, 2, 3, 4, 5, 7, 11, 19, 35, 67]);
+    assert_eq!((bench.now - start).as_secs(), 131);
+    assert_eq!(end.events, Events::FAILED | Events::CLOSED);
+    assert_eq!((bench.connection.failure(), bench.connection.state()), (Some(Failure::TimedOut), State::Closed));
+    assert_eq!((bench.count_of(Counter::TCPSynRetrans), bench.count_of(Counter::AttemptFails)), (10, 1));
+    assert_eq!((bench.sent(), bench.connection.deadline()), (vec![], None));
+}
+
+#[test]
+fn a_reset_refuses_only_when_it_acknowledges_our_syn() {
+    for (flags, number, refused) in [
+        (Flags::RST | Flags::ACK, 0, true),
+        (Flags::RST | Flags::ACK, 1, false),
+        (Flags::RST | Flags::ACK, u32::MAX, false),
+        (Flags::RST, 0, false),
+    ] {
+        let mut bench = connecting();
+        bench.sent();
+        let decision = bench.arrive(&ack(7, number).flags(flags));
+        assert_eq!(decision.verdict.reply, None, "no reset answers a reset");
+        assert_eq!(bench.connection.failure(), refused.then_some(Failure::Refused));
+        assert_eq!(decision.events.contains(Events::FAILED), refused);
+    }
+}
+
+/// RFC 9293, section 3.10.7.3, first check.
+#[test]
+fn an_unacceptable_acknowledgment_is_reset() {
+    for flags in [Flags::ACK, Flags::SYN | Flags::ACK] {
+        let mut bench = connecting();
+        bench.sent();
+        let decision = bench.arrive(&ack(0, 77).flags(flags));
+        let reset = Sent::of_head(&decision.verdict.reply.unwrap());
+        assert_eq!((reset.seq, reset.flags), (77, Flags::RST));
+        assert_eq!(decision.verdict.fate, Fate::Dropped(DropReason::SynSentUnacceptable));
+        assert_eq!(bench.connection.state(), State::SynSent);
+    }
+}
+
+#[test]
+fn what_does_not_answer_is_dropped() {
+    for says in [ack(0, 0), ack(0, 0).flags(Flags::FIN), ack(0, 0).flags(Flags::SYN)] {
+        let mut bench = connecting();
+        bench.sent();
+        let decision = bench.arrive(&says);
+        assert_eq!((decision.verdict.reply, bench.connection.state()), (None, State::SynSent));
+        assert_eq!(decision.verdict.fate, Fate::Dropped(DropReason::SynSentUnacceptable));
+    }
+}
+
+/// RFC 6298, section 5.7, and Linux's initial window after a lost SYN.
+#[test]
+fn a_lost_syn_is_remembered() {
+    let without = SynOptions { timestamps: None, ..usual() };
+    for (lost, options, rto, cwnd) in [(0, without, 240, 10), (1, without, 3000, 10), (2, without, 3000, 1)] {
+        let mut bench = connecting();
+        bench.sent();
+        for _ in 0..lost {
+            let _ = bench.tick_next();
+            bench.sent();
+        }
+        bench.wait(ms(40));
+        let _ = syn_ack(&mut bench, 0, options);
+        let info = bench.connection.info(bench.now);
+        assert_eq!((info.rto, info.cwnd), (ms(rto), cwnd * 1000), "{lost} lost");
+    }
+    let mut stamped = connecting();
+    stamped.sent();
+    let _ = stamped.tick_next();
+    stamped.sent();
+    stamped.wait(ms(40));
+    let echo = Timestamps { value: 500, echo: 1_001_005 };
+    let _ = syn_ack(&mut stamped, 0, SynOptions { timestamps: Some(echo), ..usual() });
+    assert_eq!(stamped.connection.info(stamped.now).srtt, Some(ms(40)), "the timestamp says which SYN was answered");
+}
+
+#[test]
+fn a_repeated_syn_ack_is_acknowledged_again() {
+    let mut bench = connecting();
+    bench.sent();
+    let _ = syn_ack(&mut bench, 0, usual());
+    bench.sent();
+    let again = syn_ack(&mut bench, 0, usual());
+    let reply = Sent::of_head(&again.verdict.reply.unwrap());
+    assert_eq!((reply.seq, reply.ack, reply.flags), (0, 0, Flags::ACK));
+}
+
+#[test]
+fn an_open_may_be_abandoned() {
+    let acts: [fn(&mut Bench); 3] = [
+        |bench| assert_eq!(bench.connection.close(bench.now), None),
+        |bench| assert_eq!(bench.connection.abort(), None),
+        |bench| bench.connection.shutdown(bench.now),
+    ];
+    for act in acts {
+        let mut bench = connecting();
+        bench.sent();
+        act(&mut bench);
+        assert_eq!((bench.connection.state(), bench.connection.failure()), (State::Closed, None));
+        assert_eq!((bench.sent(), bench.connection.deadline()), (vec![], None));
+    }
+}

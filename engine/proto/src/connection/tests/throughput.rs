@@ -1,0 +1,35 @@
+//! What a stream reaches in virtual time, as a table to be reviewed when it changes.
+
+use super::bench::ms;
+use super::link::{Pair, Quality, config, sends};
+use alloc::format;
+use alloc::string::String;
+use core::time::Duration;
+
+/// Mbit/s of 8 MiB over 100 Mbit/s; loss in both directions.
+const TABLE: &str = "";
+
+#[test]
+fn loss_costs_what_it_did() {
+    let mut table = String::from("round trip   loss ‰:    0      1     10     30\n");
+    for delay in [1, 10, 50] {
+        let mut line = format!("{:7} ms          ", 2 * delay);
+        for loss in [0, 1, 10, 30] {
+            line += &format!("{:7.1}", megabits(delay, loss));
+        }
+        table += &format!("{line}\n");
+    }
+    assert_eq!(table, TABLE, "as seen:\n{table}");
+}
+
+fn megabits(delay: u64, loss: u64) -> f64 {
+    const BYTES: u32 = 8 << 20;
+    let quality = Quality { delay: ms(delay), loss, rate: 100_000_000, ..Quality::PERFECT };
+    let mut pair = Pair::new(7, quality, [sends(BYTES), sends(0)], &config());
+    let start = pair.now;
+    while pair.ends[1].received < BYTES {
+        assert!(pair.now - start < Duration::from_secs(3600), "stalled");
+        pair.run(ms(1));
+    }
+    f64::from(BYTES) * 8.0 / (pair.now - start).as_secs_f64() / 1e6
+}
