@@ -38,6 +38,11 @@ impl FramePool {
         self.umem.held(Holder::Sending)
     }
 
+    /// Whether no frame is free, but some may come back without having been received.
+    pub(crate) fn is_starving(&self) -> bool {
+        self.free() == 0 && (self.sending() > 0 || self.umem.lent() > 0)
+    }
+
     /// How many frames the receive side, which has `as_frames` besides those offered, may be given on top: what
     /// leaves the reserve alone and keeps the receive side within its lines of the budget.
     pub(crate) fn refill_allowance(&self, as_frames: u32) -> u32 {

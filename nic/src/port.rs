@@ -38,7 +38,7 @@ pub trait Port {
     fn budget(&self) -> &FrameBudget;
 
     /// Sleeps until a frame may have arrived, `wake` becomes readable or `timeout` has passed (`None`: no limit).
-    /// Returns earlier when frames given to [`tx_burst`](Self::tx_burst) still wait for a kick.
+    /// Returns earlier while something is awaited that nothing announces: room below the tx ring, or any free frame.
     fn wait(&mut self, wake: Option<BorrowedFd<'_>>, timeout: Option<Duration>);
 
     /// What is in force.
@@ -143,7 +143,9 @@ pub enum PortError {
     #[error("frame budget: the sum of its lines does not fit in 32 bits; make them smaller")]
     Budget,
     /// The memory for the frames could not be had.
-    #[error("memory for {frames} frames of {frame_size} bytes")]
+    #[error(
+        "memory for {frames} frames of {frame_size} bytes: free some, raise RLIMIT_MEMLOCK or shrink the frame budget"
+    )]
     Memory {
         /// Frames asked for.
         frames: u32,

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 /// The longest sleep while something waits for what no poll event announces: the kernel's readiness to take more of
-/// the tx ring, or completions when no frame is free.
+/// the tx ring, or, when no frame is free, any that comes back.
 const UNANNOUNCED: Duration = Duration::from_millis(1);
 
 /// One queue of one interface, over AF_XDP, with memory of its own. No XDP program is loaded: whoever composes the
@@ -207,7 +207,7 @@ impl Port for XskPort {
 
     fn wait(&mut self, wake: Option<BorrowedFd<'_>>, timeout: Option<Duration>) {
         let unsent = self.rings.unsent(self.pool.budget().tx_ring) > 0;
-        let starving = self.pool.free() == 0 && self.pool.sending() > 0;
+        let starving = self.pool.is_starving();
         let timeout = match timeout {
             _ if !unsent && !starving => timeout,
             Some(timeout) => Some(timeout.min(UNANNOUNCED)),

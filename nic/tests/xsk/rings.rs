@@ -12,9 +12,11 @@ pub const TESTS: &[Test] = &[
     ("echo_with_busy_polling", echo_with_busy_polling),
     ("an_answer_may_be_longer_than_its_question", longer_answer),
     ("trimmed_data_is_sent_from_where_it_starts", trimmed),
+    ("one_burst_is_sent_whole_though_the_kernel_takes_32_at_a_time", whole_burst),
     ("a_full_tx_ring_leaves_the_rest_in_order", full_tx_ring),
     ("an_empty_fill_ring_loses_and_counts_and_recovers", starvation),
     ("wait_ends_with_a_packet_and_by_the_callers_descriptor", wait),
+    ("wait_is_short_while_something_comes_unannounced", unannounced),
 ];
 
 const PACKETS: u64 = 50_000;
@@ -104,6 +106,19 @@ fn trimmed() {
     far.port.recycle(got);
 }
 
+fn whole_burst() {
+    const BURST: u64 = 200;
+    let mut ends = Ends::open(|config| config);
+    let Ends { near, far, .. } = &mut ends;
+    let mut frames: VecDeque<_> = (0..BURST).map(|number| near.packet(&far.host, 60, number)).collect();
+    assert_eq!(near.port.tx_burst(&mut frames), BURST as usize);
+    for number in 0..BURST {
+        let frame = far.receive_one();
+        assert_eq!(number_of(frame.as_slice()), Some(number));
+        far.port.recycle(frame);
+    }
+}
+
 fn full_tx_ring() {
     const MORE: u64 = 600;
     const _: () = assert!(MORE > 2 * BUDGET.tx_ring as u64);
@@ -119,7 +134,7 @@ fn full_tx_ring() {
     assert!(near.port.ledger().is_balanced());
 
     near.host.link_up().expect("link up");
-    let (mut received, mut next) = (VecDeque::new(), 0);
+    let (mut received, mut next, mut last) = (VecDeque::new(), 0, MORE);
     until("all of them have crossed", || {
         near.port.tx_burst(&mut frames);
         near.port.reclaim();
@@ -132,10 +147,11 @@ fn full_tx_ring() {
         }
         far.port.refill();
         // One more, which finds every ring empty and so gets through.
-        if next < MORE && frames.is_empty() && near.port.ledger().sending == 0 {
-            frames.push_back(near.packet(&far.host, 60, MORE));
+        if frames.is_empty() && near.port.ledger().sending == 0 {
+            frames.push_back(near.packet(&far.host, 60, last));
+            last += 1;
         }
-        next >= MORE
+        next > MORE
     });
     assert!(near.port.ledger().is_balanced() && far.port.ledger().is_balanced());
 }
@@ -174,4 +190,20 @@ fn wait() {
     drop(waker);
     ends.far.port.wait(Some(wake.as_fd()), None);
     assert!(ends.far.port.ledger().is_balanced());
+}
+
+/// None of these waits has a limit of its own: one that slept until a packet came would never end.
+fn unannounced() {
+    let mut ends = Ends::open(|config| config);
+    let Ends { near, far, .. } = &mut ends;
+    let lent: Vec<_> = std::iter::from_fn(|| near.port.alloc()).map(Frame::lend).collect();
+    near.port.wait(None, None);
+    drop(lent);
+    assert!(near.port.reclaim() > 0);
+
+    near.host.link_down().expect("link down");
+    let mut frames = VecDeque::from([near.packet(&far.host, 60, 1)]);
+    near.port.tx_burst(&mut frames);
+    near.port.wait(None, None);
+    assert!(near.port.ledger().is_balanced());
 }
