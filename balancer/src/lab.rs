@@ -27,7 +27,7 @@ pub struct Up {
     /// How many attackers.
     #[arg(long, default_value_t = 1)]
     attackers: u16,
-    /// How many queues every interface has.
+    /// How many queues the front has.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     queues: u16,
     /// Let clients and attackers finish their checksums instead of leaving them to the (virtual) hardware.
@@ -72,13 +72,14 @@ pub fn run(command: LabCommand) -> Result<()> {
 impl Up {
     fn config(&self) -> LabConfig {
         let offloads = Offloads { tx_checksum: !self.no_checksum_offload, ..Offloads::default() };
+        let usual = LabConfig::default();
         LabConfig {
             clients: self.clients,
             attackers: self.attackers,
             queues: self.queues,
-            far: End { offloads, ..End::default() },
+            far: End { offloads, ..usual.far },
             persistent: true,
-            ..LabConfig::default()
+            ..usual
         }
     }
 
@@ -132,6 +133,8 @@ impl List {
         let beds: Vec<Bed> = synward_lab::list()?.iter().map(Bed::from).collect();
         if self.json {
             println!("{}", serde_json::to_string_pretty(&beds)?);
+        } else if beds.is_empty() {
+            println!("no lab is up");
         } else {
             print!("{}", beds.iter().map(Bed::table).collect::<Vec<_>>().join("\n"));
         }

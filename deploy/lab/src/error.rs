@@ -2,25 +2,26 @@
 
 use std::io;
 
-/// An error says what was attempted, on which name, and what the operator can do about it.
+/// An error says what was attempted, on which name, and what the operator can do about it. The kernel's answer is part of
+/// the text, and therefore no `source` that would be printed again.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LabError {
     /// The kernel refused for want of a privilege.
-    #[error("{attempt}: {source}; this needs CAP_NET_ADMIN and CAP_SYS_ADMIN: run as root or with sudo")]
+    #[error("{attempt}: {answer}; this needs CAP_NET_ADMIN and CAP_SYS_ADMIN: run as root or with sudo")]
     Privilege {
         /// What was attempted, with the name it was attempted on.
         attempt: String,
         /// The kernel's answer.
-        source: io::Error,
+        answer: io::Error,
     },
     /// The kernel refused for another reason.
-    #[error("{attempt}: {source}{}{detail}", if detail.is_empty() { "" } else { "; " })]
+    #[error("{attempt}: {answer}{}{detail}", if detail.is_empty() { "" } else { "; " })]
     Kernel {
         /// What was attempted, with the name it was attempted on.
         attempt: String,
         /// The kernel's answer.
-        source: io::Error,
+        answer: io::Error,
         /// What the kernel added in words, or what to do about it; may be empty.
         detail: String,
     },
@@ -66,16 +67,16 @@ pub enum LabError {
 
 impl LabError {
     /// The kernel's answer to `attempt`.
-    pub(crate) fn system(attempt: impl Into<String>, source: impl Into<io::Error>) -> Self {
-        Self::kernel(attempt, source, "")
+    pub(crate) fn system(attempt: impl Into<String>, answer: impl Into<io::Error>) -> Self {
+        Self::kernel(attempt, answer, "")
     }
 
     /// The kernel's answer to `attempt`, with more to say about it.
-    pub(crate) fn kernel(attempt: impl Into<String>, source: impl Into<io::Error>, detail: impl Into<String>) -> Self {
-        let (attempt, source) = (attempt.into(), source.into());
-        match source.kind() {
-            io::ErrorKind::PermissionDenied => Self::Privilege { attempt, source },
-            _ => Self::Kernel { attempt, source, detail: detail.into() },
+    pub(crate) fn kernel(attempt: impl Into<String>, answer: impl Into<io::Error>, detail: impl Into<String>) -> Self {
+        let (attempt, answer) = (attempt.into(), answer.into());
+        match answer.kind() {
+            io::ErrorKind::PermissionDenied => Self::Privilege { attempt, answer },
+            _ => Self::Kernel { attempt, answer, detail: detail.into() },
         }
     }
 
@@ -83,7 +84,7 @@ impl LabError {
     #[must_use]
     pub fn errno(&self) -> Option<i32> {
         match self {
-            Self::Privilege { source, .. } | Self::Kernel { source, .. } => source.raw_os_error(),
+            Self::Privilege { answer, .. } | Self::Kernel { answer, .. } => answer.raw_os_error(),
             Self::NotReady { .. }
             | Self::Unkillable { .. }
             | Self::Tool { .. }

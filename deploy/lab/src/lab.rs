@@ -26,13 +26,15 @@ pub struct LabConfig {
     pub attackers: u16,
     /// The interface of the front. By default without any program.
     pub front: End,
-    /// The interfaces of clients and attackers.
+    /// The interfaces of clients and attackers. By default they carry the XDP pass program: an end that polls itself has a
+    /// ring of its own, where answers to an attacker cannot crowd out those to a client, while all ends that do not share
+    /// one backlog for each core (`net.core.netdev_max_backlog`).
     pub far: End,
     /// The ports of the bridge. By default they carry the XDP pass program: the port that faces the front must, to receive
     /// what the front sends from XDP; those that face the others must, to receive the frames that a generator redirects.
     pub switch: End,
-    /// The receive queues of every interface, and as many transmit queues. All have as many as the front, because a frame
-    /// keeps the number of its queue across a veth pair.
+    /// The receive queues of the front, and as many transmit queues; its port of the bridge spreads flows over them by a hash.
+    /// All others have one: a frame that left a client by another queue than the first would count as steered already.
     pub queues: u16,
     /// The MTU of every interface in bytes. A native XDP program that takes no fragments is refused where the peer's MTU is
     /// above about 3,500.
@@ -49,7 +51,7 @@ impl Default for LabConfig {
             clients: 1,
             attackers: 1,
             front: End::default(),
-            far: End::default(),
+            far: End { xdp_pass: true, ..End::default() },
             switch: End { xdp_pass: true, ..End::default() },
             queues: 1,
             mtu: 1500,
@@ -228,7 +230,10 @@ fn interface(config: &LabConfig, role: Role, number: u16, end: End) -> Interface
             name: format!("{}{number}", role.name()),
             mac: mac(role.mac_byte(), number),
             mtu: config.mtu,
-            queues: config.queues,
+            queues: match role {
+                Role::Front => config.queues,
+                Role::Client | Role::Attacker => 1,
+            },
             end,
         },
         ipv4: Ipv4Addr::from_bits(v4.to_bits() + nth),

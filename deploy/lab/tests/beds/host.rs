@@ -1,7 +1,10 @@
 //! What one can do with a host.
 
+use std::collections::HashSet;
 use std::fs;
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
 use std::panic;
 
 use synward_lab::{End, Lab, LabConfig, LabError, Offloads, Pair, PairConfig};
@@ -19,6 +22,7 @@ pub fn tests() -> Tests {
         ("checksum_offload_is_visible_on_the_wire", checksum_offload),
         ("offloads_read_back_as_set", offloads),
         ("queues_mtu_program_and_threads_are_as_asked", ends),
+        ("connections_spread_over_the_queues_of_the_front", spread),
         ("a_link_that_went_down_and_up_carries_again", down_and_up),
         ("a_deleted_interface_takes_its_peer_along", deleted),
     ]
@@ -88,7 +92,8 @@ fn counters() -> Outcome {
 /// What a listener at the front sees of the checksum in a client's SYN, behind the bridge.
 fn checksum_offload() -> Outcome {
     for offloads in [Offloads::default(), Offloads::NONE] {
-        let lab = Lab::up(&LabConfig { far: End { offloads, ..End::default() }, ..LabConfig::default() })?;
+        let lab =
+            Lab::up(&LabConfig { far: End { offloads, xdp_pass: true, ..End::default() }, ..LabConfig::default() })?;
         let [client, ..] = lab.clients() else { return Err("no client".into()) };
         for (address, what) in [(lab.front().ipv4().into(), "IPv4"), (std::net::IpAddr::V6(lab.front().ipv6()), "IPv6")]
         {
@@ -140,6 +145,44 @@ fn ends() -> Outcome {
     let links = |host: &synward_lab::Host| host.command("ip").args(["-d", "link"]).output();
     check(String::from_utf8_lossy(&links(pair.far())?.stdout).contains("xdp"), "no program at the far end")?;
     check(!String::from_utf8_lossy(&links(pair.near())?.stdout).contains("xdp"), "a program at the near end")
+}
+
+/// The connections of one client arrive at the front on all of its queues, each segment of a connection on the same one.
+fn spread() -> Outcome {
+    let queues = 4;
+    // The program makes the front poll itself, and thereby number its queues.
+    let front = End { xdp_pass: true, ..End::default() };
+    let lab = Lab::up(&LabConfig { front, queues, ..LabConfig::default() })?;
+    let ([client, ..], front) = (lab.clients(), lab.front()) else { return Err("no client".into()) };
+    let listener = front.enter(|| TcpListener::bind((front.ipv4(), 80)))??;
+    let mut seen = HashSet::new();
+    // That a queue stays empty has a probability of 4 x 0.75^100, or 10^-12.
+    for _ in 0..100 {
+        let mut stream = client.enter(|| TcpStream::connect((front.ipv4(), 80)))??;
+        let (mut accepted, _) = listener.accept()?;
+        let queue = incoming_napi(&accepted)?;
+        stream.write_all(b"more")?;
+        accepted.read_exact(&mut [0; 4])?;
+        check(incoming_napi(&accepted)? == queue, "a connection moved to another queue")?;
+        seen.insert(queue);
+    }
+    check(seen.len() == usize::from(queues), format!("{} of {queues} queues", seen.len()))
+}
+
+/// Which queue's NAPI brought the last packet of a socket: `SO_INCOMING_NAPI_ID`.
+fn incoming_napi(socket: &TcpStream) -> std::io::Result<i32> {
+    let (mut id, mut length) = (0i32, size_of::<i32>() as u32);
+    // SAFETY: the pointers are to a live integer and its size, which the kernel overwrites with an integer and its size.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_INCOMING_NAPI_ID,
+            (&raw mut id).cast(),
+            &raw mut length,
+        )
+    };
+    if result == 0 { Ok(id) } else { Err(std::io::Error::last_os_error()) }
 }
 
 /// Whether a thread of the kernel has a name that begins like this.
