@@ -31,9 +31,10 @@ fn reserve(endpoint: Endpoint) -> Result<OwnedFd> {
     if endpoint.addr.is_ipv6() {
         sockopt::set_ipv6_v6only(&socket, true).context("IPV6_V6ONLY")?;
     }
-    bind(&socket, &SocketAddr::from(endpoint)).map_err(std::io::Error::from).with_context(|| {
-        format!("{endpoint}: reserving the port")
-    }).map_err(|error| explain(error, endpoint))?;
+    bind(&socket, &SocketAddr::from(endpoint))
+        .map_err(std::io::Error::from)
+        .with_context(|| format!("{endpoint}: reserving the port"))
+        .map_err(|error| explain(error, endpoint))?;
     Ok(socket)
 }
 

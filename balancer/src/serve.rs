@@ -121,8 +121,7 @@ impl Serve {
         let endpoints = self.endpoints()?;
         let _reserved = Reservation::take(endpoints.iter().map(|(endpoint, _)| *endpoint))?;
         let (mut shield, port) = self.open(&endpoints)?;
-        let Engine { poll_loop, sockets, observer } =
-            synward_engine::build(self.engine_config(&interface)?, port)?;
+        let Engine { poll_loop, sockets, observer } = synward_engine::build(self.engine_config(&interface)?, port)?;
         let worker = self.worker(sockets, &endpoints)?;
         let (poll_stop, poll_thread) = spawn_loop(poll_loop)?;
         let attached = shield.attach(&self.interface, self.xdp.into())?;

@@ -266,6 +266,14 @@ pub struct ConnectionRow {
     pub receive_window: u32,
     /// Sender's segment size in force.
     pub mss: u16,
+    /// Whether both SYNs carried timestamps.
+    pub timestamps: bool,
+    /// Whether both SYNs permitted SACK.
+    pub sack: bool,
+    /// Shift of the windows that the peer sends; zero where no scaling was agreed.
+    pub peer_scale: u8,
+    /// Shift of the windows that we send.
+    pub our_scale: u8,
     /// Retransmissions in all.
     pub retransmits: u32,
     /// The nearest timer.

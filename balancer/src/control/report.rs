@@ -67,6 +67,10 @@ pub struct Timer {
 pub struct Info {
     pub rtt_ms: Option<f64>,
     pub rto_ms: u64,
+    pub timestamps: bool,
+    pub sack: bool,
+    pub peer_scale: u8,
+    pub our_scale: u8,
     pub mss: u16,
     pub cwnd: u32,
     pub ssthresh: u32,

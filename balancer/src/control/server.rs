@@ -85,11 +85,7 @@ impl Drop for ControlSocket {
 }
 
 fn router(view: Arc<View>) -> Router {
-    Router::new()
-        .route("/v1/ss", get(ss))
-        .route("/v1/stat", get(stat))
-        .route("/v1/drops", get(drops))
-        .with_state(view)
+    Router::new().route("/v1/ss", get(ss)).route("/v1/stat", get(stat)).route("/v1/drops", get(drops)).with_state(view)
 }
 
 type Failure = (StatusCode, String);
@@ -151,6 +147,10 @@ fn connection(row: ConnectionRow) -> Connection {
     let info = Info {
         rtt_ms: row.srtt_us.map(|us| us as f64 / 1e3),
         rto_ms: row.rto_ms,
+        timestamps: row.timestamps,
+        sack: row.sack,
+        peer_scale: row.peer_scale,
+        our_scale: row.our_scale,
         mss: row.mss,
         cwnd: row.cwnd,
         ssthresh: row.ssthresh,

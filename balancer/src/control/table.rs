@@ -54,8 +54,7 @@ pub fn sockets(sockets: &Sockets, with_info: bool) -> String {
             l.local.clone(),
         ]);
     }
-    let mut connections =
-        Table::new(["State", "Recv-Q", "Send-Q", "Local Address:Port", "Peer Address:Port", "Timer"]);
+    let mut connections = Table::new(["State", "Recv-Q", "Send-Q", "Local Address:Port", "Peer Address:Port", "Timer"]);
     for c in &sockets.connections {
         connections.row([
             c.state.clone(),
@@ -75,9 +74,19 @@ fn timer(connection: &Connection) -> String {
 
 fn info(info: &Info) -> String {
     let rtt = info.rtt_ms.map(|rtt| format!(" rtt:{rtt:.3}")).unwrap_or_default();
+    let agreed = [(info.timestamps, " ts"), (info.sack, " sack")];
+    let agreed: String = agreed.into_iter().filter(|(on, _)| *on).map(|(_, word)| word).collect();
     format!(
-        "{rtt} rto:{} mss:{} cwnd:{} ssthresh:{} snd_wnd:{} rcv_wnd:{} retrans:{}",
-        info.rto_ms, info.mss, info.cwnd, info.ssthresh, info.snd_wnd, info.rcv_wnd, info.retrans
+        "{agreed} wscale:{},{}{rtt} rto:{} mss:{} cwnd:{} ssthresh:{} snd_wnd:{} rcv_wnd:{} retrans:{}",
+        info.peer_scale,
+        info.our_scale,
+        info.rto_ms,
+        info.mss,
+        info.cwnd,
+        info.ssthresh,
+        info.snd_wnd,
+        info.rcv_wnd,
+        info.retrans
     )
 }
 

@@ -6,7 +6,10 @@ use anyhow::{Context, Result, ensure};
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use synward::served::Served;
 use synward_ebpf::Interface;
+use synward_lab::{Pair, PairConfig};
 
 pub const TESTS: &[Test] = &[
     ("faults::after_kill_9_the_kernel_owns_the_interface_and_nothing_needs_cleaning", kill_9),
@@ -57,22 +60,23 @@ fn link_flap() -> Result<()> {
 }
 
 fn interface_deleted() -> Result<()> {
-    let bed = Bed::new(&[])?;
+    let mut bed = Bed::new(&[])?;
     bed.lab.front().delete_interface()?;
-    ends_with_a_reason(bed)
+    ends_with_a_reason(&mut bed.server, bed.lab.front().interface())
 }
 
 fn peer_deleted() -> Result<()> {
-    let bed = Bed::new(&[])?;
-    bed.lab.delete_switch_port_of_front()?;
-    ends_with_a_reason(bed)
+    let pair = Pair::up(&PairConfig::default())?;
+    let mut server = Served::start(Path::new(env!("CARGO_BIN_EXE_synward")), pair.near(), &[])?;
+    pair.far().delete_interface()?;
+    ends_with_a_reason(&mut server, pair.near().interface())
 }
 
-fn ends_with_a_reason(mut bed: Bed) -> Result<()> {
-    let status = eventually(|| Ok(bed.server.process().try_wait()?), Option::is_some)?.context("its status")?;
+fn ends_with_a_reason(server: &mut Served, interface: &str) -> Result<()> {
+    let status = eventually(|| Ok(server.process().try_wait()?), Option::is_some)?.context("its status")?;
     ensure!(!status.success(), "{status}");
-    let log = bed.server.log();
-    ensure!(log.contains("front0") && log.contains("gone"), "{log}");
+    let log = server.log();
+    ensure!(log.contains(&format!("synward: {interface}: the interface is gone")), "{log}");
     Ok(())
 }
 

@@ -19,9 +19,8 @@ pub const TESTS: &[Test] = &[
 fn others_stay() -> Result<()> {
     let bed = Bed::new(&[])?;
     let (front, address) = (bed.lab.front(), bed.lab.front().ipv4());
-    let (tcp, udp) = front.enter(|| -> Result<_> {
-        Ok((TcpListener::bind((address, 8080))?, UdpSocket::bind((address, 7))?))
-    })??;
+    let (tcp, udp) = front
+        .enter(|| -> Result<_> { Ok((TcpListener::bind((address, 8080))?, UdpSocket::bind((address, 7))?)) })??;
     let (stream, datagram) = bed.client().enter(|| -> Result<_> {
         let stream = TcpStream::connect((address, 8080))?;
         let socket = UdpSocket::bind(("0.0.0.0", 0))?;
@@ -63,10 +62,9 @@ fn foreign_program() -> Result<()> {
 
 fn errors() -> Result<()> {
     let lab = Lab::up(&LabConfig::default())?;
-    for (arguments, wanted) in [
-        (["--address", "192.0.2.99"], "is not an address of this host"),
-        (["--frames", "zero-copy"], "zero-copy"),
-    ] {
+    for (arguments, wanted) in
+        [(["--address", "192.0.2.99"], "is not an address of this host"), (["--frames", "zero-copy"], "zero-copy")]
+    {
         let error = refused(&lab, &arguments)?;
         ensure!(error.contains(wanted), "{arguments:?}: {error}");
     }

@@ -94,6 +94,8 @@ impl Mss {
 pub struct WindowScale(u8);
 
 impl WindowScale {
+    /// No shift: what holds without the option.
+    pub const NONE: Self = Self(0);
     /// The largest shift.
     pub const MAX: Self = Self(14);
 

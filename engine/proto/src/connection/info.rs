@@ -6,6 +6,8 @@ use super::congestion::CongestionControl;
 use super::handshake::SynSent;
 use super::synchronised::Synchronised;
 use crate::Instant;
+use crate::half_open::Scales;
+use crate::segment::WindowScale;
 use core::time::Duration;
 
 /// What `ss -tinom` shows of a connection (Linux: `struct tcp_info`).
@@ -33,6 +35,12 @@ pub struct Info {
     pub receive_window: u32,
     /// Sender's segment size in force.
     pub mss: u16,
+    /// Whether both SYNs carried timestamps.
+    pub timestamps: bool,
+    /// Whether both SYNs permitted SACK.
+    pub sack: bool,
+    /// Window scales in force; zero where none was agreed.
+    pub scales: Scales,
     /// Retransmissions in all.
     pub retransmits: u32,
     /// Name and expiry of the nearest timer.
@@ -53,6 +61,9 @@ impl Info {
         send_window: 0,
         receive_window: 0,
         mss: 0,
+        timestamps: false,
+        sack: false,
+        scales: Scales { peer: WindowScale::NONE, ours: WindowScale::NONE },
         retransmits: 0,
         timer: None,
     };
@@ -76,7 +87,7 @@ impl Info {
 
     /// A synchronised connection.
     pub(super) fn of_synchronised(now: Instant, connection: &Synchronised) -> Self {
-        let Synchronised { stage, sender, receiver, timers, .. } = connection;
+        let Synchronised { stage, sender, receiver, timers, sack, clock, .. } = connection;
         let (rtt, congestion) = (sender.rtt(), sender.congestion());
         Self {
             state: stage.state(),
@@ -90,6 +101,9 @@ impl Info {
             send_window: sender.window(),
             receive_window: receiver.window(),
             mss: sender.mss(),
+            timestamps: clock.is_some(),
+            sack: *sack,
+            scales: Scales { peer: sender.scale(), ours: receiver.scale() },
             retransmits: sender.retransmits(),
             timer: timers.next().map(|(timer, at)| (timer.name(), at - now)),
         }

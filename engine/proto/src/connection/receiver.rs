@@ -109,6 +109,11 @@ impl Receiver {
         self.unread
     }
 
+    /// The scale of windows that we send.
+    pub const fn scale(&self) -> WindowScale {
+        self.scale
+    }
+
     /// RCV.WND: what is left of the window that we offered.
     pub fn window(&self) -> u32 {
         if self.edge.after(self.nxt) { self.edge.distance_from(self.nxt) } else { 0 }

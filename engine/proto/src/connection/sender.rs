@@ -162,6 +162,11 @@ impl Sender {
         self.nxt
     }
 
+    /// The scale of windows that the peer sends.
+    pub const fn scale(&self) -> WindowScale {
+        self.scale
+    }
+
     /// SND.WND.
     pub fn window(&self) -> u32 {
         self.window
