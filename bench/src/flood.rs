@@ -1,8 +1,7 @@
 //! The flood generator: forged SYNs and ACKs from one core, by BPF test-run in live-frames mode.
 //!
-//! A BPF program writes each frame and redirects it to the interface, some 2–3 million a second at most, without a socket
-//! or a system call per frame. It transmits **only on veth**: a flood must not leave the machine, and [`Flood::start`]
-//! refuses every other kind of device.
+//! A BPF program writes each frame and redirects it to the interface, without a socket or a system call per frame. It
+//! transmits **only on veth**: a flood must not leave the machine, and [`Flood::start`] refuses every other kind of device.
 //!
 //! The program waits for the next frame by spinning, so a running flood takes what it can get of one core, whatever its
 //! rate. Its frames are received on that core, too.
@@ -12,7 +11,7 @@ mod interrupt;
 mod template;
 
 use std::net::SocketAddr;
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -137,19 +136,24 @@ impl Flood {
     pub fn start(config: &FloodConfig) -> Result<Running> {
         let (mut generator, gauge) = load(config)?;
         let (wake, woken) = mpsc::channel();
-        let ended = wake.clone();
-        let name = config.interface.clone();
-        let thread = thread::Builder::new().name("flood".into()).spawn(move || {
-            let outcome = generate(&mut generator, &name);
-            // Nobody listens any more if the flood is being stopped.
-            let _ = ended.send(());
-            outcome
-        })?;
-        let gauge_of_warden = gauge.clone();
-        let duration = config.duration;
-        let warden = thread::Builder::new()
-            .name("flood-warden".into())
-            .spawn(move || warden(thread, &woken, duration, &gauge_of_warden))?;
+        let flood = {
+            let (interface, ended) = (config.interface.clone(), wake.clone());
+            move || {
+                let outcome = generate(&mut generator, &interface);
+                // Nobody listens any more if the flood is being stopped.
+                let _ = ended.send(());
+                outcome
+            }
+        };
+        let warden = {
+            let (gauge, duration) = (gauge.clone(), config.duration);
+            move || {
+                let flood = thread::Builder::new().name("flood".into()).spawn(flood)?;
+                let _ = woken.recv_timeout(duration);
+                end(flood, &gauge)
+            }
+        };
+        let warden = thread::Builder::new().name("flood-warden".into()).spawn(warden)?;
         let mut running = Running { gauge, wake, warden: Some(warden) };
         running.await_first_frame()?;
         Ok(running)
@@ -190,15 +194,9 @@ fn generate(generator: &mut Generator, interface: &str) -> Result<u64> {
     Ok(after.saturating_sub(before))
 }
 
-/// Waits for the deadline, for a request to stop or for the flood's own end, and sees to it that it has ended.
-fn warden(
-    flood: JoinHandle<Result<u64>>,
-    woken: &Receiver<()>,
-    duration: Duration,
-    gauge: &Gauge,
-) -> Result<FloodReport> {
-    let _ = woken.recv_timeout(duration);
-    gauge.stop()?;
+/// Sees to it that the flood has ended, and says what it did.
+fn end(flood: JoinHandle<Result<u64>>, gauge: &Gauge) -> Result<FloodReport> {
+    gauge.stop();
     // A signal that arrives between two system calls interrupts neither, so one may not be enough.
     while !flood.is_finished() {
         interrupt::interrupt(&flood)?;
@@ -207,10 +205,11 @@ fn warden(
     let accepted = flood.join().map_err(|_| anyhow!("the flood panicked"))??;
     let progress = gauge.progress()?;
     let (sent, seconds) = (progress.sent, progress.seconds());
+    // A deaf far end takes nothing, but the kernel's own few packets are counted in the same place.
     ensure!(
-        sent == 0 || accepted > 0,
-        "none of {sent} frames arrived: the far end of the veth must be up and poll itself (attach an XDP program there, or \
-         turn its GRO on)"
+        accepted >= sent / 100,
+        "{accepted} of {sent} frames arrived: the far end of the veth must be up and poll itself (attach an XDP program \
+         there, or turn its GRO on)"
     );
     Ok(FloodReport { sent, accepted, seconds })
 }
@@ -235,7 +234,7 @@ impl Running {
     /// Stops the flood, unless it has stopped by itself, and reports.
     ///
     /// # Errors
-    /// What went wrong in the flood since it started, above all that no frame arrived at the far end.
+    /// What went wrong in the flood since it started, above all that hardly a frame arrived at the far end.
     pub fn stop(mut self) -> Result<FloodReport> {
         // The warden has left if the flood is over.
         let _ = self.wake.send(());

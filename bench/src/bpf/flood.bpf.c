@@ -78,14 +78,6 @@ struct {
 	__type(value, struct progress);
 } progresses SEC(".maps");
 
-/* Set by user space to end the run: from then on no frame is sent. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u32);
-} stops SEC(".maps");
-
 /* Whether a frame is due now; if so, the next one is due an interval later. */
 INLINE int is_due(const struct order *order, struct progress *progress)
 {
@@ -208,10 +200,9 @@ int flood(struct xdp_md *ctx)
 	__u32 only = 0;
 	const struct order *order = bpf_map_lookup_elem(&orders, &only);
 	struct progress *progress = bpf_map_lookup_elem(&progresses, &only);
-	const __u32 *stop = bpf_map_lookup_elem(&stops, &only);
 	const struct template *template;
 
-	if (!order || !progress || !stop || *stop || !is_due(order, progress))
+	if (!order || !progress || !is_due(order, progress))
 		return XDP_DROP;
 	template = (draw(progress) & 255) < order->acks_in_256 ? &order->ack : &order->syn;
 	if (!write_frame(ctx, order, progress, template))

@@ -5,7 +5,8 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 use aya::maps::{Array, Map, MapData, MapError};
@@ -19,6 +20,7 @@ use super::{Attack, FloodConfig, SynForm};
 /// Frames are paced in units of 1/1024 ns, so that the rounding of the interval is below 1 in 100,000 up to 10 million
 /// frames a second.
 const UNITS_PER_SECOND: u64 = 1_024 * 1_000_000_000;
+const _: () = assert!(UNITS_PER_SECOND / 10_000_000 > 100_000);
 
 /// A frame that is later than this is never sent: after a pause, the flood does not make up for more.
 const MOST_BEHIND: u64 = UNITS_PER_SECOND / 10;
@@ -130,8 +132,7 @@ impl Generator {
         orders.set(0, Order::new(config, interface)?, 0)?;
         let mut progresses = take_map(&mut object, "progresses")?;
         Array::set(&mut progresses, 0, Progress { random: config.seed, ..Progress::default() }, 0)?;
-        let stops = take_map(&mut object, "stops")?;
-        let gauge = Gauge { progresses: Arc::new(progresses), stops: Arc::new(Mutex::new(stops)) };
+        let gauge = Gauge { progresses: Arc::new(progresses), stopped: Arc::default() };
         let frame = vec![0; config.form.frame_bytes(config.target.is_ipv6())];
         Ok((Self { object, gauge: gauge.clone(), frame, batch: config.batch }, gauge))
     }
@@ -150,7 +151,7 @@ impl Generator {
     /// Sends until the gauge says stop and this thread is interrupted. One call covers minutes; between two calls the
     /// kernel pauses for tens of milliseconds.
     pub(super) fn run(&mut self) -> Result<()> {
-        while !self.gauge.is_stopped()? {
+        while !self.gauge.is_stopped() {
             let options = TestRunOptions {
                 data_in: Some(&self.frame),
                 repeat: u32::MAX,
@@ -171,18 +172,17 @@ impl Generator {
 #[derive(Clone)]
 pub(super) struct Gauge {
     progresses: Arc<Array<MapData, Progress>>,
-    stops: Arc<Mutex<Array<MapData, u32>>>,
+    stopped: Arc<AtomicBool>,
 }
 
 impl Gauge {
-    /// From now on no frame is sent.
-    pub(super) fn stop(&self) -> Result<()> {
-        self.stops.lock().unwrap_or_else(PoisonError::into_inner).set(0, 1, 0).context("stopping the flood")
+    /// Once the generator's thread has been interrupted, no more frames are sent.
+    pub(super) fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
     }
 
-    fn is_stopped(&self) -> Result<bool> {
-        let stops = self.stops.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(stops.get(&0, 0).context("reading whether to stop")? != 0)
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
     }
 
     /// What has been done so far.

@@ -1,6 +1,7 @@
 //! `synward-flood`: the flood generator on the command line, for use inside a network namespace.
 
 use std::net::SocketAddr;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -44,8 +45,18 @@ struct Options {
     seed: u64,
 }
 
-fn main() -> Result<()> {
-    let Options { interface, mac, target, sources, rate, seconds, attack, form, batch, seed } = Options::parse();
+fn main() -> ExitCode {
+    match run(Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("synward-flood: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: Options) -> Result<()> {
+    let Options { interface, mac, target, sources, rate, seconds, attack, form, batch, seed } = options;
     let default = FloodConfig::new(&interface, mac.0, target);
     let config = FloodConfig {
         sources: sources.unwrap_or(default.sources),

@@ -85,7 +85,7 @@ fn frames_are_valid_segments() -> Result<()> {
 }
 
 fn check_frames(pair: &Pair, config: &FloodConfig, frames: &[Vec<u8>]) -> Result<()> {
-    let mut sources = HashSet::new();
+    let (mut sources, mut ports, mut numbers) = (HashSet::new(), HashSet::new(), HashSet::new());
     let mut acks = 0;
     for frame in frames {
         let length = match (config.form, config.target.is_ipv4()) {
@@ -102,9 +102,15 @@ fn check_frames(pair: &Pair, config: &FloodConfig, frames: &[Vec<u8>]) -> Result
         ensure!(segment.tuple.remote.port >= 1024);
         acks += usize::from(segment.flags == Flags::ACK);
         check_kind(config, &segment).with_context(|| format!("{frame:02x?}"))?;
-        sources.insert(segment.tuple.remote);
+        sources.insert(segment.tuple.remote.addr);
+        ports.insert(segment.tuple.remote.port);
+        numbers.extend([segment.seq.0, segment.ack.0]);
     }
-    ensure!(sources.len() > frames.len() * 9 / 10, "only {} sources", sources.len());
+    let bits = if config.target.is_ipv4() { 32 } else { 128 } - config.sources.length;
+    let possible = if bits < 8 { 1 << bits } else { frames.len() };
+    ensure!(sources.len() > possible * 9 / 10, "only {} sources", sources.len());
+    ensure!(ports.len() > frames.len() * 9 / 10, "only {} ports", ports.len());
+    ensure!(numbers.len() > (frames.len() + acks) * 9 / 10, "only {} numbers", numbers.len());
     let expected = match config.attack {
         Attack::Syn => 0..=0,
         Attack::Ack => frames.len()..=frames.len(),
@@ -264,6 +270,8 @@ fn stops_by_itself() -> Result<()> {
     let config = FloodConfig { duration: Duration::from_millis(50), ..config(&pair, SPOOFED_V4) };
     let report = pair.near().enter(|| Flood::start(&config))??.wait()?;
     ensure!(report.sent > 0 && report.seconds > 0.0, "{report:?}");
+    // By the program's own clock no frame leaves before it is due; the first is due at once.
+    ensure!(report.sent as f64 <= config.rate as f64 * report.seconds + 1.0, "{report:?}");
     Ok(())
 }
 
