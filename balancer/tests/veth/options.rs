@@ -16,7 +16,8 @@ pub const TESTS: &[Test] = &[
     ("options::a_client_gets_through_while_the_syn_queue_overflows", overflow),
 ];
 
-/// How a Linux client's window scale fares: what it announces, and what the engine may believe.
+/// What a Linux client announces, and what the engine keeps of it. Without timestamps a cookie has room for a class of
+/// window scales, not for each, and rounds down, which is safe.
 fn cookie(timestamps: bool) -> Result<()> {
     for (backlog, mode) in [("64", "auto"), ("64", "always")] {
         let bed = Bed::new(&["--syncookies", mode, "--backlog", backlog])?;
@@ -27,9 +28,8 @@ fn cookie(timestamps: bool) -> Result<()> {
             let info = ours.info.context("no inner state")?;
             ensure!(info.timestamps == timestamps && theirs.timestamps == timestamps, "{info:?}, {theirs:?}");
             ensure!(info.sack && theirs.sack, "{info:?}, {theirs:?}");
-            let mss = theirs.advertised_mss - if timestamps { 12 } else { 0 };
             let by_table = mode == "auto";
-            ensure!(info.mss == mss, "announced {}, kept {}", theirs.advertised_mss, info.mss);
+            ensure!(info.mss == theirs.advertised_mss, "announced {}, kept {}", theirs.advertised_mss, info.mss);
             let (announced, kept) = (theirs.receive_scale, info.peer_scale);
             let exact = timestamps || by_table;
             ensure!(kept == announced || (!exact && kept < announced), "announced {announced}, kept {kept}");
@@ -55,7 +55,7 @@ fn connect(bed: &Bed, address: IpAddr) -> Result<(TcpStream, KernelInfo)> {
     stream.read_exact(&mut [0])?;
     let local = stream.local_addr()?;
     // `ss` reads tcp_info for us, so that no test needs unsafe code.
-    let output = bed.client().command("ss").args(["-tinH", "sport", "=", &format!(":{}", local.port())]).output()?;
+    let output = bed.client().command("ss").args(["-tinoH", "sport", "=", &format!(":{}", local.port())]).output()?;
     let text = String::from_utf8(output.stdout)?;
     let field = |name: &str| text.split_whitespace().find_map(|word| word.strip_prefix(name));
     let scales = field("wscale:").with_context(|| format!("no wscale: {text}"))?;
@@ -146,7 +146,8 @@ fn overflow() -> Result<()> {
     }
     let sockets = bed.sockets()?;
     for listener in &sockets.listeners {
-        ensure!(listener.syn_queue <= listener.syn_limit, "{listener:?}");
+        // Full is more than the limit, as in Linux.
+        ensure!(listener.syn_queue <= listener.syn_limit + 1, "{listener:?}");
     }
     flood.stop()?;
     bed.check_books()
