@@ -1,1 +1,10 @@
-//! Placeholder.
+//! What the engine is tested with: conversation scripts, the Linux kernel as oracle, a hostile link by seed.
+
+pub mod engine;
+pub mod hostile;
+pub mod kernel;
+pub mod pcap;
+pub mod play;
+pub mod script;
+pub mod target;
+pub mod wire;

@@ -1,0 +1,270 @@
+//! One run: a server and a client engine, a few connections, bytes both ways, everything closed.
+
+use super::link::{HostileLink, Weather};
+use super::rng::Rng;
+use super::talker::{End, Flow, Talker, Temper};
+use crate::engine::{Host, LINK};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+use synward_engine::{ConnectConfig, EngineConfig, ListenConfig, ListenerId, Secrets, SocketError};
+use synward_proto::Endpoint;
+use synward_proto::segment::Link;
+
+const FIRST_PORT: u16 = 50_000;
+const BACKLOG: u32 = 4;
+/// Every run ends long before this, in virtual time and in steps.
+const LIMIT: Duration = Duration::from_secs(4 * 3600);
+const MAX_STEPS: u32 = 5_000_000;
+
+/// What happened in a run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Outcome {
+    /// Connections opened by the client.
+    pub opened: u32,
+    /// Of these, those that carried every byte both ways and were closed by both ends.
+    pub complete: u32,
+    /// Bytes that both applications received.
+    pub bytes: u64,
+    /// Frames that the link was given.
+    pub frames: u64,
+    /// Virtual time until both applications were done.
+    pub took: Duration,
+}
+
+/// Runs the world of `seed`.
+///
+/// # Errors
+/// The first broken promise: bytes lost, doubled or out of order; more half open or more waiting for accept than the
+/// limits allow; a connection lost without a reason; a frame that is not home, or a connection that is left over, at the
+/// end; no end.
+pub fn simulate(seed: u64) -> Result<Outcome, String> {
+    let mut world = World::draw(seed)?;
+    let run = world.run();
+    run.map_err(|problem| format!("seed {seed}: {problem}\n  {}", world.describe()))
+}
+
+/// A connection that the client will open.
+#[derive(Debug)]
+struct Plan {
+    at: Duration,
+    up: Flow,
+    down: Flow,
+    client: Temper,
+    server: Temper,
+}
+
+struct World {
+    now: Duration,
+    syncookies: u8,
+    weather: [Weather; 2],
+    plans: Vec<Plan>,
+    ends: (Endpoint, Endpoint),
+    server: Host,
+    listener: ListenerId,
+    client: Host,
+    up: HostileLink,
+    down: HostileLink,
+    servers: Vec<Talker>,
+    clients: Vec<Talker>,
+    outcome: Outcome,
+}
+
+impl World {
+    fn draw(seed: u64) -> Result<Self, String> {
+        let mut rng = Rng::new(seed);
+        let syncookies = rng.below(3) as u8;
+        let ends = addresses(rng.chance(500));
+        let weather = [Weather::draw(&mut rng), Weather::draw(&mut rng)];
+        let count = 1 + rng.below(8);
+        let mut plans: Vec<Plan> = (0..count).map(|_| draw_plan(&mut rng)).collect();
+        plans.sort_by_key(|plan| plan.at);
+        let mut server = Host::new(draw_config(&mut rng, syncookies)).map_err(|error| format!("{error:#}"))?;
+        let client = Host::new(draw_config(&mut rng, syncookies)).map_err(|error| format!("{error:#}"))?;
+        let sockets = server.sockets().ok_or("no sockets")?;
+        let listen = ListenConfig { local: ends.0, backlog: BACKLOG };
+        let listener = sockets.listen(listen).map_err(|error| format!("listen: {error}"))?;
+        Ok(Self {
+            now: Duration::ZERO,
+            syncookies,
+            up: HostileLink::new(weather[0].clone(), rng.fork()),
+            down: HostileLink::new(weather[1].clone(), rng.fork()),
+            weather,
+            plans,
+            ends,
+            server,
+            listener,
+            client,
+            servers: Vec::new(),
+            clients: Vec::new(),
+            outcome: Outcome::default(),
+        })
+    }
+
+    fn describe(&self) -> String {
+        format!(
+            "at {:?}, {:?}, syncookies {}\n  up {:?}\n  down {:?}\n  clients {:#?}\n  servers {:#?}",
+            self.now, self.outcome, self.syncookies, self.weather[0], self.weather[1], self.clients, self.servers
+        )
+    }
+
+    fn run(&mut self) -> Result<Outcome, String> {
+        for _ in 0..MAX_STEPS {
+            self.open()?;
+            self.talk()?;
+            self.exchange();
+            self.check_limits()?;
+            match self.next_event() {
+                Some(next) if self.is_done() || next > LIMIT => break,
+                Some(next) => self.now = next.max(self.now + Duration::from_nanos(1)),
+                None if self.is_done() => break,
+                None => return Err("nothing more will happen, and the applications are not done".into()),
+            }
+        }
+        if !self.is_done() {
+            return Err("no end".into());
+        }
+        self.account()?;
+        self.client.drain(self.now).map_err(|left| format!("client: {left}"))?;
+        self.server.drain(self.now).map_err(|left| format!("server: {left}"))?;
+        Ok(self.outcome)
+    }
+
+    /// Opens the connections whose time has come.
+    fn open(&mut self) -> Result<(), String> {
+        while let Some(plan) = self.plans.get(self.clients.len()).filter(|plan| plan.at <= self.now) {
+            let link = Link { local: LINK.remote, remote: LINK.local, outer: None, inner: None };
+            let local = Endpoint::new(self.ends.1.addr, FIRST_PORT + self.clients.len() as u16);
+            let sockets = self.client.sockets().ok_or("no sockets")?;
+            let socket = sockets
+                .connect(ConnectConfig { local, remote: self.ends.0, link })
+                .map_err(|error| format!("connect: {error}"))?;
+            self.clients.push(Talker::new(socket, plan.up, plan.down, plan.client));
+            self.outcome.opened += 1;
+        }
+        Ok(())
+    }
+
+    /// Lets both applications look at their sockets, and both engines act on it.
+    fn talk(&mut self) -> Result<(), String> {
+        self.client.rest(self.now);
+        self.server.rest(self.now);
+        let sockets = self.server.sockets().ok_or("no sockets")?;
+        loop {
+            let accepted = match sockets.accept(self.listener) {
+                Ok(accepted) => accepted,
+                Err(SocketError::WouldBlock) => break,
+                Err(error) => return Err(format!("accept: {error}")),
+            };
+            let number = usize::from(accepted.peer.port.wrapping_sub(FIRST_PORT));
+            let plan = self.plans.get(number).filter(|_| number < self.clients.len());
+            let plan = plan.ok_or_else(|| format!("accepted {}, whom nobody opened", accepted.peer))?;
+            self.servers.push(Talker::new(accepted.socket, plan.down, plan.up, plan.server));
+        }
+        self.servers.iter_mut().try_for_each(|talker| talker.look(self.now, sockets))?;
+        let sockets = self.client.sockets().ok_or("no sockets")?;
+        self.clients.iter_mut().try_for_each(|talker| talker.look(self.now, sockets))?;
+        self.client.rest(self.now);
+        self.server.rest(self.now);
+        Ok(())
+    }
+
+    /// Frames leave and arrive.
+    fn exchange(&mut self) {
+        while let Some(frame) = self.client.take_sent() {
+            self.outcome.frames += 1;
+            self.up.send(self.now, frame);
+        }
+        while let Some(frame) = self.server.take_sent() {
+            self.outcome.frames += 1;
+            self.down.send(self.now, frame);
+        }
+        // A port without room loses the frame, as a network card would.
+        while let Some(frame) = self.up.receive(self.now) {
+            self.server.receive(&frame);
+        }
+        while let Some(frame) = self.down.receive(self.now) {
+            self.client.receive(&frame);
+        }
+    }
+
+    fn check_limits(&self) -> Result<(), String> {
+        let half_open = self.server.observer().snapshot().gauges.half_open;
+        if half_open > u64::from(BACKLOG) + 1 {
+            return Err(format!("{half_open} half open with a backlog of {BACKLOG}"));
+        }
+        Ok(())
+    }
+
+    /// When anything happens next.
+    fn next_event(&self) -> Option<Duration> {
+        let looks = self.clients.iter().chain(&self.servers).filter(|talker| talker.end.is_none());
+        let looks = looks.map(|talker| talker.next_look).filter(|look| *look > self.now);
+        let opens = self.plans.get(self.clients.len()).map(|plan| plan.at);
+        let arrivals = [self.up.next_arrival(), self.down.next_arrival()].into_iter().flatten();
+        let hosts = [self.client.next_deadline(self.now), self.server.next_deadline(self.now)].into_iter().flatten();
+        looks.chain(opens).chain(arrivals).chain(hosts).min()
+    }
+
+    fn is_done(&self) -> bool {
+        let ended = |talkers: &[Talker]| talkers.iter().all(|talker| talker.end.is_some());
+        self.clients.len() == self.plans.len() && ended(&self.clients) && ended(&self.servers)
+    }
+
+    /// Every connection is complete at both ends, or its loss has a reason that such a network gives.
+    fn account(&mut self) -> Result<(), String> {
+        self.outcome.took = self.now;
+        for talker in self.clients.iter().chain(&self.servers) {
+            match talker.end {
+                Some(End::Complete) => self.outcome.bytes += talker.incoming_length(),
+                Some(End::Failed(SocketError::TimedOut)) => {}
+                // The cookie of a client that could not get through for half a minute is no longer good.
+                Some(End::Failed(SocketError::ConnectionReset)) if self.syncookies > 0 => {}
+                Some(End::Failed(error)) => return Err(format!("a connection failed: {error}")),
+                None => return Err("a connection has no end".into()),
+            }
+        }
+        self.outcome.complete = self.clients.iter().filter(|talker| talker.end == Some(End::Complete)).count() as u32;
+        Ok(())
+    }
+}
+
+fn addresses(ipv6: bool) -> (Endpoint, Endpoint) {
+    let host = |n: u8| -> IpAddr {
+        if ipv6 {
+            Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, n.into()).into()
+        } else {
+            Ipv4Addr::new(198, 18, 0, n).into()
+        }
+    };
+    (Endpoint::new(host(1), 80), Endpoint::new(host(2), 0))
+}
+
+fn draw_plan(rng: &mut Rng) -> Plan {
+    let flow = |rng: &mut Rng| {
+        let longest = [0, 10, 3_000, 100_000, 400_000][rng.below(5) as usize];
+        Flow { salt: rng.next(), length: rng.below(longest + 1) }
+    };
+    Plan {
+        at: Duration::from_micros(rng.below(2_000_000)),
+        up: flow(rng),
+        down: flow(rng),
+        client: Temper::draw(rng),
+        server: Temper::draw(rng),
+    }
+}
+
+fn draw_config(rng: &mut Rng, syncookies: u8) -> EngineConfig {
+    let buffer = |rng: &mut Rng| 4096 << rng.below(7);
+    EngineConfig {
+        max_connections: 64,
+        max_time_waits: 64,
+        syncookies,
+        mtu: 576 + rng.below(925) as u16,
+        receive_buffer: buffer(rng),
+        send_buffer: buffer(rng),
+        nagle: rng.chance(500),
+        frames_per_reader: 1 + rng.below(32) as u32,
+        secrets: Some(Secrets::from_seed(rng.next())),
+        ..EngineConfig::default()
+    }
+}

@@ -1,0 +1,303 @@
+//! The oracle: the Linux kernel, in a network namespace of its own, in real time.
+//!
+//! The namespace has one TUN device, and the test holds its other end: the process *is* the wire. What it writes is
+//! handled by the kernel before the write returns, so that only timers need waiting for.
+//!
+//! **Tolerance.** A line's segment may come 10 ms early (a tick of the kernel is 4 ms at 250 Hz) and 150 ms plus an eighth of
+//! the time since the line before late: an eighth is what the kernel's timer wheel rounds up (`kernel/time/timer.c`). Each
+//! time something came late the script's clock is set back to it, so lateness does not add up; what has been set back
+//! counts as earliness allowed.
+//!
+//! **A disturbed run** is one where the player itself was late by more than 50 ms, because the machine had other work.
+//! When such a run fails, it says nothing; it is repeated.
+
+mod counters;
+mod namespace;
+
+use crate::play::{self, Failure, MACS};
+use crate::script::{Script, Setup, TargetKind};
+use crate::target::{Io, Sent, SocketKey, Target, Tolerance, errno_name};
+use anyhow::{Context, Result};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, Shutdown, SocketFlags, SocketType, sockopt};
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+use synward_proto::Endpoint;
+
+const EARLY: Duration = Duration::from_millis(10);
+const LATE: Duration = Duration::from_millis(150);
+/// The share of a wait by which the kernel's timer wheel may be late: 1/8.
+const WHEEL_SHARE: u32 = 8;
+/// More than this late, the player is disturbed.
+const DISTURBED: Duration = Duration::from_millis(50);
+const ATTEMPTS: u32 = 5;
+const ETHERNET: usize = 14;
+
+/// Whether this process may make namespaces and TUN devices.
+pub fn available() -> bool {
+    rustix::process::geteuid().is_root() && std::path::Path::new("/dev/net/tun").exists()
+}
+
+/// Plays `script` against the kernel, in a namespace of its own on a thread of its own.
+///
+/// # Errors
+/// The outer one when the namespace could not be made; the inner one is the first line that did not happen as written.
+pub fn play(script: &Script) -> Result<Result<(), Box<Failure>>> {
+    std::thread::scope(|scope| {
+        let attempts = scope.spawn(|| {
+            let mut attempt = 1;
+            loop {
+                namespace::enter_new()?;
+                let mut target = KernelTarget::new(&script.setup)?;
+                let outcome = play::play(script, TargetKind::Kernel, &mut target);
+                if outcome.is_ok() || !target.disturbed || attempt == ATTEMPTS {
+                    return Ok(outcome);
+                }
+                attempt += 1;
+            }
+        });
+        attempts.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// The kernel as a [`Target`]. It lives and dies on one thread, that of its namespace.
+struct KernelTarget {
+    wire: OwnedFd,
+    listener: Option<OwnedFd>,
+    sockets: Vec<Option<OwnedFd>>,
+    family: AddressFamily,
+    mtu: usize,
+    start: Instant,
+    /// By how much the script's clock was set back in all.
+    slip: Duration,
+    disturbed: bool,
+}
+
+impl KernelTarget {
+    /// Sets the calling thread's namespace up as the header lines say.
+    fn new(setup: &Setup) -> Result<Self> {
+        set_sysctls(setup)?;
+        let wire = namespace::wire(setup.our_address(), setup.mtu)?;
+        let family = if setup.ipv6 { AddressFamily::INET6 } else { AddressFamily::INET };
+        let mut target = Self {
+            wire,
+            listener: None,
+            sockets: Vec::new(),
+            family,
+            mtu: setup.mtu.into(),
+            start: Instant::now(),
+            slip: Duration::ZERO,
+            disturbed: false,
+        };
+        if setup.listen {
+            target.listener = Some(target.listen(setup).context("listen")?);
+        }
+        target.start = Instant::now();
+        Ok(target)
+    }
+
+    fn socket(&self) -> rustix::io::Result<OwnedFd> {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let socket = rustix::net::socket_with(self.family, SocketType::STREAM, flags, None)?;
+        sockopt::set_socket_reuseaddr(&socket, true)?;
+        Ok(socket)
+    }
+
+    /// What is set on the listener, its connections inherit.
+    fn listen(&self, setup: &Setup) -> rustix::io::Result<OwnedFd> {
+        let socket = self.socket()?;
+        sockopt::set_tcp_nodelay(&socket, !setup.nagle)?;
+        if let Some(keepalive) = setup.keepalive {
+            sockopt::set_socket_keepalive(&socket, true)?;
+            sockopt::set_tcp_keepidle(&socket, keepalive.idle)?;
+            sockopt::set_tcp_keepintvl(&socket, keepalive.interval)?;
+            sockopt::set_tcp_keepcnt(&socket, keepalive.probes.into())?;
+        }
+        if let Some(bytes) = setup.receive_buffer {
+            sockopt::set_socket_recv_buffer_size(&socket, bytes as usize)?;
+        }
+        if let Some(bytes) = setup.send_buffer {
+            sockopt::set_socket_send_buffer_size(&socket, bytes as usize)?;
+        }
+        bind(&socket, SocketAddr::new(setup.our_address(), crate::script::LISTEN_PORT))?;
+        rustix::net::listen(&socket, setup.backlog.try_into().unwrap_or(i32::MAX))?;
+        Ok(socket)
+    }
+
+    fn get(&self, socket: SocketKey) -> Result<&OwnedFd, Errno> {
+        self.sockets.get(socket.0).and_then(Option::as_ref).ok_or(Errno::BADF)
+    }
+
+    fn keep(&mut self, socket: OwnedFd) -> SocketKey {
+        self.sockets.push(Some(socket));
+        SocketKey(self.sockets.len() - 1)
+    }
+}
+
+fn set_sysctls(setup: &Setup) -> Result<()> {
+    let numbers = [
+        ("core/somaxconn", setup.somaxconn),
+        ("ipv4/tcp_max_syn_backlog", setup.max_syn_backlog),
+        ("ipv4/tcp_syncookies", setup.syncookies.into()),
+        ("ipv4/tcp_abort_on_overflow", setup.abort_on_overflow.into()),
+        ("ipv4/tcp_synack_retries", setup.synack_retries.into()),
+        ("ipv4/tcp_syn_retries", setup.syn_retries.into()),
+        ("ipv4/tcp_retries2", setup.retries.into()),
+        // What the engine does not do yet is off: tail loss probe, RACK, F-RTO, memory of former connections.
+        ("ipv4/tcp_early_retrans", 0),
+        ("ipv4/tcp_recovery", 0),
+        ("ipv4/tcp_frto", 0),
+        ("ipv4/tcp_no_metrics_save", 1),
+        // What the engine always does is on: a reset does not end TIME-WAIT.
+        ("ipv4/tcp_rfc1337", 1),
+    ];
+    numbers.into_iter().try_for_each(|(name, value)| namespace::sysctl(name, value))?;
+    // The buffer limit from which a window scale of 7 follows, as it was for most of Linux's life; newer kernels have 10.
+    namespace::sysctl("ipv4/tcp_rmem", "4096 131072 6291456")?;
+    namespace::sysctl("ipv4/tcp_congestion_control", "reno")
+}
+
+/// Binds. An IPv6 address is usable only once a work queue of the kernel has got round to it, even where no duplicates
+/// are looked for.
+fn bind(socket: &OwnedFd, address: SocketAddr) -> rustix::io::Result<()> {
+    const PATIENCE: Duration = Duration::from_secs(5);
+    let start = Instant::now();
+    loop {
+        match rustix::net::bind(socket, &address) {
+            Err(Errno::ADDRNOTAVAIL) if start.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(1)),
+            outcome => return outcome,
+        }
+    }
+}
+
+fn io<T>(outcome: Result<T, Errno>) -> Io<T> {
+    match outcome {
+        Ok(value) => Io::Done(value),
+        Err(Errno::AGAIN) => Io::Blocks,
+        Err(errno) => Io::Failed(errno_name(errno.raw_os_error())),
+    }
+}
+
+impl Target for KernelTarget {
+    fn now(&self) -> Duration {
+        self.start.elapsed().saturating_sub(self.slip)
+    }
+
+    fn inject(&mut self, frame: &[u8]) -> bool {
+        let packet = frame.get(ETHERNET..).unwrap_or_default();
+        packet.len() <= self.mtu && rustix::io::write(&self.wire, packet).is_ok()
+    }
+
+    fn next_frame(&mut self, until: Duration) -> Option<Sent> {
+        self.disturbed |= self.now() > until + DISTURBED;
+        let mut packet = [0; 65_536];
+        loop {
+            if let Ok(length) = rustix::io::read(&self.wire, packet.as_mut_slice()) {
+                return Some(Sent { at: self.now(), frame: with_ethernet(&packet[..length]) });
+            }
+            let left = until.checked_sub(self.now()).filter(|left| !left.is_zero())?;
+            let timeout = Timespec::try_from(left).ok();
+            // Whether it returns for a packet, for the time or for a signal, the loop looks again.
+            let _ = poll(&mut [PollFd::new(&self.wire, PollFlags::IN)], timeout.as_ref());
+        }
+    }
+
+    fn tolerance(&self, step: Duration) -> Tolerance {
+        Tolerance { early: EARLY + self.slip, late: LATE + step / WHEEL_SHARE }
+    }
+
+    fn settle(&mut self, at: Duration) {
+        self.slip += self.now().saturating_sub(at);
+    }
+
+    fn pause(&mut self) -> bool {
+        std::thread::sleep(Duration::from_millis(2));
+        true
+    }
+
+    fn accept(&mut self) -> Io<(SocketKey, Endpoint)> {
+        let Some(listener) = &self.listener else { return io(Err(Errno::BADF)) };
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let accepted = rustix::net::accept_with(listener, flags).and_then(|socket| {
+            let peer: SocketAddr = rustix::net::getpeername(&socket)?.ok_or(Errno::NOTCONN)?.try_into()?;
+            Ok((socket, peer))
+        });
+        io(accepted).map(|(socket, peer)| (self.keep(socket), peer.into()))
+    }
+
+    fn connect(&mut self, local: Endpoint, remote: Endpoint) -> Io<SocketKey> {
+        let opened = self.socket().and_then(|socket| {
+            bind(&socket, local.into())?;
+            match rustix::net::connect(&socket, &SocketAddr::from(remote)) {
+                Ok(()) | Err(Errno::INPROGRESS) => Ok(socket),
+                Err(errno) => Err(errno),
+            }
+        });
+        io(opened).map(|socket| self.keep(socket))
+    }
+
+    fn connected(&mut self, socket: SocketKey) -> Io<()> {
+        io(self.get(socket).and_then(|socket| {
+            let mut ready = [PollFd::new(socket, PollFlags::OUT)];
+            match poll(&mut ready, Some(&Timespec::default()))? {
+                0 => Err(Errno::AGAIN),
+                _ => sockopt::socket_error(socket)?,
+            }
+        }))
+    }
+
+    fn read(&mut self, socket: SocketKey, max: usize) -> Io<Vec<u8>> {
+        io(self.get(socket).and_then(|socket| {
+            let mut bytes = vec![0; max];
+            let (length, _) = rustix::net::recv(socket, bytes.as_mut_slice(), RecvFlags::empty())?;
+            bytes.truncate(length);
+            Ok(bytes)
+        }))
+    }
+
+    fn write(&mut self, socket: SocketKey, bytes: &[u8]) -> Io<usize> {
+        io(self.get(socket).and_then(|socket| rustix::net::send(socket, bytes, SendFlags::NOSIGNAL)))
+    }
+
+    fn shutdown(&mut self, socket: SocketKey) -> Io<()> {
+        io(self.get(socket).and_then(|socket| rustix::net::shutdown(socket, Shutdown::Write)))
+    }
+
+    fn close(&mut self, socket: SocketKey) -> Io<()> {
+        let closed = self.sockets.get_mut(socket.0).and_then(Option::take);
+        io(closed.map(drop).ok_or(Errno::BADF))
+    }
+
+    fn abort(&mut self, socket: SocketKey) -> Io<()> {
+        let lingered = self.get(socket).and_then(|socket| sockopt::set_socket_linger(socket, Some(Duration::ZERO)));
+        match io(lingered) {
+            Io::Done(()) => self.close(socket),
+            other => other,
+        }
+    }
+
+    fn counter(&mut self, name: &str) -> Option<u64> {
+        counters::read(name)
+    }
+
+    fn drops(&mut self, _reason: &str) -> Option<u64> {
+        None
+    }
+
+    fn half_open(&mut self) -> u64 {
+        counters::half_open()
+    }
+
+    fn check_end(&mut self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// A TUN device has no link layer; what the player expects of one is put in front.
+fn with_ethernet(packet: &[u8]) -> Vec<u8> {
+    let kind: u16 = if packet.first().is_some_and(|byte| byte >> 4 == 6) { 0x86dd } else { 0x0800 };
+    let answer = MACS.reversed();
+    [answer.destination.as_slice(), &answer.source, &kind.to_be_bytes(), packet].concat()
+}

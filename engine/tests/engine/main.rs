@@ -1,0 +1,14 @@
+//! Whole engines on ports in memory, in virtual time: no kernel, no root, no sleeping.
+
+mod accept;
+mod bed;
+//mod isolation;
+mod life;
+//mod loss;
+//mod mutations;
+//mod observing;
+//mod peer;
+//mod readiness;
+//mod replay;
+//mod scale;
+//mod threads;
