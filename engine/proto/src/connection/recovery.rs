@@ -7,7 +7,7 @@
 use crate::SeqNum;
 
 /// Duplicate acknowledgments that mean a loss (RFC 5681, section 3.2).
-pub(super) const DUPLICATE_THRESHOLD: u8 = 3;
+pub(super) const DUPLICATE_THRESHOLD: u32 = 3;
 
 /// What is known about losses. `recover` is SND.NXT when the loss was noticed (RFC 6582, section 3.2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,7 +61,7 @@ pub(super) enum Cause {
 pub(super) struct Recovery {
     phase: Phase,
     /// Duplicate acknowledgments in a row.
-    duplicates: u8,
+    duplicates: u32,
     /// `[from, until)` is to be sent again.
     from: SeqNum,
     until: SeqNum,
@@ -96,16 +96,17 @@ impl Recovery {
     /// duplicate acknowledgments.
     pub fn limited_transmit(&self) -> u32 {
         match self.phase {
-            Phase::Open => u32::from(self.duplicates.min(DUPLICATE_THRESHOLD - 1)),
+            Phase::Open => self.duplicates.min(DUPLICATE_THRESHOLD - 1),
             Phase::Fast { .. } | Phase::Loss { .. } | Phase::Settling { .. } => 0,
         }
     }
 
-    /// A duplicate acknowledgment of `una` (RFC 5681, section 2) while data up to `nxt` is outstanding.
-    pub fn on_duplicate(&mut self, una: SeqNum, nxt: SeqNum) -> Duplicate {
+    /// A duplicate acknowledgment of `una` (RFC 5681, section 2) while data up to `nxt` is outstanding, in segments of
+    /// `mss` bytes.
+    pub fn on_duplicate(&mut self, una: SeqNum, nxt: SeqNum, mss: u32) -> Duplicate {
+        self.duplicates = self.duplicates.saturating_add(1);
         match self.phase {
             Phase::Open => {
-                self.duplicates = self.duplicates.saturating_add(1);
                 if self.duplicates < DUPLICATE_THRESHOLD {
                     return Duplicate::Counted;
                 }
@@ -113,6 +114,8 @@ impl Recovery {
                 self.resend_first(una);
                 Duplicate::EntersRecovery
             }
+            // More segments than were outstanding cannot have left: the rest are made up (RFC 5681, section 3.2).
+            Phase::Fast { .. } if self.duplicates > nxt.distance_from(una).div_ceil(mss.max(1)) => Duplicate::Ignored,
             Phase::Fast { .. } => Duplicate::Inflates,
             Phase::Loss { .. } | Phase::Settling { .. } => Duplicate::Ignored,
         }
@@ -179,11 +182,11 @@ mod tests {
 
     fn after_three_duplicates() -> Recovery {
         let mut recovery = Recovery::new(seq(0));
-        assert_eq!(recovery.on_duplicate(seq(0), seq(5000)), Duplicate::Counted);
+        assert_eq!(recovery.on_duplicate(seq(0), seq(5000), 1000), Duplicate::Counted);
         assert_eq!(recovery.limited_transmit(), 1);
-        assert_eq!(recovery.on_duplicate(seq(0), seq(5000)), Duplicate::Counted);
+        assert_eq!(recovery.on_duplicate(seq(0), seq(5000), 1000), Duplicate::Counted);
         assert_eq!((recovery.limited_transmit(), recovery.pending()), (2, None));
-        assert_eq!(recovery.on_duplicate(seq(0), seq(5000)), Duplicate::EntersRecovery);
+        assert_eq!(recovery.on_duplicate(seq(0), seq(5000), 1000), Duplicate::EntersRecovery);
         recovery
     }
 
@@ -194,7 +197,9 @@ mod tests {
         assert_eq!((from, cause), (seq(0), Cause::FastRetransmit));
         recovery.resent(seq(1000));
         assert_eq!(recovery.pending(), None);
-        assert_eq!(recovery.on_duplicate(seq(0), seq(5000)), Duplicate::Inflates);
+        assert_eq!(recovery.on_duplicate(seq(0), seq(5000), 1000), Duplicate::Inflates);
+        assert_eq!(recovery.on_duplicate(seq(0), seq(5000), 1000), Duplicate::Inflates);
+        assert_eq!(recovery.on_duplicate(seq(0), seq(5000), 1000), Duplicate::Ignored, "a sixth of five segments");
         assert_eq!(recovery.pending(), None);
         assert_eq!(recovery.in_flight(seq(0), seq(5000)), 5000);
     }
@@ -217,13 +222,13 @@ mod tests {
         let mut recovery = after_three_duplicates();
         assert_eq!(recovery.on_advance(seq(5000)), Advance::Recovered);
         for _ in 0..5 {
-            assert_eq!(recovery.on_duplicate(seq(5000), seq(6000)), Duplicate::Ignored);
+            assert_eq!(recovery.on_duplicate(seq(5000), seq(6000), 1000), Duplicate::Ignored);
         }
         assert_eq!(recovery.on_advance(seq(5001)), Advance::Ordinary);
-        assert_eq!(recovery.on_duplicate(seq(5001), seq(6000)), Duplicate::Counted);
+        assert_eq!(recovery.on_duplicate(seq(5001), seq(6000), 1000), Duplicate::Counted);
         let mut beyond = after_three_duplicates();
         assert_eq!(beyond.on_advance(seq(5500)), Advance::Recovered);
-        assert_eq!(beyond.on_duplicate(seq(5500), seq(6000)), Duplicate::Counted);
+        assert_eq!(beyond.on_duplicate(seq(5500), seq(6000), 1000), Duplicate::Counted);
     }
 
     #[test]
@@ -234,7 +239,7 @@ mod tests {
         assert_eq!(recovery.in_flight(seq(0), seq(5000)), 0);
         recovery.resent(seq(1000));
         assert_eq!(recovery.in_flight(seq(0), seq(5000)), 1000);
-        assert_eq!(recovery.on_duplicate(seq(0), seq(5000)), Duplicate::Ignored);
+        assert_eq!(recovery.on_duplicate(seq(0), seq(5000), 1000), Duplicate::Ignored);
         assert_eq!(recovery.on_advance(seq(2500)), Advance::Ordinary, "the peer had more than we sent again");
         assert_eq!(recovery.pending(), Some((seq(2500), seq(5000), Cause::Timeout)));
         assert_eq!(recovery.on_advance(seq(5000)), Advance::Ordinary);

@@ -87,7 +87,11 @@ impl Synchronised {
         self.persist.due = Due::Nothing;
         match slice.again {
             None => {}
-            Some(Cause::FastRetransmit) => self.count(&[Counter::RetransSegs, Counter::TCPFastRetrans]),
+            Some(Cause::FastRetransmit) => {
+                // The timer gives the second copy its own time (Linux: `tcp_xmit_retransmit_queue`).
+                self.timers.set(Timer::Retransmit, context.now + self.sender.rtt().rto());
+                self.count(&[Counter::RetransSegs, Counter::TCPFastRetrans]);
+            }
             Some(Cause::Timeout) => self.count(&[Counter::RetransSegs, Counter::TCPSlowStartRetrans]),
         }
         len

@@ -67,7 +67,8 @@ fn the_passive_closer_goes_through_last_ack() {
     bench.send(stream(0, 10));
     bench.connection.consumed(bench.now, 10);
     assert_eq!(bench.connection.close(bench.now), None);
-    assert_eq!(bench.sent().iter().map(|sent| (sent.len, sent.flags)).last().unwrap().1.contains(Flags::FIN), true);
+    let last = bench.sent().pop().expect("data and FIN");
+    assert_eq!((last.len, last.flags), (10, Flags::FIN | Flags::PSH | Flags::ACK));
     assert_eq!(bench.connection.state(), State::LastAck);
     let last = bench.arrive(&ack(11, 11));
     assert_eq!(last.events, Events::SENT | Events::CLOSED);

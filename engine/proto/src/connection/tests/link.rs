@@ -59,6 +59,7 @@ impl Random {
 
 /// What is at one end of the link.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there are two")]
 enum Station {
     Listening { iss: SeqNum, pending: Option<Negotiated> },
     Connected(Connection),
@@ -88,14 +89,16 @@ fn byte(end: usize, position: u32) -> u8 {
     (position ^ position >> 8 ^ position >> 16) as u8 ^ (end as u8 * 0x55)
 }
 
+/// Arrival, order of sending, destination, frame.
+type Flight = (Instant, u64, usize, Vec<u8>);
+
 #[derive(Debug)]
 pub(super) struct Pair {
     pub now: Instant,
     pub ends: [End; 2],
     quality: Quality,
     random: Random,
-    /// Arrival, order of sending, destination, frame.
-    flying: BinaryHeap<Reverse<(Instant, u64, usize, Vec<u8>)>>,
+    flying: BinaryHeap<Reverse<Flight>>,
     sent: u64,
     /// When each direction's line is free again.
     free_at: [Instant; 2],
@@ -136,10 +139,10 @@ impl Pair {
         Self { now, ends, quality, random, flying: BinaryHeap::new(), sent: 0, free_at: [now; 2] }
     }
 
-    /// Runs until nothing is left to happen, or for `most`.
-    pub(super) fn run(&mut self, most: Duration) {
+    /// Runs until nothing is left to happen, `most` has passed, or `enough` says so.
+    pub(super) fn run(&mut self, most: Duration, enough: impl Fn(&[End; 2]) -> bool) {
         let end = self.now + most;
-        loop {
+        while !enough(&self.ends) {
             for index in 0..2 {
                 self.act(index);
             }
@@ -187,10 +190,10 @@ impl Pair {
                 } else if let Some(negotiated) = pending.filter(|_| segment.flags.contains(Flags::ACK)) {
                     let half_open = HalfOpen { negotiated, timeouts: 0 };
                     end.station = Station::Connected(Connection::accept(now, end.tuple, &half_open, &end.config));
-                    self.to_connection(to, &segment, frame);
+                    self.pass_on(to, &segment, frame);
                 }
             }
-            Station::Connected(_) => self.to_connection(to, &segment, frame),
+            Station::Connected(_) => self.pass_on(to, &segment, frame),
             Station::Waiting(time_wait) => {
                 let TimeWaitOutcome::Settled(verdict) = time_wait.on_segment(now, &segment) else { return };
                 if let Some(head) = verdict.reply {
@@ -201,7 +204,7 @@ impl Pair {
         }
     }
 
-    fn to_connection(&mut self, to: usize, segment: &Segment, frame: &[u8]) {
+    fn pass_on(&mut self, to: usize, segment: &Segment, frame: &[u8]) {
         let Station::Connected(connection) = &mut self.ends[to].station else { return };
         let decision = connection.on_segment(self.now, segment, frame);
         if let Fate::Delivered(span) = decision.verdict.fate {

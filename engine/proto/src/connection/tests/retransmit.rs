@@ -81,7 +81,9 @@ fn three_duplicates_send_the_first_segment_again() {
         assert_eq!(bench.sent_ranges(), [limited_transmit]);
     }
     let _ = bench.arrive(&ack(0, 1000));
+    bench.wait(ms(50));
     assert_eq!(bench.sent_ranges(), [(1000, 1000)]);
+    assert_eq!(bench.connection.deadline(), Some(bench.now + ms(300)), "the second copy has its own time");
     let info = bench.connection.info(bench.now);
     assert_eq!((info.ssthresh, info.cwnd), (6500, 9500), "half of 13 segments in flight, and three more");
     assert_eq!((bench.count_of(Counter::TCPFastRetrans), bench.count_of(Counter::TCPRenoRecovery)), (1, 1));

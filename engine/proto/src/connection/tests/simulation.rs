@@ -11,7 +11,7 @@ const LONG: Duration = Duration::from_secs(3600);
 /// Runs both plans to the end.
 fn complete(seed: u64, quality: Quality, plans: [Plan; 2], config: &ConnectionConfig) -> Pair {
     let mut pair = Pair::new(seed, quality, plans, config);
-    pair.run(LONG);
+    pair.run(LONG, |_| false);
     for (index, end) in pair.ends.iter().enumerate() {
         let (own, other) = (plans[index], plans[1 - index]);
         assert!(!end.failed, "end {index} failed: {end:?}");

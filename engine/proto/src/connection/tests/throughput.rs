@@ -6,8 +6,14 @@ use alloc::format;
 use alloc::string::String;
 use core::time::Duration;
 
-/// Mbit/s of 8 MiB over 100 Mbit/s; loss in both directions.
-const TABLE: &str = "";
+/// Mbit/s of 8 MiB over 100 Mbit/s, loss in both directions. At 10 ‰ the model of Mathis et al. (1997), MSS / RTT · 1.22 /
+/// √loss, says 70.7 (more than half of the line: not reached), 7.1 and 1.4.
+const TABLE: &str = "\
+round trip   loss ‰:    0      1     10     30
+      2 ms             95.1   94.4   47.6   13.6
+     20 ms             84.0   40.1    6.5    3.4
+    100 ms             45.5    8.4    1.4    0.7
+";
 
 #[test]
 fn loss_costs_what_it_did() {
@@ -27,9 +33,7 @@ fn megabits(delay: u64, loss: u64) -> f64 {
     let quality = Quality { delay: ms(delay), loss, rate: 100_000_000, ..Quality::PERFECT };
     let mut pair = Pair::new(7, quality, [sends(BYTES), sends(0)], &config());
     let start = pair.now;
-    while pair.ends[1].received < BYTES {
-        assert!(pair.now - start < Duration::from_secs(3600), "stalled");
-        pair.run(ms(1));
-    }
+    pair.run(Duration::from_secs(3600), |ends| ends[1].received == BYTES);
+    assert_eq!(pair.ends[1].received, BYTES);
     f64::from(BYTES) * 8.0 / (pair.now - start).as_secs_f64() / 1e6
 }
