@@ -113,7 +113,7 @@ pub(crate) fn create_bridge(netlink: &mut Netlink, name: &str) -> Result<(), Lab
     netlink.request(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL, &attempt)
 }
 
-/// Makes a link a port of a bridge. The port does not learn: forged source addresses cannot move a station.
+/// Makes a link a port of a bridge. The port does not learn: hardware addresses that a flood forges do not fill its table.
 pub(crate) fn join_bridge(netlink: &mut Netlink, port: &str, bridge: &str) -> Result<(), LabError> {
     let attempt = format!("join {port} to the bridge {bridge}");
     let controller = find(netlink, bridge)?.index;

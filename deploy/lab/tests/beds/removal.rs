@@ -84,8 +84,10 @@ fn processes_inside() -> Outcome {
     let mut inside = pair.near().command("sleep").arg("1000").spawn()?;
     let mut outside = std::process::Command::new("sleep").arg("1000").spawn()?;
     pair.down()?;
-    let killed = inside.wait()?.signal();
+    let killed = inside.try_wait()?.and_then(|status| status.signal());
     let untouched = outside.try_wait()?.is_none();
+    inside.kill()?;
+    inside.wait()?;
     outside.kill()?;
     outside.wait()?;
     check(killed == Some(libc::SIGKILL), format!("ended by {killed:?}"))?;

@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
+use std::process::Command;
 use std::time::Duration;
 
 use libtest_mimic::Failed;
@@ -17,6 +18,7 @@ pub fn tests() -> Tests {
         ("two_labs_at_once_do_not_meet", two_labs),
         ("loss_loses_its_share_both_ways", loss),
         ("an_answer_to_a_spoofed_source_is_dropped_in_silence", spoofed),
+        ("the_switch_delivers_to_the_addressee_alone_whoever_claims_its_address", addressee),
         ("nobody_speaks_unless_spoken_to", silence),
     ]
 }
@@ -108,10 +110,15 @@ fn loss() -> Outcome {
     check(lab.set_loss(101.0).is_err(), "more than everything")
 }
 
-/// A SYN from a forged source reaches a kernel server, which answers; the answer reaches the attacker and provokes nothing.
+/// A SYN from a forged source reaches a kernel server, which answers; the answer reaches the attacker and provokes nothing,
+/// even from an attacker that somebody made a router.
 fn spoofed() -> Outcome {
     let lab = Lab::up(&LabConfig::default())?;
     let ([attacker, ..], front) = (lab.attackers(), lab.front()) else { return Err("no attacker".into()) };
+    for sysctl in ["net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"] {
+        check(attacker.sysctl(sysctl)? == "0", format!("{sysctl} is on"))?;
+        attacker.set_sysctl(sysctl, "1")?;
+    }
     let forged: [IpAddr; 2] = ["10.200.1.2".parse()?, "fd77:0:0:bad::1234".parse()?];
     for (source, address) in forged.into_iter().zip(addresses(front)) {
         let _listener = front.enter(|| TcpListener::bind((address, PORT)))??;
@@ -147,4 +154,31 @@ fn silence() -> Outcome {
     socket.send_to(b"first", (front.ipv4(), PORT))?;
     let next = tap.next_to_a_host()?;
     check(next.ends_with(b"first"), format!("somebody spoke first: {next:02x?}"))
+}
+
+/// An attacker that sends with the front's hardware address does not get the front's packets: the switch knows its stations,
+/// and learns no others.
+fn addressee() -> Outcome {
+    let lab = Lab::up(&LabConfig::default())?;
+    let ([client, ..], [attacker, ..], front) = (lab.clients(), lab.attackers(), lab.front()) else {
+        return Err("no client or no attacker".into());
+    };
+    let stranger = [2, 0, 0, 0, 0, 0x99];
+    for mac in [front.mac(), stranger] {
+        let claim = syn((mac, front.ipv4().into(), 1), (client.mac(), client.ipv4().into(), 1));
+        Wiretap::on(attacker)?.send(&claim)?;
+    }
+    let tap = Wiretap::on(attacker)?;
+    let bind = |host: &Host| host.enter(|| UdpSocket::bind((host.ipv4(), PORT)));
+    let (at_client, at_front) = (bind(client)??, bind(front)??);
+    at_front.set_read_timeout(Some(Duration::from_secs(10)))?;
+    at_client.send_to(b"to the front", (front.ipv4(), PORT))?;
+    at_front.recv(&mut [0; 16])?;
+    at_front.send_to(b"to the attacker", (attacker.ipv4(), PORT))?;
+    let next = tap.next_to_a_host()?;
+    check(next.ends_with(b"to the attacker"), format!("the attacker overheard {next:02x?}"))?;
+    let switch = format!("synward-{}-switch", lab.id());
+    let stations = String::from_utf8(Command::new("bridge").args(["-n", &switch, "fdb"]).output()?.stdout)?;
+    check(stations.contains("02:53:59:01:00:00 dev to-front0"), stations.clone())?;
+    check(!stations.contains("02:00:00:00:00:99"), stations)
 }
