@@ -85,7 +85,7 @@ impl<Room> Arrival<'_, Room> {
             self.shared.table.remove(entry);
             return Verdict::CONSUMED.counting(Counts::of(&[Counter::AttemptFails, Counter::EmbryonicRsts]));
         }
-        if !self.segment.seq.in_window(next, u32::from(window)) {
+        if !is_acceptable(self.segment, next, window) {
             return Verdict::dropped(DropReason::RstOutOfWindow);
         }
         let verdict = self.challenge(entry, agreed, DropReason::BlindRst, Counts::NONE);
@@ -151,10 +151,11 @@ fn is_bare_syn(segment: &Segment) -> bool {
     segment.flags.contains(Flags::SYN) && !segment.flags.contains(Flags::ACK)
 }
 
-/// Whether a segment carries an older timestamp than the SYN.
+/// Whether a segment carries an older timestamp than the SYN; as Linux has it, exactly 2³¹ is not older
+/// (`tcp_paws_check`).
 fn is_old(segment: &Segment, agreed: &Negotiated) -> bool {
     let stamps = agreed.timestamps.zip(segment.options.timestamps());
-    stamps.is_some_and(|(clock, theirs)| SeqNum(theirs.value).before(SeqNum(clock.recent)))
+    stamps.is_some_and(|(clock, theirs)| clock.recent.wrapping_sub(theirs.value) as i32 > 0)
 }
 
 /// RFC 9293, section 3.4, table 6 (Linux: `tcp_in_window`, which also takes an empty segment at the far edge).

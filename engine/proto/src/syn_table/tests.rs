@@ -140,7 +140,9 @@ proptest! {
             }
             for listener in [first, second] {
                 let held = model.values().filter(|&&owner| owner == listener).count();
-                prop_assert_eq!(table.queue(listener).len as usize, held);
+                let young = table.iter(now).filter(|half| half.listener == listener && half.timeouts == 0).count();
+                let queue = table.queue(listener);
+                prop_assert_eq!((queue.len as usize, queue.young as usize), (held, young));
             }
             prop_assert_eq!(table.deadline(now).is_some(), !model.is_empty());
         }
@@ -305,6 +307,25 @@ fn other_local_addresses_and_ports_are_other_connections() {
     assert_eq!(table.len(), 3);
 }
 
+/// A tag has 15 bits: of so many tuples some share it by chance, and are told apart all the same.
+#[test]
+fn a_shared_tag_is_not_taken_for_the_entry() {
+    let (mut table, listener) = table(WAYS as u32);
+    let base = peer(1);
+    insert(&mut table, listener, &base, secs(0));
+    let others = (1..1u32 << 18).flat_map(|n| {
+        let addr = |end: Endpoint| Endpoint { addr: Ipv4Addr::from(n).into(), ..end };
+        let port = |end: Endpoint| Endpoint { port: n as u16, ..end };
+        [
+            Tuple { local: addr(base.local), ..base },
+            Tuple { local: port(base.local), ..base },
+            Tuple { remote: addr(base.remote), ..base },
+            Tuple { remote: port(base.remote), ..base },
+        ]
+    });
+    assert!(others.filter(|other| *other != base).all(|other| table.find(&other).is_err()));
+}
+
 #[test]
 fn without_a_free_row_for_the_link_nothing_changes() {
     let config = SynTableConfig { capacity: 64, links: 2, synack_retries: 5 };
@@ -321,6 +342,37 @@ fn without_a_free_row_for_the_link_nothing_changes() {
     assert_eq!(from(2), (Ok(Inserted::Free), 2));
     assert_eq!(from(3), (Err(LinksExhausted), 2));
     assert!(table.find(&peer(3)).is_err());
+}
+
+#[test]
+fn an_entry_that_goes_gives_its_link_back() {
+    let config = SynTableConfig { capacity: 8, links: 1, synack_retries: 0 };
+    let mut table = SynTable::new(&config, &secrets());
+    let listener = table.add_listener(100, &Offer::default()).unwrap();
+    for neighbour in 0..100 {
+        let link = Link { remote: MacAddr([neighbour; 6]), ..LINK };
+        let tuple = peer(0);
+        let vacancy = table.find(&tuple).unwrap_err();
+        let newcomer = Newcomer { listener, tuple: &tuple, link: &link, negotiated: &PLAIN };
+        table.insert(secs(u64::from(neighbour)), vacancy, &newcomer).unwrap();
+        if neighbour % 2 == 0 {
+            table.remove(table.find(&tuple).unwrap());
+        } else {
+            assert_eq!(expire(&mut table, secs(u64::from(neighbour) + 1)), (0, 1));
+        }
+    }
+}
+
+/// Whatever comes new, what is known longest is seen to first.
+#[test]
+fn a_flood_of_young_entries_does_not_hold_up_the_old() {
+    let (mut table, listener) = table(64);
+    insert(&mut table, listener, &peer(1), secs(0));
+    assert_eq!(expire(&mut table, secs(1)), (1, 0));
+    (10..20).for_each(|n| _ = insert(&mut table, listener, &peer(n), secs(1)));
+    // All eleven are due; a turn that has room for one takes the old one.
+    let Some(Expired::Resend { head, .. }) = table.poll_expired(secs(3)) else { panic!("due") };
+    assert_eq!(head.tuple, peer(1));
 }
 
 #[test]

@@ -168,6 +168,26 @@ fn when_links_run_out_cookies_take_over() {
     }
 }
 
+/// Sixty peers a second whose cookies come back are no reason to go on sending cookies.
+#[test]
+fn the_table_is_used_again_once_cookies_come_back() {
+    let mut bed = Bed::new(Syncookies::Auto, 8);
+    bed.room.limit.set(1000);
+    let (entries, _): (alloc::vec::Vec<_>, alloc::vec::Vec<_>) = (0..9).map(|n| bed.syn_ack(&plain_syn(n))).unzip();
+    assert_eq!(bed.syn_ack(&plain_syn(9)).1, Counts::of(&[SyncookiesSent, TCPReqQFullDoCookies]));
+    entries.iter().for_each(|syn_ack| _ = bed.open(&third(syn_ack, 0)));
+    let by_cookie = (100..300).filter(|&n| {
+        let (syn_ack, counts) = bed.syn_ack(&plain_syn(n));
+        bed.open(&third(&syn_ack, 0));
+        bed.pass(16);
+        !counts.is_empty()
+    });
+    let by_cookie = by_cookie.count();
+    // The peer that never answered is one too many for the first second; the next one is calm.
+    assert!((63..=126).contains(&by_cookie), "{by_cookie}");
+    assert!(!bed.listener.sends_cookies(bed.now, &bed.shared));
+}
+
 /// A flood through the listener: the SYN queue never holds more than its limit and one, and every honest client gets in.
 #[test]
 fn a_flood_does_not_disturb_honest_clients() {

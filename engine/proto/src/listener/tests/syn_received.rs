@@ -1,4 +1,8 @@
-//! SYN-RECEIVED: what a segment of a half-open connection does, case by case as seen on Linux 6.18.
+//! SYN-RECEIVED: what a segment of a half-open connection does.
+//!
+//! The cases were played against Linux 6.18, which does the same but for three: it judges a RST by its timestamps (RFC
+//! 7323, section 5.2, says not to), it takes an echo for impossible that is later than the last SYN-ACK although a
+//! challenge ACK has a timestamp too, and it makes a connection of a crossed SYN-ACK that brings data.
 
 use super::*;
 
@@ -79,7 +83,8 @@ fn cases() -> impl Iterator<Item = Case> {
         case(FLAGS_RA, 0, 77, 0, Gone),
         case(rst, 1, 0, 0, Ack(BlindRst, &[TCPChallengeACK])),
         case(FLAGS_RA, WINDOW - 1, 0, 0, Ack(BlindRst, &[TCPChallengeACK])),
-        case(rst, WINDOW, 0, 0, Silence(DropReason::RstOutOfWindow)),
+        case(rst, WINDOW, 0, 0, Ack(BlindRst, &[TCPChallengeACK])),
+        case(rst, WINDOW + 1, 0, 0, Silence(DropReason::RstOutOfWindow)),
         case(rst, -1, 0, 0, Silence(DropReason::RstOutOfWindow)),
         // SYN again, another SYN, a crossing SYN-ACK.
         case(syn, -1, 0, 0, SynAck),
@@ -105,7 +110,8 @@ fn cases() -> impl Iterator<Item = Case> {
     let by_stamps = [
         (ack, 0, (0, 0), Open),
         (ack, 0, (-1, 0), paws),
-        (ack, 0, (i32::MIN, 0), paws),
+        (ack, 0, (i32::MIN + 1, 0), paws),
+        (ack, 0, (i32::MIN, 0), Open),
         (ack, 0, (i32::MAX, 0), Open),
         (ack, 0, (5, 40), Open),
         (ack, 0, (5, 41), bad_echo),
@@ -194,6 +200,16 @@ fn challenge(syn_ack: &Head) -> Head {
         options: Options::Data(DataOptions { timestamps, ..DataOptions::default() }),
         ..*syn_ack
     }
+}
+
+#[test]
+fn an_echo_of_zero_is_none() {
+    let mut bed = Bed::new(Syncookies::Auto, 8);
+    let (syn_ack, _) = bed.syn_ack(&syn(tuple(1), usual_options(9)));
+    let timestamps = Some(Timestamps { value: 9, echo: 0 });
+    let options = Options::Data(DataOptions { timestamps, ..DataOptions::default() });
+    assert_ne!(syn_ack.options.timestamps().unwrap().value, 0);
+    bed.open(&Segment { options, ..third(&syn_ack, 0) });
 }
 
 /// What draws an answer draws one in 500 ms, whatever it is; another entry has a limit of its own.
