@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
 
 use crate::host::{Host, Peer};
 use crate::namespace::{self, Namespace};
@@ -31,6 +32,10 @@ const SYSCTLS: [(&str, &str); 14] = [
     ("net.ipv4.conf.default.accept_redirects", "0"),
 ];
 
+/// Read-locked by whoever builds, and write-locked for good by the thread that takes everything down at the end of the
+/// process: what is built after its record was struck would be found by nobody.
+static BUILDING: RwLock<()> = RwLock::new(());
+
 /// A test bed. Taken down when dropped, unless it is persistent.
 #[derive(Debug)]
 pub(crate) struct Bed {
@@ -44,6 +49,7 @@ impl Bed {
     /// Sweeps stale test beds, then builds this one. Frames pass everywhere when this returns.
     pub(crate) fn up(plan: Plan, persistent: bool) -> Result<Self, LabError> {
         sweep()?;
+        let _building = BUILDING.read().unwrap_or_else(PoisonError::into_inner);
         let record = Record::enter(plan, persistent)?;
         let mut bed = Self { record, hosts: Vec::new(), switch: None, standing: true };
         match bed.build() {
@@ -246,11 +252,19 @@ pub fn take_down(id: &str) -> Result<(), LabError> {
     remove(&record)
 }
 
+/// Waits for builds of this process to end and lets none begin while the guard lives.
+pub(crate) fn stop_building() -> RwLockWriteGuard<'static, ()> {
+    BUILDING.write().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Takes down every test bed that this process owns and that is not persistent.
 pub(crate) fn take_down_own() -> Result<(), LabError> {
     let own = |record: &Record| !record.persistent && record.owner.is_this_process();
-    let results: Vec<_> = state::list()?.iter().filter(|record| own(record)).map(remove).collect();
-    results.into_iter().collect()
+    let mut outcome = Ok(());
+    for record in state::list()?.into_iter().filter(own) {
+        outcome = outcome.and(remove(&record));
+    }
+    outcome
 }
 
 /// Kills what runs inside, deletes the links, removes the names, strikes the record: each step is attempted whatever

@@ -7,7 +7,7 @@ use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
 use crate::LabError;
-use crate::bed::take_down_own;
+use crate::bed::{stop_building, take_down_own};
 
 /// From now on, SIGINT, SIGTERM and SIGHUP first take down every test bed that this process has, or will have, built, then
 /// end the process as they would have done anyway.
@@ -23,6 +23,7 @@ pub fn take_down_on_signals() -> Result<(), LabError> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(failed)?;
     let wait = move || {
         for signal in signals.forever() {
+            let _until_the_end = stop_building();
             if let Err(error) = take_down_own() {
                 eprintln!("synward lab: {error}");
             }

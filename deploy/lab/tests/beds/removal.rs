@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
+use std::process::Child;
 
 use libtest_mimic::Failed;
 use rustix::process::{Pid, Signal, kill_process};
@@ -19,6 +20,7 @@ pub fn tests() -> Tests {
         ("a_lab_of_a_killed_owner_is_swept", killed_owner),
         ("an_owner_killed_while_building_leaves_nothing_that_is_not_swept", killed_while_building),
         ("signals_take_the_lab_down", signals),
+        ("a_signal_while_building_leaves_nothing_behind", signal_while_building),
         ("a_persistent_lab_stays_until_it_is_taken_down", persistent),
         ("a_lab_whose_owner_runs_is_not_taken_down_by_others", owned),
         ("a_build_that_fails_leaves_nothing_behind", failed_build),
@@ -107,30 +109,53 @@ fn killed_owner() -> Outcome {
     nothing_is_left_of(&id)
 }
 
-/// Kills the owner as soon as so many namespaces are there, from none to all.
+/// Starts an owner and waits until so many of its six namespaces are there, from none to all. Returns the beginning of
+/// their names too.
+fn owner_at_stage(role: Role, stage: usize) -> Result<(Child, String), Failed> {
+    let owner = child::start(role)?;
+    let prefix = format!("synward-{}-", owner.id());
+    let recorded = || synward_lab::list().is_ok_and(|beds| beds.iter().any(|bed| bed.owner.pid == owner.id()));
+    until("the lab is that far", || recorded() && namespaces(&prefix).len() >= stage)?;
+    Ok((owner, prefix))
+}
+
+fn nothing_is_left_of_owner(owner: &Child, prefix: &str, stage: usize) -> Outcome {
+    let left = namespaces(prefix);
+    check(left.is_empty(), format!("ended at {stage} namespaces: {left:?} left"))?;
+    let records = synward_lab::list()?.into_iter().filter(|bed| bed.owner.pid == owner.id()).count();
+    check(records == 0, format!("ended at {stage} namespaces: the record is left"))
+}
+
 fn killed_while_building() -> Outcome {
     for stage in 0..=6 {
-        let mut owner = child::start(Role::Owner)?;
-        let prefix = format!("synward-{}-", owner.id());
-        let recorded = || synward_lab::list().is_ok_and(|beds| beds.iter().any(|bed| bed.owner.pid == owner.id()));
-        until("the lab is that far", || recorded() && namespaces(&prefix).len() >= stage)?;
+        let (mut owner, prefix) = owner_at_stage(Role::Owner, stage)?;
         owner.kill()?;
         owner.wait()?;
         synward_lab::sweep()?;
-        let left = namespaces(&prefix);
-        check(left.is_empty(), format!("killed at {stage} namespaces: {left:?} left"))?;
-        let records = synward_lab::list()?.into_iter().filter(|bed| bed.owner.pid == owner.id()).count();
-        check(records == 0, format!("killed at {stage} namespaces: the record is left"))?;
+        nothing_is_left_of_owner(&owner, &prefix, stage)?;
     }
     Ok(())
+}
+
+fn signal_while_building() -> Outcome {
+    for stage in 0..=6 {
+        let (mut owner, prefix) = owner_at_stage(Role::TidyOwner, stage)?;
+        kill_process(pid_of(&owner)?, Signal::TERM)?;
+        owner.wait()?;
+        nothing_is_left_of_owner(&owner, &prefix, stage)?;
+    }
+    Ok(())
+}
+
+fn pid_of(child: &Child) -> Result<Pid, Failed> {
+    Ok(i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or("no pid")?)
 }
 
 fn signals() -> Outcome {
     for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
         let mut owner = child::start(Role::TidyOwner)?;
         let id = child::line_of(&mut owner)?;
-        let pid = i32::try_from(owner.id()).ok().and_then(Pid::from_raw).ok_or("no pid")?;
-        kill_process(pid, signal)?;
+        kill_process(pid_of(&owner)?, signal)?;
         let status = owner.wait()?;
         check(status.signal() == Some(signal.as_raw()), format!("{signal:?} ended it with {status}"))?;
         nothing_is_left_of(&id)?;
