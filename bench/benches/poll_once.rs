@@ -10,7 +10,6 @@ fn poll_once(criterion: &mut Criterion) {
     for (name, path) in [("syn through the table", Path::Table), ("syn through a cookie", Path::Cookie)] {
         group.bench_function(name, |bencher| {
             bencher.iter_custom(|turns| {
-                // A fresh engine each time, so that the table never holds more than one measurement's entries.
                 let mut rig = SynRig::new(path).expect("an engine in memory");
                 (0..turns).map(|_| rig.turn().expect("every SYN is answered")).sum()
             });

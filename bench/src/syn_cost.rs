@@ -14,6 +14,9 @@ use synward_proto::{Endpoint, Flags, Head, Instant, Link, Options, SeqNum, Tuple
 /// Frames handled by one turn.
 pub const BURST: usize = 64;
 
+/// Half-open connections that a rig's listener has room for: the most that an engine takes.
+const ROOM: u32 = 65_535;
+
 /// How a SYN is answered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Path {
@@ -25,6 +28,7 @@ pub enum Path {
 
 /// An engine on a port in memory, and SYNs of ever new sources for it.
 pub struct SynRig {
+    path: Path,
     engine: Engine<MemoryPort>,
     wire: MemoryWire,
     next: u32,
@@ -32,32 +36,35 @@ pub struct SynRig {
 }
 
 impl SynRig {
-    /// A rig with one listener that answers by `path` and has room for a million half-open connections.
+    /// A rig with one listener that answers by `path`.
     ///
     /// # Errors
     /// When the engine cannot be built.
     pub fn new(path: Path) -> Result<Self> {
         let (port, wire) = MemoryPort::with_wire(MemoryPortConfig::default())?;
-        let room = 1 << 20;
         let config = EngineConfig {
-            somaxconn: room,
-            max_syn_backlog: room,
+            somaxconn: ROOM,
+            max_syn_backlog: ROOM,
             syncookies: if path == Path::Cookie { 2 } else { 1 },
             secrets: Some(Secrets::from_seed(1)),
             ..EngineConfig::default()
         };
         let mut engine = build(config, port)?;
-        listen(&mut engine.sockets, room)?;
-        let mut rig = Self { engine, wire, next: 0, now: Instant::from_millis(1) };
+        listen(&mut engine.sockets)?;
+        let mut rig = Self { path, engine, wire, next: 0, now: Instant::from_millis(1) };
         rig.engine.poll_loop.poll_once(rig.now);
         Ok(rig)
     }
 
-    /// Lets one burst of SYNs arrive, and returns how long the turn that answers them took.
+    /// Lets one burst of SYNs arrive, and returns how long the turn that answers them took. A full table is first replaced
+    /// by an empty one.
     ///
     /// # Errors
     /// When not every SYN is answered.
     pub fn turn(&mut self) -> Result<Duration> {
+        if self.next + BURST as u32 > ROOM {
+            *self = Self::new(self.path)?;
+        }
         for _ in 0..BURST {
             let (frame, len) = syn(self.next);
             self.next += 1;
@@ -74,9 +81,9 @@ impl SynRig {
     }
 }
 
-fn listen(sockets: &mut SocketCore, backlog: u32) -> Result<()> {
+fn listen(sockets: &mut SocketCore) -> Result<()> {
     let local = Endpoint::new(Ipv4Addr::new(10, 0, 0, 1).into(), 80);
-    sockets.listen(ListenConfig { backlog, ..ListenConfig::new(local) }).context("listening")?;
+    sockets.listen(ListenConfig { backlog: ROOM, ..ListenConfig::new(local) }).context("listening")?;
     sockets.poll();
     Ok(())
 }
