@@ -1,5 +1,6 @@
 //! When to acknowledge: RFC 9293, section 3.8.6.3, and RFC 5681, section 4.2.
 
+use crate::Instant;
 use core::time::Duration;
 
 /// The delay of a delayed acknowledgment (Linux: `TCP_DELACK_MIN`; MUST-40 allows up to 0.5 s).
@@ -29,17 +30,20 @@ pub(super) struct AckSchedule {
     interactive: bool,
     /// The largest segment that the peer has sent.
     largest: u16,
+    /// When data last arrived.
+    data_at: Instant,
 }
 
 impl AckSchedule {
     /// Nothing to acknowledge.
     pub const fn new() -> Self {
-        Self { due: false, quick: QUICK, interactive: false, largest: 0 }
+        Self { due: false, quick: QUICK, interactive: false, largest: 0, data_at: Instant::ZERO }
     }
 
-    /// In-order data of `len` bytes arrived; `unacked` bytes have not been acknowledged, these included. `gap` says that
+    /// In-order data of `len` bytes arrived `now`; `unacked` bytes have not been acknowledged, these included. `gap` says that
     /// something is or was missing (MUST-58, SHLD-18: at least every second full-sized segment).
-    pub fn on_data(&mut self, len: u16, unacked: u32, gap: bool) -> Urgency {
+    pub fn on_data(&mut self, now: Instant, len: u16, unacked: u32, gap: bool) -> Urgency {
+        self.data_at = now;
         self.largest = self.largest.max(len);
         let quick = self.quick > 0 && !self.interactive;
         self.quick = self.quick.saturating_sub(1);
@@ -53,15 +57,17 @@ impl AckSchedule {
         self.interactive = false;
     }
 
-    /// Data of ours carried an acknowledgment that was due or delayed.
-    pub fn on_answer(&mut self) {
-        self.interactive = true;
+    /// We send data: an answer, when it comes this soon after the peer's.
+    pub fn on_send(&mut self, now: Instant) {
+        self.interactive |= self.data_at != Instant::ZERO && now - self.data_at < DELAY;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const NOW: Instant = Instant::from_millis(5);
 
     fn settled() -> AckSchedule {
         let mut schedule = AckSchedule::new();
@@ -72,11 +78,11 @@ mod tests {
     #[test]
     fn every_second_full_sized_segment_is_acknowledged_at_once() {
         let mut schedule = settled();
-        assert_eq!(schedule.on_data(1000, 1000, false), Urgency::Delayed);
-        assert_eq!(schedule.on_data(1000, 2000, false), Urgency::Now);
-        assert_eq!(schedule.on_data(1000, 1000, false), Urgency::Delayed);
-        assert_eq!(schedule.on_data(1, 1001, false), Urgency::Now, "more than one segment's worth");
-        assert_eq!(schedule.on_data(1, 1, true), Urgency::Now, "a gap");
+        assert_eq!(schedule.on_data(NOW, 1000, 1000, false), Urgency::Delayed);
+        assert_eq!(schedule.on_data(NOW, 1000, 2000, false), Urgency::Now);
+        assert_eq!(schedule.on_data(NOW, 1000, 1000, false), Urgency::Delayed);
+        assert_eq!(schedule.on_data(NOW, 1, 1001, false), Urgency::Now, "more than one segment's worth");
+        assert_eq!(schedule.on_data(NOW, 1, 1, true), Urgency::Now, "a gap");
     }
 
     #[test]
@@ -84,12 +90,14 @@ mod tests {
         let mut schedule = AckSchedule::new();
         for _ in 0..2 {
             for _ in 0..QUICK {
-                assert_eq!(schedule.on_data(1000, 1000, false), Urgency::Now);
+                assert_eq!(schedule.on_data(NOW, 1000, 1000, false), Urgency::Now);
             }
-            assert_eq!(schedule.on_data(1000, 1000, false), Urgency::Delayed);
+            assert_eq!(schedule.on_data(NOW, 1000, 1000, false), Urgency::Delayed);
             schedule.on_disorder();
         }
-        schedule.on_answer();
-        assert_eq!(schedule.on_data(1000, 1000, false), Urgency::Delayed, "an answer will carry it");
+        schedule.on_send(NOW + DELAY);
+        assert!(!schedule.interactive);
+        schedule.on_send(NOW + (DELAY - Duration::from_nanos(1)));
+        assert_eq!(schedule.on_data(NOW, 1000, 1000, false), Urgency::Delayed, "an answer will carry it");
     }
 }

@@ -150,6 +150,9 @@ impl Synchronised {
         }
         let echo = self.clock.zip(timestamps).and_then(|(clock, option)| clock.age(now, option.echo));
         let Segment { seq, ack, window, .. } = *segment;
+        if let (false, Some(age)) = (self.sender.knows_window(), echo) {
+            self.sender.on_handshake(age);
+        }
         let progress =
             self.sender.on_ack(now, &Acknowledgment { seq, ack, window, bare: segment.seq_len() == 0, echo });
         self.counts = self.counts.and(progress.counts);
@@ -202,7 +205,7 @@ impl Synchronised {
     fn on_in_order(&mut self, segment: &Segment, gap: bool) {
         let receiver = &mut self.receiver;
         let unacked = receiver.nxt().distance_from(receiver.acked());
-        match receiver.acks.on_data(segment.payload.len, unacked, gap) {
+        match receiver.acks.on_data(self.heard, segment.payload.len, unacked, gap) {
             Urgency::Now => receiver.acks.due = true,
             Urgency::Delayed => self.timers.set_if_off(Timer::DelayedAck, self.heard + DELAY),
         }

@@ -1,11 +1,12 @@
 //! SYN-SENT: RFC 9293, section 3.10.7.3; Linux: `tcp_rcv_synsent_state_process`.
 
+use super::config::Settings;
 use super::receiver::syn_window;
 use super::rtt::{self, Rtt};
 use super::synchronised::{Context, Opening};
 use super::timestamps::TimestampClock;
-use crate::half_open::{Clock, Negotiated, Scales};
-use crate::segment::{Mss, SynOptions, Timestamps, WindowScale};
+use crate::half_open::{Clock, Negotiated, Offer, Syn};
+use crate::segment::{SynOptions, Timestamps, WindowScale};
 use crate::wire::{HEADROOM, write_segment};
 use crate::{Counter, Counts, DropReason, Flags, Head, Instant, Link, Options, Segment, SeqNum, Verdict, reset};
 use core::time::Duration;
@@ -15,32 +16,54 @@ pub(super) const LINEAR_RETRIES: u8 = 4;
 /// SYNs sent again at doubling intervals (Linux: `tcp_syn_retries`).
 pub(super) const RETRIES: u8 = 6;
 
-/// An open of ours that is not answered yet.
+/// An open of ours that is not answered yet: SYN-SENT, or SYN-RECEIVED once the peer's own SYN has crossed it.
 #[derive(Clone, Debug)]
 pub(super) struct SynSent {
     iss: SeqNum,
     timestamp_offset: u32,
-    /// SYNs sent.
+    /// The peer's SYN, when both ends open at once (RFC 9293, section 3.5, figure 8; MUST-10).
+    crossed: Option<Crossed>,
+    /// SYNs sent, not counting the answer to a SYN that crossed.
     sent: u8,
     /// When the first was sent.
     first_at: Instant,
     /// When the next is due.
     next_at: Instant,
-    /// Whether a SYN is to be sent now.
-    due: bool,
+    due: Due,
     /// Counters not handed out yet.
     pub counts: Counts,
+}
+
+/// The SYN of a peer that opens too.
+#[derive(Clone, Copy, Debug)]
+struct Crossed {
+    /// What both SYNs agree on.
+    negotiated: Negotiated,
+    /// The window that it offers.
+    window: u16,
+}
+
+/// What is to be sent now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Due {
+    Nothing,
+    /// The SYN, or what it has become, as scheduled.
+    Scheduled,
+    /// The SYN-ACK that answers a SYN.
+    Answer,
 }
 
 /// What a segment means to SYN-SENT.
 #[derive(Debug)]
 pub(super) enum Answer {
-    /// Nothing: still waiting.
+    /// Nothing yet: still waiting.
     Wait(Verdict),
     /// The peer refuses.
     Refused,
-    /// The peer agrees: ESTABLISHED.
+    /// The peer's SYN-ACK: ESTABLISHED, and it is to be acknowledged.
     Open(Opening),
+    /// The acknowledgment that completes a simultaneous open: ESTABLISHED, and the segment counts there.
+    Complete(Opening),
 }
 
 /// What the timer means to SYN-SENT.
@@ -60,22 +83,23 @@ impl SynSent {
         Self {
             iss,
             timestamp_offset,
+            crossed: None,
             sent: 0,
             first_at: now,
             next_at: now,
-            due: true,
+            due: Due::Scheduled,
             counts: Counts::of(&[Counter::ActiveOpens]),
         }
     }
 
     /// When [`Self::on_timer`] is due.
     pub fn deadline(&self) -> Option<Instant> {
-        (!self.due).then_some(self.next_at)
+        (self.due != Due::Scheduled).then_some(self.next_at)
     }
 
     /// How often the SYN was sent again.
-    pub fn retransmits(&self) -> u32 {
-        u32::from(self.sent.saturating_sub(1))
+    pub fn retransmits(&self) -> u8 {
+        self.sent.saturating_sub(1)
     }
 
     /// The interval in force.
@@ -85,109 +109,148 @@ impl SynSent {
 
     /// Whether a SYN is to be sent.
     pub fn wants_transmit(&self) -> bool {
-        self.due
+        self.due != Due::Nothing
     }
 
     /// The timer.
     pub fn on_timer(&mut self, now: Instant) -> Expiry {
-        if self.due || now < self.next_at {
+        if self.due == Due::Scheduled || now < self.next_at {
             return Expiry::Early;
         }
-        if self.sent > LINEAR_RETRIES + RETRIES {
+        if self.retransmits() >= LINEAR_RETRIES + RETRIES {
             return Expiry::GiveUp;
         }
-        self.due = true;
+        self.due = Due::Scheduled;
         Expiry::Again
     }
 
-    /// Writes the SYN, if it is due.
+    /// Writes the SYN or SYN-ACK, if it is due.
     pub fn transmit(&mut self, context: &Context<'_>, link: &Link, frame: &mut [u8]) -> Option<usize> {
-        if !self.due || frame.len() < HEADROOM {
+        if self.due == Due::Nothing || frame.len() < HEADROOM {
             return None;
         }
         let len = write_segment(frame, link, &self.head(context));
-        self.due = false;
-        if self.sent == 0 {
-            self.first_at = context.now;
+        if self.due == Due::Scheduled {
+            if self.sent == 0 {
+                self.first_at = context.now;
+            } else {
+                self.counts = self.counts.and(Counts::of(&[Counter::RetransSegs, Counter::TCPSynRetrans]));
+            }
+            self.sent = self.sent.saturating_add(1);
+            self.next_at = context.now + interval(self.sent);
         }
-        self.sent = self.sent.saturating_add(1);
-        self.next_at = context.now + interval(self.sent);
-        if self.sent > 1 {
-            self.counts = self.counts.and(Counts::of(&[Counter::RetransSegs, Counter::TCPSynRetrans]));
-        }
+        self.due = Due::Nothing;
         Some(len)
     }
 
     /// Takes a segment.
-    pub fn on_segment(&self, context: &Context<'_>, segment: &Segment) -> Answer {
-        let acks_our_syn = segment.flags.contains(Flags::ACK) && self.sent > 0 && segment.ack == self.iss + 1;
+    pub fn on_segment(&mut self, context: &Context<'_>, segment: &Segment) -> Answer {
+        let Segment { seq, ack, flags, .. } = *segment;
+        let acks_our_syn = flags.contains(Flags::ACK) && self.sent > 0 && ack == self.iss + 1;
+        let unacceptable = Verdict::dropped(DropReason::SynSentUnacceptable);
         // First check: an acknowledgment of something else is answered with a reset, unless it is one.
-        if segment.flags.contains(Flags::ACK) && !acks_our_syn {
-            let reply = reset::answer(segment);
-            return Answer::Wait(Verdict { reply, ..Verdict::dropped(DropReason::SynSentUnacceptable) });
+        if flags.contains(Flags::ACK) && !acks_our_syn {
+            return Answer::Wait(Verdict { reply: reset::answer(segment), ..unacceptable });
         }
-        // Second check: a reset counts only when it acknowledges our SYN.
-        if segment.flags.contains(Flags::RST) && acks_our_syn {
-            return Answer::Refused;
+        let expected = self.crossed.map(|crossed| crossed.negotiated.irs + 1);
+        // Second check: a reset counts only when it acknowledges our SYN, or follows the peer's exactly.
+        if flags.contains(Flags::RST) {
+            let refused = acks_our_syn || expected == Some(seq);
+            return if refused { Answer::Refused } else { Answer::Wait(unacceptable) };
         }
-        match segment.options {
+        match (segment.options, self.crossed) {
             // Fourth check. Payload on a SYN-ACK is left to be sent again.
-            Options::Syn(options) if acks_our_syn => Answer::Open(self.opening(context, segment, &options)),
-            Options::Syn(_) | Options::Data(_) => Answer::Wait(Verdict::dropped(DropReason::SynSentUnacceptable)),
+            (Options::Syn(options), _) if acks_our_syn => Answer::Open(self.opening(context, segment, &options)),
+            (Options::Syn(options), None) if self.sent > 0 => {
+                let negotiated = self.negotiate(context, segment, &options);
+                self.crossed = Some(Crossed { negotiated, window: segment.window });
+                self.due = Due::Answer;
+                Answer::Wait(Verdict::CONSUMED)
+            }
+            (Options::Data(_), Some(crossed)) if acks_our_syn && self.is_in_window(context, seq) => {
+                Answer::Complete(self.completed(context, &crossed))
+            }
+            (Options::Syn(_) | Options::Data(_), _) => Answer::Wait(unacceptable),
         }
     }
 
     fn head(&self, context: &Context<'_>) -> Head {
+        let offer = offer(context.settings);
+        if let Some(crossed) = self.crossed {
+            return crossed.negotiated.syn_ack(context.now, context.tuple, &offer);
+        }
         let clock = Clock { recent: 0, offset: self.timestamp_offset };
         Head {
             tuple: *context.tuple,
             seq: self.iss,
             ack: SeqNum(0),
             flags: Flags::SYN,
-            window: syn_window(context.settings.receive_buffer),
+            window: offer.window,
             options: Options::Syn(SynOptions {
-                mss: Some(context.settings.mss),
-                window_scale: Some(scale_for(context.settings.receive_buffer)),
-                sack_permitted: true,
+                mss: Some(offer.mss(context.tuple)),
+                window_scale: offer.window_scale,
+                sack_permitted: offer.sack,
                 timestamps: Some(clock.stamp(context.now)),
             }),
         }
     }
 
+    /// The two SYNs agree as they do on a listener: our SYN offers everything.
+    fn negotiate(&self, context: &Context<'_>, segment: &Segment, options: &SynOptions) -> Negotiated {
+        let syn = Syn { tuple: *context.tuple, irs: segment.seq, options: *options };
+        Negotiated::new(&syn, &offer(context.settings), self.iss, self.timestamp_offset)
+    }
+
     fn opening(&self, context: &Context<'_>, segment: &Segment, options: &SynOptions) -> Opening {
-        let SynOptions { mss, window_scale, sack_permitted, timestamps } = *options;
-        let default_mss = if context.tuple.is_ipv6() { Mss::DEFAULT_V6 } else { Mss::DEFAULT_V4 };
-        let ours = scale_for(context.settings.receive_buffer);
-        let negotiated = Negotiated {
-            iss: self.iss,
-            irs: segment.seq,
-            send_mss: mss.unwrap_or(default_mss),
-            scales: window_scale.map(|peer| Scales { peer, ours }),
-            sack: sack_permitted,
-            timestamps: timestamps.map(|option| Clock { recent: option.value, offset: self.timestamp_offset }),
-        };
+        let negotiated = self.negotiate(context, segment, options);
         Opening {
             negotiated,
             peer_window: segment.window,
-            our_window: syn_window(context.settings.receive_buffer),
-            rtt: self.measure(context, timestamps),
-            syn_timeouts: self.sent.saturating_sub(1),
+            our_window: offer(context.settings).window,
+            rtt: self.measure(context, negotiated.timestamps.zip(options.timestamps)),
+            syn_timeouts: self.retransmits(),
         }
+    }
+
+    fn completed(&self, context: &Context<'_>, crossed: &Crossed) -> Opening {
+        Opening {
+            negotiated: crossed.negotiated,
+            peer_window: crossed.window,
+            our_window: offer(context.settings).window,
+            rtt: Rtt::new(rtt::initial(self.retransmits())),
+            syn_timeouts: self.retransmits(),
+        }
+    }
+
+    /// Whether `seq` lies in the window that our SYN-ACK offered.
+    fn is_in_window(&self, context: &Context<'_>, seq: SeqNum) -> bool {
+        let window = u32::from(offer(context.settings).window);
+        self.crossed.is_some_and(|crossed| seq.in_window(crossed.negotiated.irs + 1, window))
     }
 
     /// The round trip of a SYN sent once, or of the one whose timestamp is echoed (Karn's rule). With neither, the RTO
     /// starts at three seconds (RFC 6298, section 5.7).
-    fn measure(&self, context: &Context<'_>, timestamps: Option<Timestamps>) -> Rtt {
-        let echoed = timestamps.and_then(|option| {
-            let clock = Clock { recent: option.value, offset: self.timestamp_offset };
-            TimestampClock::new(context.now, clock).age(context.now, option.echo)
-        });
+    fn measure(&self, context: &Context<'_>, timestamps: Option<(Clock, Timestamps)>) -> Rtt {
+        let echoed = timestamps
+            .and_then(|(clock, option)| TimestampClock::new(context.now, clock).age(context.now, option.echo));
         let sample = if self.sent == 1 { Some(context.now - self.first_at) } else { echoed };
-        let mut rtt = Rtt::new(rtt::initial(self.sent.saturating_sub(1)));
+        let mut rtt = Rtt::new(rtt::initial(self.retransmits()));
         if let Some(sample) = sample {
             rtt.measure(sample);
         }
         rtt
+    }
+}
+
+/// What our SYN offers: everything (Linux's defaults).
+fn offer(settings: &Settings) -> Offer {
+    Offer {
+        mss_v4: settings.mss,
+        mss_v6: settings.mss,
+        window: syn_window(settings.receive_buffer),
+        window_scale: Some(scale_for(settings.receive_buffer)),
+        sack: true,
+        timestamps: true,
     }
 }
 

@@ -79,7 +79,7 @@ impl Info {
             state: State::SynSent,
             rto: syn_sent.rto(),
             mss: settings.mss.get(),
-            retransmits: syn_sent.retransmits(),
+            retransmits: syn_sent.retransmits().into(),
             timer: syn_sent.deadline().map(|at| ("on", at - now)),
             ..Self::CLOSED
         }

@@ -48,7 +48,7 @@ use handshake::{Answer, Expiry, SynSent};
 use synchronised::{Context, Opening, Synchronised};
 
 /// The states of RFC 9293, figure 5, that a [`Connection`] can be in. LISTEN and SYN-RECEIVED belong to the listener,
-/// TIME-WAIT to [`TimeWait`].
+/// TIME-WAIT to [`TimeWait`]. An open of ours that crosses one of the peer's counts as SYN-SENT until it is complete.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[expect(missing_docs, reason = "the RFC's own names")]
 pub enum State {
@@ -171,7 +171,20 @@ impl Connection {
             Phase::SynSent(syn_sent) => match syn_sent.on_segment(&context, segment) {
                 Answer::Wait(verdict) => Decision { verdict, events: Events::empty() },
                 Answer::Refused => self.fail_to_open(Failure::Refused, Counts::NONE),
-                Answer::Open(opening) => self.open(now, &opening),
+                Answer::Open(opening) => {
+                    let decision = self.open(now, &opening);
+                    // The third segment.
+                    if let Some(synchronised) = self.synchronised() {
+                        synchronised.receiver.acks.due = true;
+                    }
+                    decision
+                }
+                Answer::Complete(opening) => {
+                    let opened = self.open(now, &opening);
+                    let decision = self.on_segment(now, segment, frame);
+                    let verdict = decision.verdict.counting(opened.verdict.counts);
+                    Decision { verdict, events: opened.events | decision.events }
+                }
             },
             Phase::NeverOpened(_) => {
                 let verdict = Verdict { reply: reset::answer(segment), ..Verdict::dropped(DropReason::NoListener) };
@@ -368,10 +381,9 @@ impl Connection {
         }
     }
 
-    /// Our SYN was answered: the third segment is due (RFC 9293, section 3.10.7.3, fourth check).
+    /// Our SYN was answered (RFC 9293, section 3.10.7.3, fourth check).
     fn open(&mut self, now: Instant, opening: &Opening) -> Decision {
         let mut synchronised = Synchronised::new(now, opening, &mut self.settings);
-        synchronised.receiver.acks.due = true;
         let counts = mem::take(&mut synchronised.counts);
         self.phase = Phase::Synchronised(synchronised);
         Decision { verdict: Verdict::CONSUMED.counting(counts), events: Events::CONNECTED }

@@ -74,9 +74,7 @@ impl Synchronised {
         let mut flags = Flags::empty();
         flags.set(Flags::PSH, slice.push);
         flags.set(Flags::FIN, slice.fin);
-        if self.receiver.acks.due || self.timers.runs(Timer::DelayedAck) {
-            self.receiver.acks.on_answer();
-        }
+        self.receiver.acks.on_send(context.now);
         let head = self.head(context, slice.seq, flags);
         let mut writer = SegmentWriter::new(frame, link, &head);
         for piece in self.sender.payload(slice) {

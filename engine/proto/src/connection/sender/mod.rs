@@ -123,6 +123,19 @@ impl Sender {
         self.max_window = bytes;
     }
 
+    /// Whether the peer has ever offered a window: not before the segment that completes a passive open.
+    pub fn knows_window(&self) -> bool {
+        self.max_window > 0
+    }
+
+    /// The segment that completes the handshake echoes a timestamp of that age. None at all says nothing: a cookie's
+    /// clock begins with the echo.
+    pub fn on_handshake(&mut self, age: Duration) {
+        if !age.is_zero() {
+            self.rtt.measure(age);
+        }
+    }
+
     /// SND.UNA.
     pub fn una(&self) -> SeqNum {
         self.una

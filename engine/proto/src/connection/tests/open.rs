@@ -128,7 +128,7 @@ fn an_unacceptable_acknowledgment_is_reset() {
 
 #[test]
 fn what_does_not_answer_is_dropped() {
-    for says in [ack(0, 0), ack(0, 0).flags(Flags::FIN), ack(0, 0).flags(Flags::SYN)] {
+    for says in [ack(0, 0), ack(0, 0).flags(Flags::FIN)] {
         let mut bench = connecting();
         bench.sent();
         let decision = bench.arrive(&says);
@@ -172,6 +172,55 @@ fn a_repeated_syn_ack_is_acknowledged_again() {
     let again = syn_ack(&mut bench, 0, usual());
     let reply = Sent::of_head(&again.verdict.reply.unwrap());
     assert_eq!((reply.seq, reply.ack, reply.flags), (0, 0, Flags::ACK));
+}
+
+/// RFC 9293, section 3.5, figure 8 (MUST-10). The peer's SYN is answered once at once, then on the schedule of our own.
+#[test]
+fn both_ends_may_open_at_once() {
+    let mut bench = connecting();
+    bench.sent();
+    let cross = |bench: &mut Bench| {
+        let (mut segment, frame) = ack(u32::MAX, 0).flags(Flags::SYN).window(65_000).segment();
+        segment.options = Options::Syn(SynOptions { sack_permitted: false, ..usual() });
+        bench.connection.on_segment(bench.now, &segment, &frame).verdict.fate
+    };
+    assert_eq!((cross(&mut bench), bench.connection.state()), (Fate::Consumed, State::SynSent));
+    assert_eq!(cross(&mut bench), Fate::Dropped(DropReason::SynSentUnacceptable));
+    let mut answer = bench.sent();
+    assert_eq!(bench.tick_next().0, ms(1000), "the schedule goes on");
+    answer.extend(bench.sent());
+    for sent in answer {
+        assert_eq!((sent.seq, sent.ack, sent.flags), (u32::MAX, 0, Flags::SYN | Flags::ACK));
+        let Options::Syn(options) = sent.options else { panic!("a SYN's options") };
+        assert_eq!((options.sack_permitted, options.timestamps.map(|option| option.echo)), (false, Some(500)));
+    }
+    assert_eq!(bench.count_of(Counter::TCPSynRetrans), 1);
+    let (mut forged, frame) = ack(70_000, 0).segment();
+    forged.options = Options::NONE;
+    let _ = bench.connection.on_segment(bench.now, &forged, &frame);
+    assert_eq!(bench.connection.state(), State::SynSent, "outside the window");
+    let decision = bench.arrive(&data(0, 0, 10).stamp(501, 0).window(100));
+    assert_eq!((decision.events, bench.connection.state()), (Events::CONNECTED, State::Established));
+    assert!(matches!(decision.verdict.fate, Fate::Delivered(_)));
+    let info = bench.connection.info(bench.now);
+    assert_eq!((info.mss, info.send_window, info.rto), (988, 12_800, ms(3000)));
+}
+
+#[test]
+fn two_syn_acks_complete_a_simultaneous_open() {
+    let mut bench = connecting();
+    bench.sent();
+    let _ = bench.arrive(&ack(u32::MAX, 0).flags(Flags::SYN));
+    bench.sent();
+    assert_eq!(syn_ack(&mut bench, 0, usual()).events, Events::CONNECTED);
+    assert_eq!(bench.sent()[0].flags, Flags::ACK);
+    let mut refused = connecting();
+    refused.sent();
+    let _ = refused.arrive(&ack(u32::MAX, 0).flags(Flags::SYN));
+    let _ = refused.arrive(&ack(1, 0).flags(Flags::RST));
+    assert_eq!(refused.connection.failure(), None);
+    let _ = refused.arrive(&ack(0, 0).flags(Flags::RST));
+    assert_eq!(refused.connection.failure(), Some(Failure::Refused));
 }
 
 #[test]

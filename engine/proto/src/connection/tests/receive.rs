@@ -54,6 +54,25 @@ fn acknowledgments_are_delayed_and_every_second_full_segment_is_not() {
     assert_eq!((bench.count_of(Counter::DelayedACKs), bench.connection.deadline()), (1, None));
 }
 
+/// Linux: ping-pong mode begins when data follows data within 40 ms.
+#[test]
+fn once_we_answer_data_with_data_acknowledgments_wait_for_answers() {
+    let mut bench = Bench::established();
+    for (wait, waits) in [(40, false), (39, true)] {
+        let position = u32::from(waits);
+        let _ = bench.arrive(&data(position, 2 * position, 1));
+        assert_eq!(bench.sent().len(), 1, "at first each segment is acknowledged at once");
+        bench.wait(ms(wait));
+        bench.send(stream(2 * position, 1));
+        assert_eq!(bench.sent().len(), 1);
+        let _ = bench.arrive(&ack(position + 1, 2 * position + 1));
+        bench.send(stream(2 * position + 1, 1));
+        assert_eq!(bench.sent().len(), 1);
+    }
+    let _ = bench.arrive(&data(2, 4, 1));
+    assert_eq!(bench.sent(), []);
+}
+
 #[test]
 fn an_answer_carries_the_acknowledgment() {
     let mut bench = settled();

@@ -242,6 +242,20 @@ fn send_space_is_what_the_buffer_has_left() {
     assert_eq!(bench.connection.info(bench.now).send_queue, 2000, "ignored after shutdown");
 }
 
+/// RFC 7323, section 4.1: the third segment echoes the SYN-ACK.
+#[test]
+fn the_handshake_is_measured_by_timestamps() {
+    let clock = Clock { recent: 1, offset: 0 };
+    for (echo, srtt, rto) in [(999_970, Some(ms(30)), 230), (1_000_000, None, 1000), (0, None, 1000)] {
+        let mut bench = Bench::accepted(&config(), Negotiated { timestamps: Some(clock), ..negotiated() });
+        let _ = bench.arrive(&ack(0, 0).stamp(1, echo));
+        bench.wait(ms(500));
+        let _ = bench.arrive(&data(0, 0, 1).stamp(1, echo));
+        let info = bench.connection.info(bench.now);
+        assert_eq!((info.srtt, info.rto), (srtt, ms(rto)), "echo {echo}");
+    }
+}
+
 /// RFC 7323, section 3.2: timestamps on everything once they are negotiated.
 #[test]
 fn timestamps_run_with_the_clock() {
