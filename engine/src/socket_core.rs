@@ -267,7 +267,7 @@ impl SocketCore {
     }
 
     /// Takes what the shard has to say and begins a round of [`next_ready`](Self::next_ready); returns how many events
-    /// came. Also passes on what a full ring held back, so call it regularly.
+    /// came, the end of the poll loop among them. Also passes on what a full ring held back, so call it regularly.
     pub fn poll(&mut self) -> usize {
         let mut events = 0;
         while events < EVENTS_PER_POLL
@@ -278,6 +278,7 @@ impl SocketCore {
         }
         if events == 0 && !self.down && self.shard.is_far_gone() && self.shard.peek().is_none() {
             self.go_down();
+            events = 1;
         }
         self.flush();
         self.list_listeners();

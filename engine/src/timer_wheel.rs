@@ -230,7 +230,7 @@ mod tests {
     #[test]
     fn work_per_call_is_bounded_by_the_budget_even_after_a_long_sleep() {
         let mut wheel = TimerWheel::with_capacity(10_000);
-        for key in 0..10_000 {
+        for key in 0..10_000_u32 {
             wheel.schedule(Instant::from_millis(5_000 + u64::from(key)), key);
         }
         let now = Instant::from_millis(86_400_000);

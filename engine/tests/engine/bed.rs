@@ -165,6 +165,19 @@ impl Bed {
         self.client.sockets.connect(config).expect("connects")
     }
 
+    /// Begins so many connects, a few at a time: more would be lost in the rings of a small port.
+    pub fn dial_many(&mut self, count: usize) -> Vec<SocketId> {
+        let mut sockets = Vec::with_capacity(count);
+        while sockets.len() < count {
+            sockets.push(self.dial());
+            if sockets.len() % 100 == 0 {
+                self.settle();
+            }
+        }
+        self.settle();
+        sockets
+    }
+
     /// A connection: the client's socket and the server's.
     pub fn connect(&mut self, listener: ListenerId) -> (SocketId, SocketId) {
         let near = self.dial();

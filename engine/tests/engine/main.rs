@@ -2,13 +2,13 @@
 
 mod accept;
 mod bed;
-//mod isolation;
+mod isolation;
 mod life;
-//mod loss;
-//mod mutations;
-//mod observing;
-//mod peer;
-//mod readiness;
-//mod replay;
-//mod scale;
-//mod threads;
+mod loss;
+mod mutations;
+mod observing;
+mod peer;
+mod readiness;
+mod replay;
+mod scale;
+mod threads;
