@@ -3,6 +3,7 @@
 mod bench;
 mod blind;
 mod close;
+mod hostile;
 mod keepalive;
 mod link;
 mod open;
