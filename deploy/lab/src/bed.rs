@@ -50,9 +50,10 @@ impl Bed {
     pub(crate) fn up(plan: Plan, persistent: bool) -> Result<Self, LabError> {
         sweep()?;
         let _building = BUILDING.read().unwrap_or_else(PoisonError::into_inner);
-        let record = Record::enter(plan, persistent)?;
+        let record = Record::enter(plan)?;
         let mut bed = Self { record, hosts: Vec::new(), switch: None, standing: true };
-        match bed.build() {
+        let built = bed.build().and_then(|()| if persistent { bed.record.persist() } else { Ok(()) });
+        match built {
             Ok(()) => Ok(bed),
             Err(error) => {
                 let _reported_already = bed.take_down();

@@ -32,13 +32,13 @@ pub struct Record {
 }
 
 impl Record {
-    /// A new test bed of this process, under an id that nobody uses, entered on disk.
-    pub(crate) fn enter(plan: Plan, persistent: bool) -> Result<Self, LabError> {
+    /// A new test bed of this process, under an id that nobody uses, entered on disk. It is not persistent yet.
+    pub(crate) fn enter(plan: Plan) -> Result<Self, LabError> {
         let owner = Owner::this_process();
-        let mut record = Self { id: String::new(), persistent, owner, plan };
+        let mut record = Self { id: String::new(), persistent: false, owner, plan };
         loop {
             record.id = format!("{}-{:04x}", record.owner.pid, random_u16().map_err(|source| record.failed(source))?);
-            match record.write_new() {
+            match record.write_as(&path_of(&record.id)) {
                 Err(source) if source.kind() == io::ErrorKind::AlreadyExists => {}
                 outcome => return outcome.map(|()| record.clone()).map_err(|source| record.failed(source)),
             }
@@ -49,9 +49,15 @@ impl Record {
         LabError::system(format!("write the state file of lab {} in {DIRECTORY}", self.id), source)
     }
 
-    /// Writes the whole file before it gets its name, unless that is taken: a state file is never partial, and a writer
-    /// that is killed leaves nothing behind.
-    fn write_new(&self) -> io::Result<()> {
+    /// Makes the test bed persistent, on disk too. For when it is built: half of one is of no use to anybody, and is swept.
+    pub(crate) fn persist(&mut self) -> Result<(), LabError> {
+        self.persistent = true;
+        let aside = aside_of(&self.id);
+        self.write_as(&aside).and_then(|()| fs::rename(&aside, path_of(&self.id))).map_err(|source| self.failed(source))
+    }
+
+    /// Writes the whole file before it gets its name, unless that is taken: a state file is never partial.
+    fn write_as(&self, path: &Path) -> io::Result<()> {
         fs::create_dir_all(DIRECTORY)?;
         let nameless =
             rustix::fs::open(DIRECTORY, OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC, STATE_FILE_MODE)?;
@@ -59,7 +65,7 @@ impl Record {
         serde_json::to_writer_pretty(&mut file, self)?;
         file.flush()?;
         let descriptor = format!("/proc/self/fd/{}", file.as_raw_fd());
-        rustix::fs::linkat(CWD, descriptor, CWD, path_of(&self.id), AtFlags::SYMLINK_FOLLOW)?;
+        rustix::fs::linkat(CWD, descriptor, CWD, path, AtFlags::SYMLINK_FOLLOW)?;
         Ok(())
     }
 
@@ -105,13 +111,15 @@ pub(crate) fn read(id: &str) -> Option<Record> {
 
 /// Strikes a test bed from the record.
 pub(crate) fn remove(id: &str) -> Result<(), LabError> {
-    let path = path_of(id);
-    match fs::remove_file(&path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(LabError::system(format!("remove {}", path.display()), source))
+    for path in [aside_of(id), path_of(id)] {
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(LabError::system(format!("remove {}", path.display()), source));
+            }
+            Ok(()) | Err(_) => {}
         }
-        Ok(()) | Err(_) => Ok(()),
     }
+    Ok(())
 }
 
 /// Held while stale test beds are removed, so that two processes that start at once do not remove the same one twice.
@@ -127,6 +135,11 @@ pub(crate) fn lock() -> Result<File, LabError> {
 
 fn path_of(id: &str) -> PathBuf {
     Path::new(DIRECTORY).join(format!("{id}{SUFFIX}"))
+}
+
+/// Where a state file is while it is about to replace the one of the same id.
+fn aside_of(id: &str) -> PathBuf {
+    Path::new(DIRECTORY).join(format!("{id}.new"))
 }
 
 fn random_u16() -> io::Result<u16> {

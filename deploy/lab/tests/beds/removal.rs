@@ -134,7 +134,12 @@ fn killed_while_building() -> Outcome {
         synward_lab::sweep()?;
         nothing_is_left_of_owner(&owner, &prefix, stage)?;
     }
-    Ok(())
+    // A lab that was to be persistent is swept like any other as long as it is not whole.
+    let (mut founder, prefix) = owner_at_stage(Role::Founder, 1)?;
+    founder.kill()?;
+    founder.wait()?;
+    synward_lab::sweep()?;
+    nothing_is_left_of_owner(&founder, &prefix, 1)
 }
 
 fn signal_while_building() -> Outcome {
