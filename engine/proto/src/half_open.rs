@@ -97,6 +97,7 @@ impl Clock {
 impl Negotiated {
     /// What `syn` and our answer to it agree on: each option needs both sides. `iss` and `timestamp_offset` are ours to
     /// choose.
+    #[inline]
     pub fn new(syn: &Syn, offer: &Offer, iss: SeqNum, timestamp_offset: u32) -> Self {
         let SynOptions { mss, window_scale, sack_permitted, timestamps } = syn.options;
         // MUST-15: a SYN without the option stands for the default of its family.
@@ -115,6 +116,7 @@ impl Negotiated {
 
     /// Our SYN-ACK (RFC 9293, section 3.10.7.2): it acknowledges the SYN alone, never data that came with it, and
     /// carries the option that the peer's SYN carried, besides our MSS.
+    #[inline]
     pub fn syn_ack(&self, now: Instant, tuple: &Tuple, offer: &Offer) -> Head {
         Head {
             tuple: *tuple,

@@ -85,11 +85,10 @@ impl Listener {
             return Verdict::dropped(DropReason::CookieWithoutTimestamps).counting(counts);
         }
         let cookie = shared.cookies.encode(now, &syn.tuple, &agreed);
-        let syn_ack = cookie.negotiated.syn_ack(now, &syn.tuple, offer);
+        let mut syn_ack = cookie.negotiated.syn_ack(now, &syn.tuple, offer);
+        keep_within(syn, &mut syn_ack);
         self.guard.cookie_sent(now);
-        Verdict::CONSUMED
-            .reply(no_larger_than(syn, syn_ack))
-            .counting(counts.and(Counts::of(&[Counter::SyncookiesSent])))
+        Verdict::CONSUMED.reply(syn_ack).counting(counts.and(Counts::of(&[Counter::SyncookiesSent])))
     }
 
     /// An ACK that acknowledges nothing we remember, `entry` being what we do remember of its tuple: a cookie, or a
@@ -137,9 +136,8 @@ impl Listener {
 /// A cookie must never be larger than the SYN that drew it, or we would amplify a forged flood (THREATS.md, section 1.1).
 /// Every other option stands on a SYN-ACK only if it stood on the SYN, but an MSS is always announced; here not, and the
 /// peer falls back to its family's default (MUST-15).
-fn no_larger_than(syn: &Syn, mut syn_ack: Head) -> Head {
+fn keep_within(syn: &Syn, syn_ack: &mut Head) {
     if let Options::Syn(options) = &mut syn_ack.options {
         options.mss = options.mss.filter(|_| syn.options.mss.is_some());
     }
-    syn_ack
 }

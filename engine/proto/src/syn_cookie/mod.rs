@@ -176,16 +176,9 @@ impl CookieJar {
 
     /// The hash bits of the sequence number and of the TSval.
     fn macs(&self, tick: u32, tuple: &Tuple, irs: SeqNum, options: &Options) -> [u32; 2] {
-        let addresses = Message::of(tuple);
-        let addresses = addresses.as_bytes();
-        let mut bytes = [0; 48];
-        let len = addresses.len() + 12;
-        bytes[..addresses.len()].copy_from_slice(addresses);
-        for (part, word) in bytes[addresses.len()..len].chunks_exact_mut(4).zip([irs.0, tick, options.word()]) {
-            part.copy_from_slice(&word.to_be_bytes());
-        }
         let hasher = if tick < self.since { &self.previous } else { &self.current };
-        let hash = hasher.hash(&bytes[..len]);
+        let words = [irs.0, tick, options.word()];
+        let hash = Message::of(tuple).hash_with(words, |bytes| hasher.hash(bytes));
         [(hash >> (64 - ISS_MAC_BITS)) as u32, hash as u32 & ((1 << STAMP_MAC_BITS) - 1)]
     }
 }

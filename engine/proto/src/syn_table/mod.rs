@@ -234,8 +234,8 @@ impl SynTable {
 
         let index = bucket * WAYS + place;
         self.tags[bucket][place] = vacancy.tag;
-        self.slots[index] = Slot::pack(now, tuple, negotiated, way, listener.0);
-        self.waits.push(&mut self.slots, index as u32, now);
+        let slot = Slot::pack(now, tuple, negotiated, way, listener.0);
+        self.waits.push(&mut self.slots, index as u32, slot, now);
         self.queues.entered(listener);
         self.len += 1;
         Ok(inserted)
@@ -253,9 +253,8 @@ impl SynTable {
     /// Removes an entry and returns what it stood for.
     pub fn remove(&mut self, entry: EntryId) -> HalfOpen {
         let index = entry.0 as usize;
-        self.waits.remove(&mut self.slots, entry.0);
+        let slot = self.waits.remove(&mut self.slots, entry.0);
         self.tags[index / WAYS][index % WAYS] = EMPTY;
-        let slot = &self.slots[index];
         self.links.release(slot.way);
         self.queues.left(ListenerId(slot.listener), slot.timeouts());
         self.len -= 1;
@@ -280,8 +279,8 @@ impl SynTable {
 
     /// Starts the wait of an entry again, after its SYN-ACK was sent out of turn.
     pub fn restart_wait(&mut self, entry: EntryId, now: Instant) {
-        self.waits.remove(&mut self.slots, entry.0);
-        self.waits.push(&mut self.slots, entry.0, now);
+        let slot = self.waits.remove(&mut self.slots, entry.0);
+        self.waits.push(&mut self.slots, entry.0, slot, now);
     }
 
     /// When the first SYN-ACK of an entry was sent, on the wrapping millisecond clock.
@@ -318,14 +317,13 @@ impl SynTable {
             self.remove(EntryId(index));
             return Some(Expired::Forgotten { counts: Counts::of(&[Counter::TCPTimeouts]) });
         }
-        self.waits.remove(&mut self.slots, index);
-        let slot = &mut self.slots[index as usize];
+        let mut slot = self.waits.remove(&mut self.slots, index);
         self.queues.timed_out(listener, slot.timeouts());
         slot.count_timeout();
         let way = self.links.way(slot.way);
         let head = slot.half_open().negotiated.syn_ack(now, &slot.tuple(way.local), self.queues.offer(listener));
         let link = way.link;
-        self.waits.push(&mut self.slots, index, now);
+        self.waits.push(&mut self.slots, index, slot, now);
         let counts = Counts::of(&[Counter::TCPTimeouts, Counter::RetransSegs, Counter::TCPSynRetrans]);
         Some(Expired::Resend { link, head, counts })
     }
@@ -335,6 +333,6 @@ impl SynTable {
     }
 
     fn hash(&self, tuple: &Tuple) -> u64 {
-        self.hasher.hash(crate::isn::Message::of(tuple).as_bytes())
+        crate::isn::Message::of(tuple).hash(|bytes| self.hasher.hash(bytes))
     }
 }

@@ -89,6 +89,7 @@ impl Slot {
     };
 
     /// Packs an entry whose SYN-ACK is sent now; its links are the table's to set.
+    #[inline]
     pub(super) fn pack(now: Instant, tuple: &Tuple, negotiated: &Negotiated, way: u16, listener: u16) -> Self {
         let Negotiated { iss, irs, send_mss, scales, sack, timestamps } = *negotiated;
         let mut facts = Facts::empty();

@@ -34,14 +34,14 @@ impl Waits {
         Self { ends: [Ends { first: NIL, last: NIL }; LEVELS] }
     }
 
-    /// Lets `index` wait from `now` on, at the end of its queue.
-    pub(super) fn push(&mut self, slots: &mut [Slot], index: u32, now: Instant) {
-        let level = slots[index as usize].timeouts();
+    /// Stores `slot` under `index` and lets it wait from `now` on, at the end of its queue.
+    pub(super) fn push(&mut self, slots: &mut [Slot], index: u32, mut slot: Slot, now: Instant) {
+        let level = slot.timeouts();
         let ends = &mut self.ends[usize::from(level)];
-        let slot = &mut slots[index as usize];
         slot.due = millis(now).wrapping_add(wait_millis(level));
         slot.prev = ends.last;
         slot.next = NIL;
+        slots[index as usize] = slot;
         match ends.last {
             NIL => ends.first = index,
             last => slots[last as usize].next = index,
@@ -49,19 +49,19 @@ impl Waits {
         ends.last = index;
     }
 
-    /// Takes `index` out of its queue.
-    pub(super) fn remove(&mut self, slots: &mut [Slot], index: u32) {
-        let slot = &slots[index as usize];
-        let (prev, next) = (slot.prev, slot.next);
+    /// Takes `index` out of its queue; its slot is returned.
+    pub(super) fn remove(&mut self, slots: &mut [Slot], index: u32) -> Slot {
+        let slot = slots[index as usize];
         let ends = &mut self.ends[usize::from(slot.timeouts())];
-        match prev {
-            NIL => ends.first = next,
-            before => slots[before as usize].next = next,
+        match slot.prev {
+            NIL => ends.first = slot.next,
+            before => slots[before as usize].next = slot.next,
         }
-        match next {
-            NIL => ends.last = prev,
-            after => slots[after as usize].prev = prev,
+        match slot.next {
+            NIL => ends.last = slot.prev,
+            after => slots[after as usize].prev = slot.prev,
         }
+        slot
     }
 
     /// The time until the next entry is due; `None` when nothing waits.
