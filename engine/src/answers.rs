@@ -11,6 +11,7 @@ use crossbeam::queue::ArrayQueue;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use synward_proto::Instant;
 use synward_proto::connection::{Info, State};
 
@@ -18,6 +19,8 @@ use synward_proto::connection::{Info, State};
 const ROWS_PER_TURN: usize = 64;
 /// Places looked at per turn, rows or not.
 const PLACES_PER_TURN: usize = 2048;
+/// How long a part of an answer may lie there before the rest is given up: others wait.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Questions that may wait.
 const QUESTIONS: usize = 16;
 
@@ -78,6 +81,17 @@ struct Answer {
     places: Range<u32>,
     /// Indices of entries in TIME-WAIT.
     time_waits: Range<u32>,
+    /// When a part of it was last taken.
+    moved: Instant,
+}
+
+impl Answer {
+    fn is_blocked(&self) -> bool {
+        match &self.question {
+            Question::Listeners(to) => to.is_full(),
+            Question::Connections(to) => to.is_full(),
+        }
+    }
 }
 
 /// The shard's side of the mailbox.
@@ -96,8 +110,7 @@ impl Answers {
     /// Whether there is something to answer, and somebody who takes it now.
     pub(crate) fn has_work(&self) -> bool {
         match &self.current {
-            Some(Answer { question: Question::Listeners(to), .. }) => !to.is_full(),
-            Some(Answer { question: Question::Connections(to), .. }) => !to.is_full(),
+            Some(answer) => !answer.is_blocked(),
             None => !self.mailbox.questions.is_empty(),
         }
     }
@@ -113,15 +126,17 @@ impl Drop for Answers {
 impl Shard {
     /// Answers a part of a question. True when something was done and more is left.
     pub(crate) fn answer_questions(&mut self, now: Instant) -> bool {
+        self.answers.current.take_if(|answer| answer.is_blocked() && now.since(answer.moved) >= PATIENCE);
         if !self.answers.has_work() {
             return false;
         }
-        let Some(mut answer) = self.answers.current.take().or_else(|| self.next_answer()) else { return false };
-        let Answer { question, places, time_waits } = &mut answer;
+        let Some(mut answer) = self.answers.current.take().or_else(|| self.next_answer(now)) else { return false };
+        answer.moved = now;
+        let Answer { question, places, time_waits, moved: _ } = &mut answer;
         let goes_on = match question {
             Question::Listeners(to) => {
                 let rows = self.listener_rows(now, places);
-                tell(to, rows, places.len() == 0)
+                tell(to, rows, places.len() + time_waits.len() == 0)
             }
             Question::Connections(to) => {
                 let rows = self.connection_rows(now, places, time_waits);
@@ -134,14 +149,14 @@ impl Shard {
         self.answers.has_work()
     }
 
-    fn next_answer(&self) -> Option<Answer> {
+    fn next_answer(&self, now: Instant) -> Option<Answer> {
         let question = self.answers.mailbox.questions.pop()?;
         let (places, time_waits) = match &question {
             Question::Listeners(_) => (self.listeners.slots(), 0),
             Question::Connections(_) => (self.connections.limit(), self.connections.time_waits().limit()),
         };
         // Both limits were 32-bit numbers when they were set.
-        Some(Answer { question, places: 0..places as u32, time_waits: 0..time_waits as u32 })
+        Some(Answer { question, places: 0..places as u32, time_waits: 0..time_waits as u32, moved: now })
     }
 
     fn listener_rows(&self, now: Instant, places: &mut Range<u32>) -> Vec<ListenerRow> {

@@ -65,9 +65,9 @@ pub struct EngineConfig {
     pub checksums: ChecksumPolicy,
     /// Where keys come from; `None` draws them from the system.
     pub secrets: Option<Secrets>,
-    /// The core that [`PollLoop::run`] pins its thread to.
+    /// The core that [`PollLoop::run`](crate::PollLoop::run) pins its thread to.
     pub core: Option<usize>,
-    /// The interface whose link is watched by [`PollLoop::run`]; none for a port in memory.
+    /// The interface whose link is watched by [`PollLoop::run`](crate::PollLoop::run); none for a port in memory.
     pub interface: Option<String>,
     /// How long an idle loop keeps polling before it sleeps.
     pub spin: Duration,

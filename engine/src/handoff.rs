@@ -186,12 +186,15 @@ impl<Said, Heard> End<Said, Heard> {
         }
     }
 
-    /// Says that this end is about to sleep. False: there is something to do after all, and it must not.
-    pub(crate) fn doze(&mut self) -> bool {
+    /// Says that this end is about to sleep. It must look for work once more before it does.
+    pub(crate) fn doze(&mut self) {
         self.own.starved.store(self.stuck, Ordering::Relaxed);
         self.own.bell.doze();
-        let room = self.stuck && self.has_room();
-        self.incoming.is_empty() && !room
+    }
+
+    /// Whether there is room again in a ring that was full.
+    pub(crate) fn has_room_again(&mut self) -> bool {
+        self.stuck && self.has_room()
     }
 
     /// Says that this end is awake.
@@ -224,3 +227,6 @@ impl<Said, Heard> Drop for End<Said, Heard> {
         self.far.bell.ring();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! One poll loop per core: connections, timers, hand-over to workers, sockets.
 //!
-//! [`build`] joins a [`Port`](synward_nic::Port) and a configuration to three ends: the [`PollLoop`] that a pinned
+//! [`build()`] joins a [`Port`](synward_nic::Port) and a configuration to three ends: the [`PollLoop`] that a pinned
 //! thread drives, the [`SocketCore`] that one worker thread holds, and the [`Observer`] that anyone may ask. The first two
 //! share two rings and no lock; the third reads atomics and a bounded mailbox.
 //!
@@ -37,6 +37,7 @@ mod accept_queue;
 mod affinity;
 mod answers;
 mod apply;
+mod arrival;
 mod bell;
 mod build;
 mod clock;

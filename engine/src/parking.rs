@@ -146,8 +146,8 @@ impl BlockingSockets {
             return Slept::TimedOut;
         }
         // The order matters: first say that this end sleeps, then look once more. See `Bell`.
-        let may = self.core.shard.doze() && !self.core.has_unnoticed_loss() && !ready(&self.core);
-        if may {
+        self.core.shard.doze();
+        if !self.core.has_outside_work() && !ready(&self.core) {
             let mut fds = [PollFd::from_borrowed_fd(self.core.shard.as_fd(), PollFlags::IN)];
             let timeout = left.and_then(|left| Timespec::try_from(left).ok());
             // Interrupted by a signal or not: the caller looks again.

@@ -90,7 +90,7 @@ impl<P: Port> PollLoop<P> {
 
         let more_to_answer = shard.answer_questions(now);
         shard.worker.publish();
-        let unfinished = more_to_send || more_to_answer || !shard.orphans.is_empty();
+        let unfinished = more_to_send || more_to_answer || shard.can_tell_more() || !shard.orphans.is_empty();
         let turn = Turn { received: frames as u32, sent: sent as u32, timers, requests, unfinished };
         if !turn.is_idle() {
             self.publish();

@@ -50,7 +50,7 @@ impl Shard {
     }
 
     /// A connect is answered through the ring, so it has to wait until there is room for the answer.
-    fn can_take_request(&mut self) -> bool {
+    pub(crate) fn can_take_request(&mut self) -> bool {
         !matches!(self.worker.peek(), Some(Request::Connect { .. })) || self.worker.has_room()
     }
 

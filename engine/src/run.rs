@@ -85,7 +85,6 @@ impl<P: Port> PollLoop<P> {
                 std::hint::spin_loop();
             } else {
                 self.sleep(now, &alarm);
-                checked = Instant::ZERO;
             }
         }
         Ok(())
@@ -94,8 +93,9 @@ impl<P: Port> PollLoop<P> {
     /// Sleeps until something may have happened.
     fn sleep(&mut self, now: Instant, alarm: &Alarm) {
         let Self { port, shard, stop, .. } = self;
-        let may = shard.worker.doze() && !shard.answers.has_work() && !shard.has_unnoticed_loss();
-        if may && !stop.load(Ordering::Acquire) {
+        // The order matters: first say that the shard sleeps, then look once more. See `Bell`.
+        shard.worker.doze();
+        if !shard.has_outside_work() && !stop.load(Ordering::Acquire) {
             let longest = if shard.is_congested() { CONGESTED_SLEEP } else { LONGEST_SLEEP };
             let due = shard.next_deadline(now).map_or(longest, |deadline| deadline.since(now));
             let wake = alarm.either.as_ref().map_or(shard.worker.as_fd(), |(fd, _)| fd.as_fd());

@@ -117,9 +117,16 @@ impl Shard {
         !self.outgoing.is_empty() || !self.ready.is_empty()
     }
 
-    /// Whether the worker has gone and nothing has been done about it yet.
-    pub(crate) fn has_unnoticed_loss(&self) -> bool {
-        self.worker.is_far_gone() && !self.orphans.knows_worker_is_gone()
+    /// Whether others have left something to do since the last turn.
+    pub(crate) fn has_outside_work(&mut self) -> bool {
+        let asked = self.worker.peek().is_some() && self.can_take_request();
+        let lost = self.worker.is_far_gone() && !self.orphans.knows_worker_is_gone();
+        asked || lost || self.worker.has_room_again() || self.answers.has_work()
+    }
+
+    /// Whether there is news that the worker could take now.
+    pub(crate) fn can_tell_more(&mut self) -> bool {
+        !self.undelivered.is_empty() && self.worker.has_room()
     }
 
     /// Draws the consequences of whatever a connection has just been through: its events, its timer, its place on the

@@ -77,6 +77,8 @@ pub(crate) struct Socket {
     pub(crate) received: Received,
     /// Read, and not told to the shard yet.
     pub(crate) uncredited: Taken,
+    /// Whether it is on the list of those whose credit waits for room in the ring.
+    pub(crate) in_debt: bool,
     /// Bytes told to the shard without waking it.
     pub(crate) whispered: u32,
     /// Bytes that may be sent now.
@@ -102,6 +104,7 @@ impl Socket {
             phase,
             received: Received::default(),
             uncredited: Taken::default(),
+            in_debt: false,
             whispered: 0,
             send_space,
             end_of_stream: false,

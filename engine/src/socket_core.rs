@@ -15,7 +15,7 @@ use synward_proto::connection::Keepalive;
 
 /// Bytes of one request to send: what is larger goes in several.
 const SEND_CHUNK: usize = 64 * 1024;
-/// Requests that found no room in the ring, above which socket options are refused. Closing is never refused, but a socket
+/// Requests that found no room in the ring, above which listeners and socket options are refused. Closing is never refused, but a socket
 /// is closed only once.
 pub(crate) const MAX_BACKLOG: usize = 1024;
 /// Events taken per call of `poll`.
@@ -79,7 +79,7 @@ impl SocketCore {
         if self.listeners.iter().any(|(_, listening)| listening.local == config.local) {
             return Err(SocketError::AddressInUse);
         }
-        if self.listeners.len() >= MAX_LISTENERS as usize {
+        if self.listeners.len() >= MAX_LISTENERS as usize || self.backlog.len() >= MAX_BACKLOG {
             return Err(SocketError::NoBuffers);
         }
         let generation = self.generation();
@@ -123,7 +123,7 @@ impl SocketCore {
     }
 
     /// Opens a connection. The socket is writable once it is established; until then `send` and `recv` give
-    /// `WouldBlock`, and afterwards the reason if it failed.
+    /// `WouldBlock`, and afterwards the reason if it failed (`AddressInUse` if the same two ends are connected already).
     ///
     /// # Errors
     /// `Invalid`, `NoBuffers`, `WouldBlock` (the ring to the shard is full), `NetworkDown`.
@@ -282,6 +282,7 @@ impl SocketCore {
         }
         self.flush();
         self.list_listeners();
+        self.prune();
         self.round = self.maybe_ready.len();
         self.shard.publish();
         events
@@ -307,3 +308,6 @@ impl SocketCore {
         None
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,9 @@ use crate::socket::{ListenerId, Phase, Socket, SocketId};
 use crate::socket_core::{Listening, MAX_BACKLOG, SocketCore};
 use crate::{Ready, SocketError, Source};
 
+/// Names that may be stale before anybody looks.
+const PRUNE_FROM: usize = 64;
+
 impl SocketCore {
     /// Whether any source is ready, in this round or not.
     pub(crate) fn has_ready(&mut self) -> bool {
@@ -24,9 +27,10 @@ impl SocketCore {
         self.listeners.iter().any(|(_, listening)| !listening.queue.is_empty())
     }
 
-    /// Whether the poll loop has ended and nobody has been told yet.
-    pub(crate) fn has_unnoticed_loss(&self) -> bool {
-        !self.down && self.shard.is_far_gone()
+    /// Whether the shard has left something to do since the last `poll`.
+    pub(crate) fn has_outside_work(&mut self) -> bool {
+        let lost = !self.down && self.shard.is_far_gone();
+        self.shard.peek().is_some() || lost || self.shard.has_room_again()
     }
 
     pub(crate) fn check_up(&self) -> Result<(), SocketError> {
@@ -87,7 +91,10 @@ impl SocketCore {
             return;
         }
         if !can_say {
-            return self.debtors.push_back(socket);
+            if !std::mem::replace(&mut state.in_debt, true) {
+                self.debtors.push_back(socket);
+            }
+            return;
         }
         state.uncredited = Taken::default();
         // A shard that sleeps need not wake for every read: what it has not heard of is never more than a quarter
@@ -163,7 +170,9 @@ impl SocketCore {
             if !self.can_say() {
                 return;
             }
-            if let Some(socket) = self.debtors.pop_front() {
+            let Some(socket) = self.debtors.pop_front() else { return };
+            if let Ok(state) = self.socket_mut(socket) {
+                state.in_debt = false;
                 self.credit(socket);
             }
         }
@@ -184,6 +193,16 @@ impl SocketCore {
             })
             .collect();
         names.into_iter().for_each(|socket| self.list(Source::Socket(socket)));
+    }
+
+    /// Forgets the names of sockets that were given back. Those who never ask what is ready would collect them.
+    pub(crate) fn prune(&mut self) {
+        if self.maybe_ready.len() <= 2 * (self.sockets.len() + self.listeners.len()) + PRUNE_FROM {
+            return;
+        }
+        let mut maybe_ready = std::mem::take(&mut self.maybe_ready);
+        maybe_ready.retain(|&source| self.listed_mut(source).is_some());
+        self.maybe_ready = maybe_ready;
     }
 
     /// Notes that a source may be ready.

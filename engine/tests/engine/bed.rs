@@ -15,8 +15,7 @@ pub const PORT: u16 = 7;
 /// The server's end.
 pub const SERVER: Endpoint = Endpoint::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), PORT);
 /// The server's end over IPv6.
-pub const SERVER_V6: Endpoint =
-    Endpoint::new(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)), PORT);
+pub const SERVER_V6: Endpoint = Endpoint::new(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)), PORT);
 
 /// The link as the client sees it.
 pub const CLIENT_LINK: Link =

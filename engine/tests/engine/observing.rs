@@ -16,7 +16,10 @@ fn a_snapshot_names_everything_and_is_one_document() {
     assert_eq!((snapshot.counters["PassiveOpens"], snapshot.modes.mode), (1, "memory"));
     assert_eq!((snapshot.gauges.connections, snapshot.gauges.connections_limit), (1, 1024));
     assert_eq!(snapshot.ledger["missing"], 0);
-    assert_eq!(snapshot.ledger["total"], ["free", "receiving", "sending", "in_hand", "lent"].map(|l| snapshot.ledger[l]).iter().sum());
+    assert_eq!(
+        snapshot.ledger["total"],
+        ["free", "receiving", "sending", "in_hand", "lent"].map(|l| snapshot.ledger[l]).iter().sum()
+    );
     assert!(snapshot.port.contains_key("fill_ring_empty"));
     assert!(snapshot.outcomes.received > 0 && snapshot.outcomes.is_balanced());
 }
@@ -78,6 +81,16 @@ fn an_answer_that_nobody_takes_pauses_and_one_nobody_wants_is_dropped() {
     bed.settle();
     assert_eq!(listeners.try_next().expect("answered").expect("a slice").len(), 1);
     assert!(listeners.try_next().expect("answered").is_none());
+
+    // One who asks and never listens is given up after a while.
+    let mut deaf = bed.server.observer.connections().expect("asks");
+    let mut patient = bed.server.observer.listeners().expect("asks");
+    bed.advance(Duration::from_secs(9));
+    assert_eq!(patient.try_next().expect("not yet").map(|rows| rows.len()), Some(0));
+    bed.advance(Duration::from_secs(2));
+    assert_eq!(patient.try_next().expect("answered").map(|rows| rows.len()), Some(1));
+    let given_up = std::iter::from_fn(|| deaf.try_next().ok()).take(100).count();
+    assert!(given_up < 100, "the answer ends before its end");
 }
 
 #[test]

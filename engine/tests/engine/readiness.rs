@@ -74,7 +74,11 @@ fn a_full_send_buffer_becomes_writable_again() {
     bed.settle();
     bed.client.sockets.set_interest(near, Interest::READ).expect("set");
     for _ in 0..2 {
-        assert_eq!(round(&mut bed.client.sockets), [(Source::Socket(near), READABLE)], "the end can be read again and again");
+        assert_eq!(
+            round(&mut bed.client.sockets),
+            [(Source::Socket(near), READABLE)],
+            "the end can be read again and again"
+        );
         assert_eq!(bed.client.read(near), Ok(None));
     }
 }

@@ -1,0 +1,107 @@
+//! Both ends at once, awake and asleep.
+
+use super::{Action, End, Request, ShardEnd, Side, WorkerEnd, pair};
+use crate::connections::ConnId;
+use rtrb::RingBuffer;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::os::fd::AsFd;
+
+impl<Said, Heard> End<Said, Heard> {
+    /// Whether this end's bell rings.
+    pub(crate) fn rings(&self) -> bool {
+        self.wait(0)
+    }
+
+    fn wait(&self, seconds: i64) -> bool {
+        let mut fds = [PollFd::from_borrowed_fd(self.as_fd(), PollFlags::IN)];
+        poll(&mut fds, Some(&Timespec { tv_sec: seconds, tv_nsec: 0 })).expect("poll") > 0
+    }
+}
+
+fn request(number: u32) -> Request {
+    Request::On(ConnId { index: number, generation: 0 }, Action::Shutdown)
+}
+
+fn number(request: Option<Request>) -> Option<u32> {
+    request.map(|request| match request {
+        Request::On(conn, _) => conn.index,
+        other => panic!("{other:?}"),
+    })
+}
+
+#[test]
+fn a_ring_that_was_full_rings_when_there_is_room() {
+    let (mut shard, mut worker): (ShardEnd, WorkerEnd) = pair(2).expect("eventfds");
+    assert!(worker.push(request(0)).is_ok() && worker.push(request(1)).is_ok());
+    worker.doze();
+    assert_eq!(number(shard.pop()), Some(0));
+    shard.publish();
+    assert!(!worker.rings(), "it waits for news, not for room");
+    worker.rise();
+
+    assert!(worker.push(request(2)).is_ok());
+    assert_eq!(number(worker.push(request(3)).err()), Some(3));
+    worker.doze();
+    assert!(!worker.has_room_again());
+    assert_eq!(number(shard.pop()), Some(1));
+    shard.publish();
+    assert!(worker.rings());
+    worker.rise();
+    assert!(worker.has_room_again() && !worker.has_room_again());
+}
+
+#[test]
+fn an_end_that_goes_wakes_the_other_and_is_still_heard() {
+    let (mut shard, mut worker) = pair(2).expect("eventfds");
+    worker.push(request(7)).expect("room");
+    shard.doze();
+    assert!(!shard.is_far_gone());
+    drop(worker);
+    assert!(shard.rings() && shard.is_far_gone());
+    assert_eq!(number(shard.pop()), Some(7));
+}
+
+/// A producer that sleeps when the ring is full and a consumer that sleeps when it is empty. Lose one wake-up, and both
+/// sleep; the limit of the sleep is far beyond any scheduling delay, and reaching it is the failure.
+#[test]
+fn full_and_empty_rings_lose_no_wake_up() {
+    const MESSAGES: u32 = 200_000;
+    let (there, here) = RingBuffer::<u32>::new(4);
+    let (back, forth) = RingBuffer::<u32>::new(4);
+    let (one, other) = (Side::new().expect("eventfd"), Side::new().expect("eventfd"));
+    let mut producer = End::new(there, forth, &one, &other);
+    let mut consumer = End::new(back, here, &other, &one);
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            for message in 0..MESSAGES {
+                let mut left = producer.push(message);
+                producer.publish();
+                while let Err(message) = left {
+                    producer.doze();
+                    if !producer.has_room_again() {
+                        assert!(producer.wait(60), "room for {message} was never told of");
+                    }
+                    producer.rise();
+                    left = producer.push(message);
+                    producer.publish();
+                }
+            }
+        });
+        scope.spawn(move || {
+            for message in 0..MESSAGES {
+                let mut heard = consumer.pop();
+                consumer.publish();
+                while heard.is_none() {
+                    consumer.doze();
+                    if consumer.peek().is_none() {
+                        assert!(consumer.wait(60), "message {message} was never told of");
+                    }
+                    consumer.rise();
+                    heard = consumer.pop();
+                    consumer.publish();
+                }
+                assert_eq!(heard, Some(message));
+            }
+        });
+    });
+}

@@ -1,0 +1,159 @@
+//! The worker's side against a shard that is played by hand.
+
+use super::{MAX_BACKLOG, SocketCore};
+use crate::config::{EngineConfig, ListenConfig};
+use crate::connections::ConnId;
+use crate::handoff::{self, Action, Event, Request, ShardEnd};
+use crate::received::Chunk;
+use crate::socket::{ConnectConfig, SocketId};
+use crate::{Interest, SocketError, Source};
+use synward_proto::{Endpoint, Link};
+
+const LOCAL: Endpoint = Endpoint::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)), 7);
+const REMOTE: Endpoint = Endpoint::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(198, 51, 100, 2)), 40_000);
+const CONN: ConnId = ConnId { index: 5, generation: 9 };
+const BUFFER: u32 = 1_000;
+
+fn pair(slots: usize) -> (ShardEnd, SocketCore) {
+    let (shard, worker) = handoff::pair(slots).expect("eventfds");
+    let config = EngineConfig { receive_buffer: BUFFER, frames_per_reader: 8, ..EngineConfig::default() };
+    (shard, SocketCore::new(&config, worker))
+}
+
+/// A socket whose connection is [`CONN`] and may send 100 bytes.
+fn connected(shard: &mut ShardEnd, sockets: &mut SocketCore) -> SocketId {
+    let socket = sockets.connect(ConnectConfig { local: LOCAL, remote: REMOTE, link: Link::default() }).expect("asks");
+    assert!(matches!(shard.pop(), Some(Request::Connect { socket: asked, .. }) if asked == socket));
+    for event in [Event::Opening(CONN), Event::Connected { send_space: 100 }] {
+        shard.push((socket, event)).expect("room");
+    }
+    sockets.poll();
+    socket
+}
+
+fn requests(shard: &mut ShardEnd) -> Vec<String> {
+    std::iter::from_fn(|| shard.pop())
+        .map(|request| match request {
+            Request::On(CONN, action) => format!("{action:?}"),
+            other => format!("{other:?}"),
+        })
+        .collect()
+}
+
+fn give(shard: &mut ShardEnd, sockets: &mut SocketCore, socket: SocketId, len: usize) {
+    shard.push((socket, Event::Received(Chunk::on_heap(vec![1; len])))).expect("room");
+    sockets.poll();
+}
+
+#[test]
+fn credit_is_told_when_the_reader_has_caught_up_or_read_a_quarter() {
+    let (mut shard, mut sockets) = pair(64);
+    let socket = connected(&mut shard, &mut sockets);
+    give(&mut shard, &mut sockets, socket, 900);
+    let mut bytes = [0; 200];
+    assert_eq!(sockets.recv(socket, &mut bytes), Ok(200));
+    assert_eq!(requests(&mut shard), [""; 0], "more is there, and a quarter is not read");
+    assert_eq!(sockets.recv(socket, &mut bytes), Ok(200));
+    assert_eq!(requests(&mut shard), ["Consumed { bytes: 400, frames: 0 }"]);
+    for _ in 0..3 {
+        let _ = sockets.recv(socket, &mut bytes);
+    }
+    assert_eq!(requests(&mut shard), ["Consumed { bytes: 400, frames: 0 }", "Consumed { bytes: 100, frames: 0 }"]);
+}
+
+#[test]
+fn a_shard_that_sleeps_is_not_woken_for_small_credit() {
+    let (mut shard, mut sockets) = pair(64);
+    let socket = connected(&mut shard, &mut sockets);
+    requests(&mut shard);
+    shard.publish();
+    shard.doze();
+    give(&mut shard, &mut sockets, socket, 249);
+    sockets.recv(socket, &mut [0; 300]).expect("reads");
+    assert!(!shard.rings());
+    give(&mut shard, &mut sockets, socket, 1);
+    sockets.recv(socket, &mut [0; 300]).expect("reads");
+    assert!(shard.rings(), "a quarter of the window may not wait");
+    shard.rise();
+    shard.doze();
+    sockets.send(socket, b"x").expect("sends");
+    assert!(shard.rings());
+}
+
+#[test]
+fn a_full_ring_loses_nothing_and_keeps_the_order() {
+    let (mut shard, mut sockets) = pair(4);
+    let socket = connected(&mut shard, &mut sockets);
+    sockets.set_interest(socket, Interest::WRITE).expect("set");
+    for _ in 0..4 {
+        assert_eq!(sockets.send(socket, b"ab"), Ok(2));
+    }
+    assert_eq!(sockets.send(socket, b"ab"), Err(SocketError::WouldBlock));
+    sockets.poll();
+    assert_eq!(sockets.next_ready(), None, "no room, so not writable");
+    give(&mut shard, &mut sockets, socket, 3);
+    for _ in 0..3 {
+        sockets.recv(socket, &mut [0]).expect("reads");
+    }
+    sockets.set_nodelay(socket, true).expect("set");
+    sockets.poll();
+    assert_eq!(requests(&mut shard), ["Send([97, 98])"; 4]);
+    assert_eq!(sockets.send(socket, b"ab"), Err(SocketError::WouldBlock), "not before what waits");
+    sockets.poll();
+    assert!(matches!(sockets.next_ready(), Some((Source::Socket(ready), _)) if ready == socket));
+    sockets.close(socket).expect("closes");
+    sockets.poll();
+    assert_eq!(requests(&mut shard), ["Nagle(false)", "Consumed { bytes: 3, frames: 0 }", "Close"]);
+}
+
+#[test]
+fn what_waits_for_room_is_bounded() {
+    let (mut shard, mut sockets) = pair(4);
+    let socket = connected(&mut shard, &mut sockets);
+    let set = (0..10_000).filter(|_| sockets.set_keepalive(socket, None).is_ok()).count();
+    assert_eq!(set, 4 + MAX_BACKLOG);
+    assert_eq!(sockets.set_nodelay(socket, true), Err(SocketError::NoBuffers));
+    assert_eq!(sockets.listen(ListenConfig::new(LOCAL)), Err(SocketError::NoBuffers));
+    for _ in 0..10_000 {
+        give(&mut shard, &mut sockets, socket, 1);
+        sockets.recv(socket, &mut [0; 8]).expect("reads");
+    }
+    assert_eq!(sockets.debtors.len(), 1);
+    assert_eq!(sockets.close(socket), Ok(()), "closing is never refused");
+}
+
+/// Those who block never ask what is ready; their sockets must not pile up on the list.
+#[test]
+fn sockets_that_came_and_went_leave_no_names_behind() {
+    let (mut shard, mut sockets) = pair(64);
+    for _ in 0..1_000 {
+        let socket = connected(&mut shard, &mut sockets);
+        sockets.close(socket).expect("closes");
+        requests(&mut shard);
+        sockets.poll();
+        assert!(sockets.maybe_ready.len() <= 70, "{}", sockets.maybe_ready.len());
+    }
+    assert_eq!((sockets.sockets.len(), sockets.debtors.len()), (0, 0));
+}
+
+#[test]
+fn news_of_a_socket_that_was_given_back_come_to_nothing() {
+    let (mut shard, mut sockets) = pair(64);
+    let first = connected(&mut shard, &mut sockets);
+    sockets.close(first).expect("closes");
+    requests(&mut shard);
+    let second = connected(&mut shard, &mut sockets);
+    assert_eq!(first.index, second.index, "the place is used again");
+    assert_ne!(first, second);
+    give(&mut shard, &mut sockets, first, 10);
+    assert_eq!(sockets.recv(second, &mut [0; 10]), Err(SocketError::WouldBlock));
+    assert_eq!(sockets.recv(first, &mut [0; 10]), Err(SocketError::BadSocket));
+    requests(&mut shard);
+
+    let early = sockets.connect(ConnectConfig { local: LOCAL, remote: REMOTE, link: Link::default() }).expect("asks");
+    sockets.abort(early).expect("aborts");
+    requests(&mut shard);
+    shard.push((early, Event::Opening(CONN))).expect("room");
+    sockets.poll();
+    assert_eq!(requests(&mut shard), [format!("{:?}", Action::Abort)]);
+}
