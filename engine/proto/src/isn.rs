@@ -76,7 +76,7 @@ pub(crate) enum Message {
     V6([u8; 36]),
 }
 
-// A hash over a length that the compiler knows is a third cheaper: hence arrays, closures and `inline`.
+// The compiler unrolls a hash over a length that it knows: hence arrays, closures and `inline`.
 impl Message {
     /// The addresses and ports of `tuple`.
     #[inline]
