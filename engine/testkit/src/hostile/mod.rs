@@ -7,4 +7,4 @@ mod talker;
 
 pub use link::{HostileLink, Weather};
 pub use rng::Rng;
-pub use simulation::{Outcome, simulate};
+pub use simulation::{Outcome, record, simulate};

@@ -4,14 +4,21 @@ use super::link::{HostileLink, Weather};
 use super::rng::Rng;
 use super::talker::{End, Flow, Talker, Temper};
 use crate::engine::{Host, LINK};
+use crate::pcap;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
 use std::time::Duration;
 use synward_engine::{ConnectConfig, EngineConfig, ListenConfig, ListenerId, Secrets, SocketError};
 use synward_proto::Endpoint;
+use synward_proto::connection::Keepalive;
 use synward_proto::segment::Link;
 
 const FIRST_PORT: u16 = 50_000;
 const BACKLOG: u32 = 4;
+/// Without it, an end whose peer has given up would wait for ever.
+const KEEPALIVE: Keepalive =
+    Keepalive { idle: Duration::from_secs(60), interval: Duration::from_secs(10), probes: 9 };
 /// Every run ends long before this, in virtual time and in steps.
 const LIMIT: Duration = Duration::from_secs(4 * 3600);
 const MAX_STEPS: u32 = 5_000_000;
@@ -23,6 +30,8 @@ pub struct Outcome {
     pub opened: u32,
     /// Of these, those that carried every byte both ways and were closed by both ends.
     pub complete: u32,
+    /// Connections accepted a second time, by a cookie that the network had doubled.
+    pub ghosts: u32,
     /// Bytes that both applications received.
     pub bytes: u64,
     /// Frames that the link was given.
@@ -43,6 +52,19 @@ pub fn simulate(seed: u64) -> Result<Outcome, String> {
     run.map_err(|problem| format!("seed {seed}: {problem}\n  {}", world.describe()))
 }
 
+/// Runs the world of `seed` and writes every frame, as it leaves its sender, to a pcap file.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn record(seed: u64, path: &Path) -> io::Result<()> {
+    let Ok(mut world) = World::draw(seed) else { return Ok(()) };
+    world.record = Some(Vec::new());
+    // What went wrong is known already; here only the frames count.
+    let _ = world.run();
+    let frames = world.record.unwrap_or_default();
+    pcap::write(path, frames.iter().map(|(at, frame)| (*at, frame.as_slice())))
+}
+
 /// A connection that the client will open.
 #[derive(Debug)]
 struct Plan {
@@ -56,6 +78,7 @@ struct Plan {
 struct World {
     now: Duration,
     syncookies: u8,
+    patient: bool,
     weather: [Weather; 2],
     plans: Vec<Plan>,
     ends: (Endpoint, Endpoint),
@@ -64,15 +87,20 @@ struct World {
     client: Host,
     up: HostileLink,
     down: HostileLink,
+    /// The clients that were accepted, by number.
+    accepted: Vec<usize>,
     servers: Vec<Talker>,
     clients: Vec<Talker>,
     outcome: Outcome,
+    /// Every frame that was sent, when that is wanted.
+    record: Option<Vec<(Duration, Vec<u8>)>>,
 }
 
 impl World {
     fn draw(seed: u64) -> Result<Self, String> {
         let mut rng = Rng::new(seed);
         let syncookies = rng.below(3) as u8;
+        let patient = rng.chance(800);
         let ends = addresses(rng.chance(500));
         let weather = [Weather::draw(&mut rng), Weather::draw(&mut rng)];
         let count = 1 + rng.below(8);
@@ -86,6 +114,7 @@ impl World {
         Ok(Self {
             now: Duration::ZERO,
             syncookies,
+            patient,
             up: HostileLink::new(weather[0].clone(), rng.fork()),
             down: HostileLink::new(weather[1].clone(), rng.fork()),
             weather,
@@ -94,24 +123,37 @@ impl World {
             server,
             listener,
             client,
+            accepted: Vec::new(),
             servers: Vec::new(),
             clients: Vec::new(),
             outcome: Outcome::default(),
+            record: None,
         })
     }
 
     fn describe(&self) -> String {
+        let talkers = |name: &str, talkers: &[Talker]| -> String {
+            talkers.iter().map(|talker| format!("\n  {name} {talker}")).collect()
+        };
         format!(
-            "at {:?}, {:?}, syncookies {}\n  up {:?}\n  down {:?}\n  clients {:#?}\n  servers {:#?}",
-            self.now, self.outcome, self.syncookies, self.weather[0], self.weather[1], self.clients, self.servers
+            "at {:?}, {:?}, syncookies {}, patient {}\n  up {:?}\n  down {:?}{}{}",
+            self.now,
+            self.outcome,
+            self.syncookies,
+            self.patient,
+            self.weather[0],
+            self.weather[1],
+            talkers("client", &self.clients),
+            talkers("server", &self.servers)
         )
     }
 
     fn run(&mut self) -> Result<Outcome, String> {
         for _ in 0..MAX_STEPS {
             self.open()?;
+            self.arrive();
             self.talk()?;
-            self.exchange();
+            self.depart();
             self.check_limits()?;
             match self.next_event() {
                 Some(next) if self.is_done() || next > LIMIT => break,
@@ -158,32 +200,65 @@ impl World {
             let number = usize::from(accepted.peer.port.wrapping_sub(FIRST_PORT));
             let plan = self.plans.get(number).filter(|_| number < self.clients.len());
             let plan = plan.ok_or_else(|| format!("accepted {}, whom nobody opened", accepted.peer))?;
+            if self.accepted.contains(&number) {
+                // A cookie cannot know that it was used: its ACK, doubled by the network and late, opens what is long closed.
+                if self.syncookies == 0 {
+                    return Err(format!("accepted {} twice", accepted.peer));
+                }
+                sockets.abort(accepted.socket).map_err(|error| format!("abort: {error}"))?;
+                self.outcome.ghosts += 1;
+                continue;
+            }
+            self.accepted.push(number);
             self.servers.push(Talker::new(accepted.socket, plan.down, plan.up, plan.server));
         }
         self.servers.iter_mut().try_for_each(|talker| talker.look(self.now, sockets))?;
         let sockets = self.client.sockets().ok_or("no sockets")?;
         self.clients.iter_mut().try_for_each(|talker| talker.look(self.now, sockets))?;
+        self.close()?;
         self.client.rest(self.now);
         self.server.rest(self.now);
         Ok(())
     }
 
-    /// Frames leave and arrive.
-    fn exchange(&mut self) {
-        while let Some(frame) = self.client.take_sent() {
-            self.outcome.frames += 1;
-            self.up.send(self.now, frame);
+    /// Closes what is finished. A patient application waits until its peer has everything, too: what is closed before is
+    /// given up after a few retransmissions (Linux: `tcp_orphan_retries`).
+    fn close(&mut self) -> Result<(), String> {
+        let (Some(at_server), Some(at_client)) = (self.server.sockets(), self.client.sockets()) else {
+            return Err("no sockets".into());
+        };
+        for (server, number) in self.servers.iter_mut().zip(&self.accepted) {
+            let Some(client) = self.clients.get_mut(*number) else { continue };
+            let (has_server, has_client) = (server.has_received(), client.has_received());
+            if has_client || !self.patient {
+                server.close(at_server)?;
+            }
+            if has_server || !self.patient {
+                client.close(at_client)?;
+            }
         }
-        while let Some(frame) = self.server.take_sent() {
-            self.outcome.frames += 1;
-            self.down.send(self.now, frame);
+        Ok(())
+    }
+
+    /// Frames arrive. A port without room loses them, as a network card would.
+    fn arrive(&mut self) {
+        for (host, link) in [(&mut self.server, &mut self.up), (&mut self.client, &mut self.down)] {
+            while let Some(frame) = link.receive(self.now) {
+                host.receive(&frame);
+            }
         }
-        // A port without room loses the frame, as a network card would.
-        while let Some(frame) = self.up.receive(self.now) {
-            self.server.receive(&frame);
-        }
-        while let Some(frame) = self.down.receive(self.now) {
-            self.client.receive(&frame);
+    }
+
+    /// Frames leave.
+    fn depart(&mut self) {
+        for (host, link) in [(&mut self.client, &mut self.up), (&mut self.server, &mut self.down)] {
+            while let Some(frame) = host.take_sent() {
+                self.outcome.frames += 1;
+                if let Some(record) = &mut self.record {
+                    record.push((self.now, frame.clone()));
+                }
+                link.send(self.now, frame);
+            }
         }
     }
 
@@ -217,8 +292,9 @@ impl World {
             match talker.end {
                 Some(End::Complete) => self.outcome.bytes += talker.incoming_length(),
                 Some(End::Failed(SocketError::TimedOut)) => {}
-                // The cookie of a client that could not get through for half a minute is no longer good.
-                Some(End::Failed(SocketError::ConnectionReset)) if self.syncookies > 0 => {}
+                // A cookie is answered with a reset when it comes half a minute late, or when a later segment overtakes the
+                // first; and a peer that has closed too early may be gone.
+                Some(End::Failed(SocketError::ConnectionReset)) if self.syncookies > 0 || !self.patient => {}
                 Some(End::Failed(error)) => return Err(format!("a connection failed: {error}")),
                 None => return Err("a connection has no end".into()),
             }
@@ -263,6 +339,7 @@ fn draw_config(rng: &mut Rng, syncookies: u8) -> EngineConfig {
         receive_buffer: buffer(rng),
         send_buffer: buffer(rng),
         nagle: rng.chance(500),
+        keepalive: Some(KEEPALIVE),
         frames_per_reader: 1 + rng.below(32) as u32,
         secrets: Some(Secrets::from_seed(rng.next())),
         ..EngineConfig::default()

@@ -1,6 +1,7 @@
 //! An application's end of one connection: sends so many bytes, expects so many, and closes.
 
 use super::rng::Rng;
+use std::fmt;
 use std::time::Duration;
 use synward_engine::{Shutdown, SocketCore, SocketError, SocketId};
 
@@ -32,8 +33,10 @@ pub(super) struct Temper {
 
 impl Temper {
     pub fn draw(rng: &mut Rng) -> Self {
-        let pause = if rng.chance(600) { Duration::ZERO } else { Duration::from_millis(1 + rng.below(300)) };
-        Self { pause, mouthful: 1 + rng.below(8192) as usize }
+        if rng.chance(600) {
+            return Self { pause: Duration::ZERO, mouthful: 1 + rng.below(8192) as usize };
+        }
+        Self { pause: Duration::from_millis(1 + rng.below(300)), mouthful: 500 + rng.below(7500) as usize }
     }
 }
 
@@ -61,6 +64,16 @@ pub(super) struct Talker {
     pub next_look: Duration,
     /// How it ended, once it has.
     pub end: Option<End>,
+}
+
+impl fmt::Display for Talker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { socket: _, outgoing, incoming, temper, sent, received, at_eof, is_shut, next_look, end } = self;
+        let yes = |is: &bool, word: &'static str| if *is { word } else { "" };
+        write!(f, "sent {sent}/{}{}, ", outgoing.length, yes(is_shut, " and shut"))?;
+        write!(f, "received {received}/{}{}, ", incoming.length, yes(at_eof, " and the end"))?;
+        write!(f, "{end:?}, looks every {:?} (next {next_look:?}) for {} bytes", temper.pause, temper.mouthful)
+    }
 }
 
 impl Talker {
@@ -94,7 +107,18 @@ impl Talker {
             self.end = Some(End::Failed(error));
             // The engine has ended the connection; giving back the name may find it gone already.
             let _ = sockets.close(self.socket);
-        } else if self.is_shut && self.at_eof {
+        }
+        Ok(())
+    }
+
+    /// Whether it will receive no more.
+    pub fn has_received(&self) -> bool {
+        self.at_eof || self.end.is_some()
+    }
+
+    /// Closes, when it has sent and received everything.
+    pub fn close(&mut self, sockets: &mut SocketCore) -> Result<(), String> {
+        if self.end.is_none() && self.is_shut && self.at_eof {
             sockets.close(self.socket).map_err(|error| format!("close: {error}"))?;
             self.end = Some(End::Complete);
         }
