@@ -64,7 +64,7 @@ counters! {
     TCPFastRetrans,
     /// Segments retransmitted after a timeout, in slow start.
     TCPSlowStartRetrans,
-    /// Partial acknowledgments answered in NewReno recovery (RFC 6582). Linux: TCPRenoRecovery.
+    /// Fast recoveries begun without SACK (RFC 6582).
     TCPRenoRecovery,
     /// Delayed acknowledgments sent by timer.
     DelayedACKs,

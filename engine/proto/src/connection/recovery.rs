@@ -14,6 +14,8 @@ pub(super) const DUPLICATE_THRESHOLD: u32 = 3;
 enum Phase {
     /// Nothing seems lost.
     Open,
+    /// Duplicate acknowledgments come, too few yet. `sent` is what SND.NXT was at the first.
+    Doubtful { sent: SeqNum },
     /// Fast recovery.
     Fast { recover: SeqNum },
     /// The retransmission timer fired: everything before `recover` counts as lost.
@@ -29,7 +31,10 @@ pub(super) enum Duplicate {
     /// Nothing more than that a segment left the network (RFC 3042 may use it).
     Counted,
     /// The third: fast recovery begins, and the first unacknowledged segment is to be sent again.
-    EntersRecovery,
+    EntersRecovery {
+        /// FlightSize, without what limited transmit has added (RFC 5681, section 3.2, step 2).
+        flight: u32,
+    },
     /// Fast recovery goes on: the window inflates.
     Inflates,
     /// An echo of what was sent twice.
@@ -73,22 +78,22 @@ impl Recovery {
         Self { phase: Phase::Open, duplicates: 0, from: nxt, until: nxt }
     }
 
-    /// The range to send again, and why; `None` when it is empty. After duplicate acknowledgments one segment is meant,
-    /// whatever its length comes to.
-    pub fn pending(&self) -> Option<(SeqNum, SeqNum, Cause)> {
+    /// Where to begin to send again, and why; `None` when nothing is lost. After a timeout that goes on to SND.NXT; after
+    /// duplicate acknowledgments one segment is meant, whatever its length comes to.
+    pub fn pending(&self) -> Option<(SeqNum, Cause)> {
         let cause = match self.phase {
-            Phase::Open | Phase::Settling { .. } => return None,
+            Phase::Open | Phase::Doubtful { .. } | Phase::Settling { .. } => return None,
             Phase::Fast { .. } => Cause::FastRetransmit,
             Phase::Loss { .. } => Cause::Timeout,
         };
-        self.from.before(self.until).then_some((self.from, self.until, cause))
+        self.from.before(self.until).then_some((self.from, cause))
     }
 
     /// Bytes assumed in flight: after a timeout only what was sent again since, while there is more to send again.
     pub fn in_flight(&self, una: SeqNum, nxt: SeqNum) -> u32 {
         match self.pending() {
-            Some((from, _, Cause::Timeout)) => from.distance_from(una),
-            Some((_, _, Cause::FastRetransmit)) | None => nxt.distance_from(una),
+            Some((from, Cause::Timeout)) => from.distance_from(una),
+            Some((_, Cause::FastRetransmit)) | None => nxt.distance_from(una),
         }
     }
 
@@ -96,8 +101,8 @@ impl Recovery {
     /// duplicate acknowledgments.
     pub fn limited_transmit(&self) -> u32 {
         match self.phase {
-            Phase::Open => self.duplicates.min(DUPLICATE_THRESHOLD - 1),
-            Phase::Fast { .. } | Phase::Loss { .. } | Phase::Settling { .. } => 0,
+            Phase::Doubtful { .. } => self.duplicates.min(DUPLICATE_THRESHOLD - 1),
+            Phase::Open | Phase::Fast { .. } | Phase::Loss { .. } | Phase::Settling { .. } => 0,
         }
     }
 
@@ -107,12 +112,14 @@ impl Recovery {
         self.duplicates = self.duplicates.saturating_add(1);
         match self.phase {
             Phase::Open => {
-                if self.duplicates < DUPLICATE_THRESHOLD {
-                    return Duplicate::Counted;
-                }
+                self.phase = Phase::Doubtful { sent: nxt };
+                Duplicate::Counted
+            }
+            Phase::Doubtful { .. } if self.duplicates < DUPLICATE_THRESHOLD => Duplicate::Counted,
+            Phase::Doubtful { sent } => {
                 self.phase = Phase::Fast { recover: nxt };
                 self.resend_first(una);
-                Duplicate::EntersRecovery
+                Duplicate::EntersRecovery { flight: sent.distance_from(una) }
             }
             // More segments than were outstanding cannot have left: the rest are made up (RFC 5681, section 3.2).
             Phase::Fast { .. } if self.duplicates > nxt.distance_from(una).div_ceil(mss.max(1)) => Duplicate::Ignored,
@@ -126,7 +133,10 @@ impl Recovery {
         self.duplicates = 0;
         self.from = self.from.latest(una);
         match self.phase {
-            Phase::Open => Advance::Ordinary,
+            Phase::Open | Phase::Doubtful { .. } => {
+                self.phase = Phase::Open;
+                Advance::Ordinary
+            }
             Phase::Fast { recover } if una.before(recover) => {
                 self.resend_first(una);
                 Advance::Partial
@@ -186,15 +196,19 @@ mod tests {
         assert_eq!(recovery.limited_transmit(), 1);
         assert_eq!(recovery.on_duplicate(seq(0), seq(5000), 1000), Duplicate::Counted);
         assert_eq!((recovery.limited_transmit(), recovery.pending()), (2, None));
-        assert_eq!(recovery.on_duplicate(seq(0), seq(5000), 1000), Duplicate::EntersRecovery);
-        recovery
+        let third = recovery.on_duplicate(seq(0), seq(7000), 1000);
+        assert_eq!(third, Duplicate::EntersRecovery { flight: 5000 }, "the two of limited transmit not included");
+        let mut plain = Recovery::new(seq(0));
+        for _ in 0..DUPLICATE_THRESHOLD {
+            let _ = plain.on_duplicate(seq(0), seq(5000), 1000);
+        }
+        plain
     }
 
     #[test]
     fn the_third_duplicate_sends_one_segment_again() {
         let mut recovery = after_three_duplicates();
-        let (from, _, cause) = recovery.pending().unwrap();
-        assert_eq!((from, cause), (seq(0), Cause::FastRetransmit));
+        assert_eq!(recovery.pending(), Some((seq(0), Cause::FastRetransmit)));
         recovery.resent(seq(1000));
         assert_eq!(recovery.pending(), None);
         assert_eq!(recovery.on_duplicate(seq(0), seq(5000), 1000), Duplicate::Inflates);
@@ -210,7 +224,7 @@ mod tests {
         let mut recovery = after_three_duplicates();
         recovery.resent(seq(1000));
         assert_eq!(recovery.on_advance(seq(3000)), Advance::Partial);
-        assert_eq!(recovery.pending().map(|(from, ..)| from), Some(seq(3000)));
+        assert_eq!(recovery.pending(), Some((seq(3000), Cause::FastRetransmit)));
         recovery.resent(seq(4000));
         assert_eq!(recovery.on_advance(seq(5000)), Advance::Recovered);
         assert_eq!(recovery.pending(), None);
@@ -235,13 +249,13 @@ mod tests {
     fn a_timeout_goes_back_to_the_oldest_and_counts_only_what_is_sent_again() {
         let mut recovery = after_three_duplicates();
         recovery.on_timeout(seq(0), seq(5000));
-        assert_eq!(recovery.pending(), Some((seq(0), seq(5000), Cause::Timeout)));
+        assert_eq!(recovery.pending(), Some((seq(0), Cause::Timeout)));
         assert_eq!(recovery.in_flight(seq(0), seq(5000)), 0);
         recovery.resent(seq(1000));
         assert_eq!(recovery.in_flight(seq(0), seq(5000)), 1000);
         assert_eq!(recovery.on_duplicate(seq(0), seq(5000), 1000), Duplicate::Ignored);
         assert_eq!(recovery.on_advance(seq(2500)), Advance::Ordinary, "the peer had more than we sent again");
-        assert_eq!(recovery.pending(), Some((seq(2500), seq(5000), Cause::Timeout)));
+        assert_eq!(recovery.pending(), Some((seq(2500), Cause::Timeout)));
         assert_eq!(recovery.on_advance(seq(5000)), Advance::Ordinary);
         assert_eq!((recovery.pending(), recovery.in_flight(seq(5000), seq(7000))), (None, 2000));
     }

@@ -91,7 +91,7 @@ pub(super) struct Sender {
 }
 
 impl Sender {
-    /// A sender whose SYN is acknowledged: `una` is ISS + 1. The peer's `window` came in the segment `window_seq`.
+    /// A sender whose SYN is acknowledged: `una` is ISS + 1. What the peer's window is remains to be said.
     pub fn new(una: SeqNum, mss: u16, scale: WindowScale, rtt: Rtt, congestion: Reno) -> Self {
         Self {
             una,
@@ -317,8 +317,8 @@ impl Sender {
     fn on_duplicate(&mut self) -> Counts {
         match self.recovery.on_duplicate(self.una, self.nxt, self.mss.into()) {
             Duplicate::Counted | Duplicate::Ignored => Counts::NONE,
-            Duplicate::EntersRecovery => {
-                self.congestion.on_fast_recovery(self.nxt.distance_from(self.una), self.mss.into());
+            Duplicate::EntersRecovery { flight } => {
+                self.congestion.on_fast_recovery(flight, self.mss.into());
                 Counts::of(&[Counter::TCPRenoRecovery])
             }
             Duplicate::Inflates => {

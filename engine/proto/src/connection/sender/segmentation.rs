@@ -42,7 +42,7 @@ impl Sender {
     /// The segment to send next, with at most `limit` bytes: nothing new goes while something lost waits.
     pub fn next_slice(&self, limit: u32, patience: Patience) -> Option<Slice> {
         match self.recovery.pending() {
-            Some((from, _, cause)) => self.next_again(from, cause, limit),
+            Some((from, cause)) => self.next_again(from, cause, limit),
             None => self.next_new(limit, patience),
         }
     }

@@ -85,16 +85,16 @@ fn three_duplicates_send_the_first_segment_again() {
     assert_eq!(bench.sent_ranges(), [(1000, 1000)]);
     assert_eq!(bench.connection.deadline(), Some(bench.now + ms(300)), "the second copy has its own time");
     let info = bench.connection.info(bench.now);
-    assert_eq!((info.ssthresh, info.cwnd), (6500, 9500), "half of 13 segments in flight, and three more");
+    assert_eq!((info.ssthresh, info.cwnd), (5500, 8500), "half of 11 segments in flight, and three more");
     assert_eq!((bench.count_of(Counter::TCPFastRetrans), bench.count_of(Counter::TCPRenoRecovery)), (1, 1));
-    for _ in 0..4 {
+    for _ in 0..5 {
         let _ = bench.arrive(&ack(0, 1000));
     }
     assert_eq!(bench.sent_ranges(), [], "13.5 segments of window, 13 in flight");
     let _ = bench.arrive(&ack(0, 1000));
     assert_eq!(bench.sent_ranges(), [(14_000, 1000)]);
     let _ = bench.arrive(&ack(0, 15_000));
-    assert!(bench.connection.info(bench.now).cwnd <= 6500, "recovery ends at ssthresh");
+    assert!(bench.connection.info(bench.now).cwnd <= 5500, "recovery ends at ssthresh");
 }
 
 /// RFC 6582: each partial acknowledgment sends the next hole, without another timeout or three duplicates.
