@@ -9,18 +9,18 @@ pub(super) const INTERVAL: Duration = Duration::from_millis(500);
 /// When the last answer was sent. There is no count shared by connections: it would be a side channel (CVE-2016-5696).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct AnswerLimit {
-    last: Option<Instant>,
+    last: Instant,
 }
 
 impl AnswerLimit {
-    /// Nothing answered yet.
-    pub const NEW: Self = Self { last: None };
+    /// Nothing answered yet: the last answer lies in the future, which does not count.
+    pub const NEW: Self = Self { last: Instant::from_nanos(u64::MAX) };
 
     /// Whether an answer may be sent now, which then counts as sent.
     pub fn allows(&mut self, now: Instant) -> bool {
-        let recent = self.last.is_some_and(|last| now >= last && now - last < INTERVAL);
+        let recent = now >= self.last && now - self.last < INTERVAL;
         if !recent {
-            self.last = Some(now);
+            self.last = now;
         }
         !recent
     }

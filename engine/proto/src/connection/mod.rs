@@ -136,7 +136,7 @@ enum Phase {
 }
 
 // Connections are many; what is rare (bytes in flight, disorder) is on the heap while it lasts.
-const _: () = assert!(size_of::<Connection>() <= 400);
+const _: () = assert!(size_of::<Connection>() <= 392);
 
 impl Connection {
     /// A connection from a completed handshake. It has not seen the third segment yet: give it to

@@ -84,8 +84,14 @@ impl Reassembly {
 
     /// The end of the bytes that continue without a gap from `nxt`.
     pub fn contiguous_end(&self, nxt: SeqNum) -> SeqNum {
-        let first = self.index_after(nxt);
-        self.pieces.iter().skip(first).fold(nxt, |end, piece| if piece.start.after(end) { end } else { piece.end() })
+        let mut end = nxt;
+        for piece in self.pieces.range(self.index_after(nxt)..) {
+            if piece.start.after(end) {
+                break;
+            }
+            end = piece.end();
+        }
+        end
     }
 
     /// Takes the first piece, once it lies before `nxt`.
@@ -123,12 +129,13 @@ impl Reassembly {
     fn block_at(&self, seq: SeqNum) -> Option<SackBlock> {
         let index = self.index_after(seq);
         let piece = self.pieces.get(index).filter(|piece| !piece.start.after(seq))?;
-        let start = self
-            .pieces
-            .iter()
-            .take(index)
-            .rev()
-            .fold(piece.start, |start, before| if before.end() == start { before.start } else { start });
+        let mut start = piece.start;
+        for before in self.pieces.range(..index).rev() {
+            if before.end() != start {
+                break;
+            }
+            start = before.start;
+        }
         Some(SackBlock { start, end: self.contiguous_end(piece.start) })
     }
 

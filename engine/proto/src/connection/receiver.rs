@@ -307,3 +307,33 @@ impl Receiver {
         self.reassembly.get_or_insert_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Endpoint, Link, Options, Tuple};
+    use core::net::{IpAddr, Ipv4Addr};
+
+    #[test]
+    fn disorder_leaves_no_heap_behind() {
+        let end = Endpoint::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
+        let segment = |seq, len| Segment {
+            link: Link::default(),
+            tuple: Tuple { local: end, remote: end },
+            seq: SeqNum(seq),
+            ack: SeqNum(0),
+            flags: Flags::ACK,
+            window: 0,
+            options: Options::NONE,
+            payload: Span { start: 0, len },
+            unfinished_checksum: false,
+        };
+        let mut receiver = Receiver::new(SeqNum(0), 1000, WindowScale::default());
+        assert_eq!(receiver.take_text(&segment(10, 10), &[0; 10], false), Text::OutOfOrder);
+        assert!(receiver.reassembly.is_some());
+        let filled = receiver.take_text(&segment(0, 10), &[0; 10], false);
+        assert!(matches!(filled, Text::InOrder { reassembled: true, .. }));
+        assert_eq!(receiver.take_reassembled().map(|bytes| bytes.len()), Some(10));
+        assert!(receiver.reassembly.is_none());
+    }
+}
