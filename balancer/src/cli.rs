@@ -31,6 +31,9 @@ pub enum Command {
         /// Also show round-trip times, windows and retransmissions.
         #[arg(short, long)]
         info: bool,
+        /// Show listeners only.
+        #[arg(short, long)]
+        listening: bool,
     },
     /// Show counters under Linux's names, and the modes in force.
     Stat {

@@ -30,8 +30,9 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Serve(serve) => serve.run(),
         Command::Lab(command) => lab::run(command),
         Command::Demo(demo) => demo.run(),
-        Command::Ss { control, info } => {
-            let sockets: report::Sockets = client::get(&control.control, "/v1/ss")?;
+        Command::Ss { control, info, listening } => {
+            let path = if listening { "/v1/ss?listening=true" } else { "/v1/ss" };
+            let sockets: report::Sockets = client::get(&control.control, path)?;
             print(control.json, &sockets, |sockets| table::sockets(sockets, info))
         }
         Command::Stat { control, all } => {

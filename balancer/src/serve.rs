@@ -18,10 +18,13 @@ use std::thread;
 use std::time::Duration;
 use synward_ebpf::{Attached, Interface, Owned, Protocol, Shield, ShieldConfig, XdpMode};
 use synward_engine::{Engine, EngineConfig, ListenConfig, PollLoop, RunError, SocketCore};
-use synward_nic::{ModeDemand, XskConfig, XskPort};
+use synward_nic::{FrameBudget, ModeDemand, XskConfig, XskPort};
 use synward_proto::Endpoint;
 use synward_proto::wire::ChecksumPolicy;
 
+/// Entries of the rx ring, and of the fill ring behind it: what a flood of 100,000 a second brings in 80 ms, so that it does
+/// not overflow while the scheduler keeps the poll loop waiting.
+const RECEIVE_RINGS: u32 = 8192;
 /// How often the worker looks whether it should stop.
 const STOP_PATIENCE: Duration = Duration::from_millis(100);
 
@@ -173,6 +176,7 @@ impl Serve {
                 Frames::ZeroCopy => ModeDemand::ZeroCopy,
                 Frames::Copy => ModeDemand::Copy,
             },
+            budget: FrameBudget { rx_ring: RECEIVE_RINGS, fill_ring: RECEIVE_RINGS, ..FrameBudget::default() },
             ..XskConfig::new(&self.interface, 0)
         })?;
         shield.set_socket(0, &port)?;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// `GET /v1/ss`: sockets, as `ss` shows them.
+/// `GET /v1/ss`: sockets, as `ss` shows them; with `?listening=true` listeners only.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Sockets {
     /// Listeners.
@@ -23,7 +23,7 @@ pub struct Listener {
     pub accept_limit: u64,
     /// Half-open connections.
     pub syn_queue: u64,
-    /// The SYN queue is full at this many.
+    /// The SYN queue is full when *more than* this many are half-open.
     pub syn_limit: u64,
     /// `off`, `auto` or `always`.
     pub syncookies: String,

@@ -4,10 +4,11 @@
 
 use super::report::{Connection, Drops, Info, Listener, Sockets, Stat, Timer};
 use anyhow::{Context, Result};
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
+use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -90,10 +91,19 @@ fn router(view: Arc<View>) -> Router {
 
 type Failure = (StatusCode, String);
 
-async fn ss(State(view): State<Arc<View>>) -> Result<Json<Sockets>, Failure> {
+/// What `GET /v1/ss` may be asked with.
+#[derive(Deserialize)]
+struct SocketsQuery {
+    /// Listeners only.
+    #[serde(default)]
+    listening: bool,
+}
+
+async fn ss(State(view): State<Arc<View>>, Query(query): Query<SocketsQuery>) -> Result<Json<Sockets>, Failure> {
     let listing = tokio::task::spawn_blocking(move || {
         let listeners = view.observer.listeners()?.collect(PATIENCE)?;
-        let connections = view.observer.connections()?.collect(PATIENCE)?;
+        let connections =
+            if query.listening { Vec::new() } else { view.observer.connections()?.collect(PATIENCE)? };
         Ok(Sockets {
             listeners: listeners.into_iter().map(|row| listener(row, view.syncookies)).collect(),
             connections: connections.into_iter().map(connection).collect(),
