@@ -205,6 +205,14 @@ mod tests {
         assert!(reassembly.is_empty());
     }
 
+    #[test]
+    fn pieces_are_joined_up_to_their_limit() {
+        let limit = PIECE_BYTES as u32;
+        let reassembly = with(&[(0, limit - 1000), (limit - 1000, limit), (limit, limit + 1)]);
+        let lengths: Vec<usize> = reassembly.pieces.iter().map(|piece| piece.bytes.len()).collect();
+        assert_eq!(lengths, [PIECE_BYTES, 1]);
+    }
+
     /// RFC 2018, section 4: the block of the latest segment first, then the most recently reported ones.
     #[test]
     fn blocks_are_reported_latest_first() {

@@ -2,9 +2,10 @@
 
 use super::bench::*;
 use crate::connection::persist::ORPHAN_RETRIES;
-use crate::connection::{ConnectionConfig, Events, Failure, State};
+use crate::connection::{Connection, ConnectionConfig, Events, Failure, State};
 use crate::half_open::{Clock, Negotiated};
-use crate::{Counter, Flags};
+use crate::wire::HEADROOM;
+use crate::{Counter, Flags, Link};
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -143,6 +144,42 @@ fn a_closed_window_is_probed_and_reopens() {
     let _ = bench.arrive(&ack(0, 0).window(5000));
     assert_eq!(bench.sent_ranges(), [(0, 1000), (1000, 1000), (2000, 1000)]);
     assert_eq!(bench.connection.info(bench.now).timer.map(|(name, _)| name), Some("on"));
+}
+
+/// The FIN needs a place in the window as a byte does.
+#[test]
+fn a_fin_waits_for_the_window_too() {
+    let mut bench = Bench::established();
+    let _ = bench.arrive(&ack(0, 0).window(0));
+    bench.connection.shutdown(bench.now);
+    assert_eq!(bench.sent(), []);
+    let _ = bench.tick_next();
+    let probe = bench.sent();
+    assert_eq!((probe.len(), probe[0].seq, probe[0].flags), (1, u32::MAX, Flags::ACK));
+    let _ = bench.arrive(&ack(0, 0).window(1));
+    let fin = bench.sent();
+    assert_eq!((fin.len(), fin[0].seq, fin[0].flags), (1, 0, Flags::FIN | Flags::ACK));
+    let mut full = Bench::established();
+    full.send(stream(0, 10));
+    full.connection.shutdown(full.now);
+    let _ = full.arrive(&ack(1, 0).window(10));
+    let sent = full.sent();
+    assert_eq!((sent[0].len, sent[0].flags), (10, Flags::PSH | Flags::ACK), "the window ends before the FIN");
+}
+
+/// A frame that is too short is left alone; in one that just holds the headers, what needs no more is written.
+#[test]
+fn the_frame_limits_the_segment() {
+    let transmit = |bench: &mut Bench, room: usize| {
+        bench.connection.poll_transmit(bench.now, &Link::default(), &mut vec![0; HEADROOM + room - 1])
+    };
+    let mut bench = Bench::established();
+    bench.send(stream(0, 3000));
+    assert_eq!((transmit(&mut bench, 0), transmit(&mut bench, 1)), (None, None));
+    assert_eq!(transmit(&mut bench, 101), Some(54 + 100));
+    let mut open = Connection::connect(bench.now, TUPLE, ISS, 0, &config());
+    let mut write = |len: usize| open.poll_transmit(bench.now, &Link::default(), &mut vec![0; len]).is_some();
+    assert_eq!((write(HEADROOM - 1), write(HEADROOM)), (false, true));
 }
 
 #[test]
