@@ -1,6 +1,17 @@
-//! Which core a thread runs on.
+//! Which core a thread runs on, and before whom.
 
 use core_affinity::CoreId;
+
+/// The highest of the ordinary priorities (setpriority(2)).
+const HIGHEST: i32 = -20;
+
+/// Lets the calling thread run before all others of ordinary priority; false when the process may not (CAP_SYS_NICE). A
+/// poll loop that waits for its core while a flood arrives loses what its rings cannot hold. A real-time policy would go
+/// further, and starve the kernel's own threads.
+pub(crate) fn run_before_others() -> bool {
+    // On Linux this is the thread, not the process.
+    rustix::process::setpriority_process(None, HIGHEST).is_ok()
+}
 
 /// Pins the calling thread to a core; false when there is no such core or the kernel refuses.
 pub(crate) fn pin_to(core: usize) -> bool {

@@ -56,7 +56,7 @@ impl Alarm {
 
 impl<P: Port> PollLoop<P> {
     /// Turns until asked to stop: polls while there is work, then sleeps until a frame, a request or a deadline. The thread
-    /// is pinned, and the link watched, as the configuration says.
+    /// is pinned, and the link watched, as the configuration says; it takes the highest ordinary priority where it may.
     ///
     /// # Errors
     /// [`RunError::DeviceGone`] when the device is lost for good; every socket then fails with
@@ -67,6 +67,9 @@ impl<P: Port> PollLoop<P> {
             && !affinity::pin_to(core)
         {
             return Err(RunError::Core(core));
+        }
+        if !affinity::run_before_others() {
+            tracing::warn!("without CAP_SYS_NICE the poll loop waits for its core like any other thread");
         }
         let interface = self.shard.config.interface.clone();
         let mut alarm = Alarm::new(self.shard.worker.as_fd(), interface.as_deref())
