@@ -55,7 +55,7 @@ struct Phase {
     /// Frames that the front's interface received each second, clients included.
     #[serde(skip_serializing_if = "Option::is_none")]
     syn_offered_per_s: Option<u64>,
-    /// SYN-ACKs sent, with a cookie or from the table, clients included.
+    /// Frames answered in place: SYN-ACKs with a cookie or from the table, those for the clients included.
     #[serde(skip_serializing_if = "Option::is_none")]
     syn_answered: Option<u64>,
     cookies_sent: u64,
@@ -138,7 +138,7 @@ impl Demo {
 
     fn flooded(&self, lab: &Lab, server: &Served) -> Result<Phase> {
         let (attacker, front) = (&lab.attackers()[0], lab.front());
-        let before: Stat = server.ask("/v1/stat")?;
+        let before: Drops = server.ask("/v1/drops")?;
         let (received_before, start) = (front.stats()?.rx_packets, Instant::now());
         let flood = attacker.enter(|| {
             Flood::start(&FloodConfig {
@@ -152,9 +152,12 @@ impl Demo {
         let phase = self.phase(lab, server)?;
         let (received, seconds) = (front.stats()?.rx_packets - received_before, start.elapsed().as_secs_f64());
         flood.stop()?;
-        let after: Stat = server.ask("/v1/stat")?;
-        let answered = raised(&before, &after, "SyncookiesSent") + raised(&before, &after, "PassiveOpens");
-        Ok(Phase { syn_offered_per_s: Some((received as f64 / seconds) as u64), syn_answered: Some(answered), ..phase })
+        let after: Drops = server.ask("/v1/drops")?;
+        Ok(Phase {
+            syn_offered_per_s: Some((received as f64 / seconds) as u64),
+            syn_answered: Some(answered(&after) - answered(&before)),
+            ..phase
+        })
     }
 }
 
@@ -170,7 +173,7 @@ impl Report {
         row("p50", &|phase| format!("{:.2} ms", phase.clients.p50_ms));
         row("p99", &|phase| format!("{:.2} ms", phase.clients.p99_ms));
         row("frames offered a second", &|phase| optional(phase.syn_offered_per_s));
-        row("SYN-ACKs sent", &|phase| optional(phase.syn_answered));
+        row("answered", &|phase| optional(phase.syn_answered));
         row("of them cookies", &|phase| phase.cookies_sent.to_string());
         row("highest half-open", &|phase| format!("{} of {}", phase.half_open_highest, phase.half_open_limit));
         println!("\n{table}");
@@ -188,6 +191,10 @@ impl Report {
 
 fn optional(value: Option<u64>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
+fn answered(drops: &Drops) -> u64 {
+    drops.outcomes.get("answered").copied().unwrap_or_default()
 }
 
 fn gauge(stat: &Stat, name: &str) -> u64 {

@@ -102,8 +102,7 @@ struct SocketsQuery {
 async fn ss(State(view): State<Arc<View>>, Query(query): Query<SocketsQuery>) -> Result<Json<Sockets>, Failure> {
     let listing = tokio::task::spawn_blocking(move || {
         let listeners = view.observer.listeners()?.collect(PATIENCE)?;
-        let connections =
-            if query.listening { Vec::new() } else { view.observer.connections()?.collect(PATIENCE)? };
+        let connections = if query.listening { Vec::new() } else { view.observer.connections()?.collect(PATIENCE)? };
         Ok(Sockets {
             listeners: listeners.into_iter().map(|row| listener(row, view.syncookies)).collect(),
             connections: connections.into_iter().map(connection).collect(),

@@ -26,7 +26,11 @@ fn bytes_arrive_once_and_in_order_and_everything_drains() {
         None => 0..number("SYNWARD_SEEDS").unwrap_or(SEEDS),
     };
     let mut sum = Outcome::default();
+    let alone = seeds.end - seeds.start == 1;
     for seed in seeds {
+        if alone {
+            println!("frames of seed {seed} in {}", recorded(seed));
+        }
         let outcome = simulate(seed).unwrap_or_else(|problem| panic!("{problem}\n  pcap {}", recorded(seed)));
         let Outcome { opened, complete, ghosts, bytes, frames, took } = outcome;
         sum.opened += opened;
@@ -37,7 +41,7 @@ fn bytes_arrive_once_and_in_order_and_everything_drains() {
         sum.took += took;
     }
     println!("{sum:?}");
-    assert!(sum.complete * 100 >= sum.opened * 95, "few connections are lost even in the worst weather: {sum:?}");
+    assert!(alone || sum.complete * 100 >= sum.opened * 95, "few connections are lost even in the worst weather: {sum:?}");
 }
 
 #[test]

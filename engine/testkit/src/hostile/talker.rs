@@ -36,7 +36,7 @@ impl Temper {
         if rng.chance(600) {
             return Self { pause: Duration::ZERO, mouthful: 1 + rng.below(8192) as usize };
         }
-        Self { pause: Duration::from_millis(1 + rng.below(300)), mouthful: 500 + rng.below(7500) as usize }
+        Self { pause: Duration::from_millis(20 + rng.below(300)), mouthful: 500 + rng.below(7500) as usize }
     }
 }
 
