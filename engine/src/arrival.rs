@@ -93,11 +93,10 @@ impl Shard {
         port: &mut impl Port,
     ) {
         let Some(listener) = self.listeners.get(slot) else { return self.at_nobody(now, segment, frame, port) };
-        let (owner, queue) = (Owner::Queue(listener.id), &listener.queue);
-        let tuple = segment.tuple;
+        let (queue, tuple) = (&listener.queue, segment.tuple);
         let connection = Connection::accept(now, tuple, half_open, self.terms.of(&tuple));
         let send_space = connection.send_space();
-        let Some(conn) = self.connections.insert(tuple, segment.link, connection, owner) else {
+        let Some(conn) = self.connections.insert(tuple, segment.link, connection, Owner::Queue) else {
             queue.release();
             return self.refuse(now, segment, frame, port);
         };

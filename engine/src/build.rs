@@ -9,6 +9,7 @@ use crate::listeners::Listeners;
 use crate::orphans::Orphans;
 use crate::ready::ReadyList;
 use crate::shard::{Limits, Shard};
+use crate::socket_core::WorkerLimits;
 use crate::stats::ShardStats;
 use crate::timer_wheel::TimerWheel;
 use crate::{Observer, PollLoop, SocketCore};
@@ -37,16 +38,16 @@ pub struct Engine<P: Port> {
 ///
 /// # Errors
 /// When a setting is out of range, or the system gives no entropy or no descriptors.
-pub fn build<P: Port>(config: EngineConfig, mut port: P) -> Result<Engine<P>, BuildError> {
+pub fn build<P: Port>(mut config: EngineConfig, mut port: P) -> Result<Engine<P>, BuildError> {
     config.check()?;
     let largest_mtu = largest_mtu(&config, &mut port)?;
-    let secrets = config.secrets.clone().map_or_else(Secrets::random, Ok)?;
+    let secrets = config.secrets.take().map_or_else(Secrets::random, Ok)?;
     let (shard_end, worker_end) = handoff::pair(RING_SLOTS)
         .map_err(|source| BuildError::Descriptor { what: "eventfd between poll loop and worker", source })?;
     let mailbox = Mailbox::new(Arc::clone(shard_end.side()));
     let stats = Arc::new(ShardStats::new());
     let observer = Observer::new(Arc::clone(&stats), Arc::clone(&mailbox), port.modes());
-    let sockets = SocketCore::new(&config, worker_end);
+    let sockets = SocketCore::new(WorkerLimits::of(&config), worker_end);
     let limits = limits(&config, port.budget(), largest_mtu);
     let shard = shard(config, secrets, limits, shard_end, Answers::new(mailbox), stats);
     Ok(Engine { poll_loop: PollLoop::new(port, shard), sockets, observer })

@@ -157,7 +157,7 @@ impl EngineConfig {
     pub(crate) fn listener(&self, config: &ListenConfig) -> ListenerConfig {
         ListenerConfig {
             local: config.local,
-            syn_queue_limit: self.backlog(config),
+            syn_queue_limit: config.backlog.min(self.somaxconn),
             max_syn_backlog: self.max_syn_backlog,
             syncookies: match self.syncookies {
                 0 => Syncookies::Never,
@@ -168,11 +168,6 @@ impl EngineConfig {
             abort_on_overflow: self.abort_on_overflow,
             offer: self.offer(),
         }
-    }
-
-    /// The backlog that a listener gets.
-    pub(crate) fn backlog(&self, config: &ListenConfig) -> u32 {
-        config.backlog.min(self.somaxconn)
     }
 
     fn offer(&self) -> Offer {

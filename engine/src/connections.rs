@@ -1,7 +1,7 @@
 //! The connections of one shard: where each is, and how to find it by its tuple.
 
 use crate::outbox::Outbox;
-use crate::socket::{ListenerId, SocketId};
+use crate::socket::SocketId;
 use crate::time_waits::{TimeWaitEntry, TimeWaits};
 use crate::timer_wheel::TimerId;
 use hashbrown::HashTable;
@@ -21,7 +21,7 @@ pub(crate) struct ConnId {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Owner {
     /// Nobody yet: it waits in a listener's accept queue.
-    Queue(ListenerId),
+    Queue,
     /// The worker, under this name.
     Socket(SocketId),
     /// Nobody any more: the application closed it, and it lives until the peer has seen that.

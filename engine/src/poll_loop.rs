@@ -1,5 +1,6 @@
 //! The heart: one turn of a shard.
 
+use crate::clock::SteadyTime;
 use crate::handoff::Side;
 use crate::shard::Shard;
 use std::collections::VecDeque;
@@ -16,6 +17,7 @@ pub struct PollLoop<P: Port> {
     pub(crate) stop: Arc<AtomicBool>,
     /// Frames received this turn; empty between turns.
     received: VecDeque<Frame>,
+    time: SteadyTime,
 }
 
 /// What one turn did.
@@ -63,16 +65,17 @@ impl Stop {
 impl<P: Port> PollLoop<P> {
     pub(crate) fn new(port: P, shard: Shard) -> Self {
         let received = VecDeque::with_capacity(shard.limits.burst);
-        let mut poll_loop = Self { port, shard, stop: Arc::default(), received };
+        let mut poll_loop = Self { port, shard, stop: Arc::default(), received, time: SteadyTime::default() };
         poll_loop.port.refill();
         poll_loop.publish();
         poll_loop
     }
 
-    /// One turn: frames in, timers, requests, frames out; each step bounded. `now` is read by the caller, once per turn;
-    /// it may stand still or step back.
+    /// One turn: frames in, timers, requests, frames out; each step bounded. `now` is read by the caller, once per turn.
+    /// It may stand still, jump or step back: after a step back, the engine's time goes on from where it was.
     pub fn poll_once(&mut self, now: Instant) -> Turn {
-        let Self { port, shard, received, stop: _ } = self;
+        let Self { port, shard, received, time, stop: _ } = self;
+        let now = time.tick(now);
         port.reclaim();
         shard.lent = port.ledger().lent;
 
@@ -99,9 +102,10 @@ impl<P: Port> PollLoop<P> {
         turn
     }
 
-    /// When a turn is due even if no frame and no request comes.
+    /// When, on the caller's clock, which shows `now`, a turn is due even if no frame and no request comes.
     pub fn next_deadline(&self, now: Instant) -> Option<Instant> {
-        self.shard.next_deadline(now)
+        let due = self.shard.next_deadline(self.time.at(now))?;
+        Some(self.time.on_callers_clock(due))
     }
 
     /// What ends [`run`](Self::run).

@@ -16,6 +16,8 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 /// The longest sleep while frames wait for the tx ring, or connections for frames: nothing tells when there is room.
 const CONGESTED_SLEEP: Duration = Duration::from_millis(1);
+/// The same while the link is down.
+const DOWN_SLEEP: Duration = Duration::from_millis(100);
 
 /// Why a loop ended before it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -74,33 +76,38 @@ impl<P: Port> PollLoop<P> {
         let interface = self.shard.config.interface.clone();
         let mut alarm = Alarm::new(self.shard.worker.as_fd(), interface.as_deref())
             .map_err(|source| RunError::LinkWatch { interface: interface.unwrap_or_default(), source })?;
-        let (mut busy, mut checked) = (clock::monotonic(), Instant::ZERO);
+        tracing::info!(modes = ?self.port.modes(), core = ?self.shard.config.core, "the poll loop begins");
+        let (mut busy, mut checked, mut status) = (clock::monotonic(), Instant::ZERO, PortStatus::Up);
         while !self.stop.load(Ordering::Acquire) {
             let now = clock::monotonic();
             let turn = self.poll_once(now);
             if now.since(checked) >= CHECK_INTERVAL {
-                self.check_device(&mut alarm)?;
-                checked = now;
+                (status, checked) = (self.check_device(&mut alarm)?, now);
             }
             if !turn.is_idle() {
                 busy = now;
             } else if now.since(busy) < self.shard.config.spin {
                 std::hint::spin_loop();
             } else {
-                self.sleep(now, &alarm);
+                self.sleep(now, status, &alarm);
             }
         }
         Ok(())
     }
 
     /// Sleeps until something may have happened.
-    fn sleep(&mut self, now: Instant, alarm: &Alarm) {
+    fn sleep(&mut self, now: Instant, status: PortStatus, alarm: &Alarm) {
+        let due = self.next_deadline(now);
         let Self { port, shard, stop, .. } = self;
         // The order matters: first say that the shard sleeps, then look once more. See `Bell`.
         shard.worker.doze();
         if !shard.has_outside_work() && !stop.load(Ordering::Acquire) {
-            let longest = if shard.is_congested() { CONGESTED_SLEEP } else { LONGEST_SLEEP };
-            let due = shard.next_deadline(now).map_or(longest, |deadline| deadline.since(now));
+            let longest = match status {
+                PortStatus::Up if shard.is_congested() => CONGESTED_SLEEP,
+                PortStatus::Down if shard.is_congested() => DOWN_SLEEP,
+                PortStatus::Up | PortStatus::Down | PortStatus::Gone => LONGEST_SLEEP,
+            };
+            let due = due.map_or(longest, |deadline| deadline.since(now));
             let wake = alarm.either.as_ref().map_or(shard.worker.as_fd(), |(fd, _)| fd.as_fd());
             port.wait(Some(wake), Some(due.min(longest)));
         }
@@ -108,7 +115,7 @@ impl<P: Port> PollLoop<P> {
     }
 
     /// Hears what became of the link and of the device.
-    fn check_device(&mut self, alarm: &mut Alarm) -> Result<(), RunError> {
+    fn check_device(&mut self, alarm: &mut Alarm) -> Result<PortStatus, RunError> {
         self.shard.stats.set_port(&self.port.statistics());
         if let Some((_, watch)) = &mut alarm.either {
             while let Some(change) = watch.poll() {
@@ -121,8 +128,8 @@ impl<P: Port> PollLoop<P> {
             }
         }
         match self.port.status() {
-            PortStatus::Up | PortStatus::Down => Ok(()),
             PortStatus::Gone => Err(RunError::DeviceGone),
+            status @ (PortStatus::Up | PortStatus::Down) => Ok(status),
         }
     }
 }

@@ -173,7 +173,7 @@ impl Shard {
         }
         entry.outbox.over = true;
         match entry.owner {
-            Owner::Queue(_) => {}
+            Owner::Queue => {}
             Owner::Socket(_) => self.tell_worker(index),
             Owner::Nobody => drop(self.connections.remove(index)),
         }

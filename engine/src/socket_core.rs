@@ -39,7 +39,32 @@ pub struct SocketCore {
     round: usize,
     /// The poll loop has ended.
     pub(crate) down: bool,
-    pub(crate) config: EngineConfig,
+    pub(crate) limits: WorkerLimits,
+}
+
+/// What of the configuration concerns a worker.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WorkerLimits {
+    /// Sockets at once.
+    pub(crate) sockets: usize,
+    /// The largest backlog.
+    pub(crate) somaxconn: u32,
+    /// Bytes read and not told to the shard, at most.
+    pub(crate) credit: u32,
+    /// Frames read and not told to the shard, at most.
+    pub(crate) frames: u32,
+}
+
+impl WorkerLimits {
+    /// Those of an engine: credit is told by quarters of the window, and by halves of a reader's share of frames.
+    pub(crate) fn of(config: &EngineConfig) -> Self {
+        Self {
+            sockets: config.max_connections as usize,
+            somaxconn: config.somaxconn,
+            credit: config.receive_buffer / 4,
+            frames: config.frames_per_reader / 2,
+        }
+    }
 }
 
 /// A listener, as its worker sees it.
@@ -52,7 +77,7 @@ pub(crate) struct Listening {
 }
 
 impl SocketCore {
-    pub(crate) fn new(config: &EngineConfig, shard: WorkerEnd) -> Self {
+    pub(crate) fn new(limits: WorkerLimits, shard: WorkerEnd) -> Self {
         Self {
             shard,
             sockets: Slab::new(),
@@ -63,7 +88,7 @@ impl SocketCore {
             maybe_ready: VecDeque::new(),
             round: 0,
             down: false,
-            config: config.clone(),
+            limits,
         }
     }
 
@@ -83,7 +108,7 @@ impl SocketCore {
             return Err(SocketError::NoBuffers);
         }
         let generation = self.generation();
-        let queue = Arc::new(AcceptQueue::new(self.config.backlog(&config)));
+        let queue = Arc::new(AcceptQueue::new(config.backlog.min(self.limits.somaxconn)));
         let listening = Listening { generation, local: config.local, queue: Arc::clone(&queue), listed: false };
         let listener = ListenerId { index: self.listeners.insert(listening) as u32, generation };
         self.say(Request::Listen { listener, config, queue });
@@ -108,7 +133,7 @@ impl SocketCore {
     /// `WouldBlock`, `BadSocket`, `NetworkDown`, `NoBuffers` (too many sockets are open; the connection goes on waiting).
     pub fn accept(&mut self, listener: ListenerId) -> Result<Accepted, SocketError> {
         self.check_up()?;
-        let room = self.sockets.len() < self.config.max_connections as usize;
+        let room = self.sockets.len() < self.limits.sockets;
         let queue = &self.listening(listener)?.queue;
         if queue.is_empty() {
             return Err(SocketError::WouldBlock);
@@ -133,7 +158,7 @@ impl SocketCore {
         if local.port == 0 || remote.port == 0 || local.addr.is_ipv6() != remote.addr.is_ipv6() || local == remote {
             return Err(SocketError::Invalid);
         }
-        if self.sockets.len() >= self.config.max_connections as usize {
+        if self.sockets.len() >= self.limits.sockets {
             return Err(SocketError::NoBuffers);
         }
         if !self.can_say() {

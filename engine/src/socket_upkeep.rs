@@ -4,7 +4,7 @@ use crate::handoff::{Action, Event, Request};
 use crate::orphans::Parting;
 use crate::received::Taken;
 use crate::socket::{ListenerId, Phase, Socket, SocketId};
-use crate::socket_core::{Listening, MAX_BACKLOG, SocketCore};
+use crate::socket_core::{Listening, MAX_BACKLOG, SocketCore, WorkerLimits};
 use crate::{Ready, SocketError, Source};
 
 /// Names that may be stale before anybody looks.
@@ -81,13 +81,12 @@ impl SocketCore {
 
     /// Tells the shard what was read of a socket, once the reader has caught up or has read a good part of the buffer.
     pub(crate) fn credit(&mut self, socket: SocketId) {
-        let part = self.config.receive_buffer / 4;
-        let frames = self.config.frames_per_reader / 2;
+        let WorkerLimits { credit, frames, .. } = self.limits;
         let can_say = self.can_say();
         let Ok(state) = self.socket_mut(socket) else { return };
         let Some(conn) = state.conn() else { return };
         let owed = state.uncredited;
-        if owed == Taken::default() || !(state.received.is_empty() || owed.bytes >= part || owed.frames >= frames) {
+        if owed == Taken::default() || !(state.received.is_empty() || owed.bytes >= credit || owed.frames >= frames) {
             return;
         }
         if !can_say {
@@ -100,7 +99,7 @@ impl SocketCore {
         // A shard that sleeps need not wake for every read: what it has not heard of is never more than a quarter
         // of the window, and the peer can go on sending within the rest.
         state.whispered = state.whispered.saturating_add(owed.bytes);
-        let loud = state.whispered >= part;
+        let loud = state.whispered >= credit;
         if loud {
             state.whispered = 0;
             self.shard.nudge();

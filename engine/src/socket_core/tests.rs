@@ -1,6 +1,6 @@
 //! The worker's side against a shard that is played by hand.
 
-use super::{MAX_BACKLOG, SocketCore};
+use super::{MAX_BACKLOG, SocketCore, WorkerLimits};
 use crate::config::{EngineConfig, ListenConfig};
 use crate::connections::ConnId;
 use crate::handoff::{self, Action, Event, Request, ShardEnd};
@@ -17,7 +17,7 @@ const BUFFER: u32 = 1_000;
 fn pair(slots: usize) -> (ShardEnd, SocketCore) {
     let (shard, worker) = handoff::pair(slots).expect("eventfds");
     let config = EngineConfig { receive_buffer: BUFFER, frames_per_reader: 8, ..EngineConfig::default() };
-    (shard, SocketCore::new(&config, worker))
+    (shard, SocketCore::new(WorkerLimits::of(&config), worker))
 }
 
 /// A socket whose connection is [`CONN`] and may send 100 bytes.

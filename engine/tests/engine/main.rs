@@ -11,4 +11,6 @@ mod peer;
 mod readiness;
 mod replay;
 mod scale;
+mod strangers;
 mod threads;
+mod time;

@@ -1,0 +1,73 @@
+//! Segments that belong to nobody, and frames that nobody can read.
+
+use crate::bed::{CLIENT_LINK, SERVER, config, small_budget};
+use crate::peer::{Wire, establish, frame, read, syn};
+use std::time::Duration;
+use synward_engine::{EngineConfig, ListenConfig};
+use synward_proto::wire::ChecksumPolicy;
+use synward_proto::{Counter, DropReason, Flags, MacAddr, Options};
+
+#[test]
+fn resets_for_strangers_are_limited_and_every_segment_has_its_reason() {
+    let mut wire = Wire::new(config(2), small_budget());
+    let mut answers = Vec::new();
+    for _ in 0..10 {
+        let probes: Vec<_> =
+            (0..100).map(|n| frame(0, n, 0, Flags::SYN, Options::Syn(Default::default()), b"")).collect();
+        answers.extend(wire.exchange(probes.iter().map(Vec::as_slice)));
+    }
+    assert!(answers.iter().all(|answer| read(answer).flags == Flags::RST | Flags::ACK));
+    let (sent, withheld) = (answers.len() as u64, wire.host.count(Counter::RstsLimited));
+    assert!(sent > 0 && sent < 1_000 && sent + withheld == 1_000, "{sent} sent, {withheld} withheld");
+    assert_eq!(wire.host.count(Counter::OutRsts), sent);
+    assert_eq!(wire.host.observer.drops(DropReason::NoListener), 1_000);
+
+    wire.now += Duration::from_secs(1);
+    assert_eq!(wire.exchange([syn(0, 1).as_slice()]).len(), 1, "a second later there are some again");
+    assert_eq!(wire.exchange([frame(0, 1, 1, Flags::RST, Options::NONE, b"").as_slice()]).len(), 0);
+    assert_eq!(wire.host.observer.drops(DropReason::StrayRst), 1);
+    wire.host.assert_balanced();
+}
+
+#[test]
+fn what_cannot_be_read_is_counted_as_linux_does() {
+    let mut wire = Wire::new(EngineConfig { checksums: ChecksumPolicy::Full, ..config(2) }, small_budget());
+    let good = syn(0, 1);
+    let mut bad_sum = good.clone();
+    bad_sum[50] ^= 1;
+    let mut udp = good.clone();
+    udp[12] = 0x86;
+    wire.exchange([good.as_slice(), &bad_sum, &udp, &good[..20]]);
+    let counters = [Counter::InSegs, Counter::InErrs, Counter::InCsumErrors].map(|c| wire.host.count(c));
+    assert_eq!(counters, [2, 1, 1]);
+    let drops =
+        [DropReason::NoListener, DropReason::TcpChecksum, DropReason::NotIp].map(|r| wire.host.observer.drops(r));
+    assert_eq!(drops, [1, 1, 1]);
+    assert_eq!(wire.host.observer.snapshot().outcomes.dropped, 4);
+}
+
+/// "A reply goes back to the MAC it came from, refreshed only by valid in-window segments."
+#[test]
+fn only_valid_segments_move_a_connection_to_another_neighbour() {
+    let mut wire = Wire::new(config(2), small_budget());
+    let listener = wire.host.sockets.listen(ListenConfig::new(SERVER)).expect("listens");
+    wire.exchange([]);
+    let (seq, ack) = establish(&mut wire, 0);
+    let socket = wire.host.sockets.accept(listener).expect("accepted").socket;
+    let from = |n: u8, mut bytes: Vec<u8>| {
+        bytes[6..12].copy_from_slice(&[2, 0, 0, 0, 9, n]);
+        bytes
+    };
+    let next_hop = |wire: &mut Wire| {
+        wire.host.sockets.set_nodelay(socket, true).expect("set");
+        wire.host.sockets.send(socket, b"where to?").expect("sends");
+        let frames = wire.exchange([]);
+        read(frames.last().expect("a segment")).link.local
+    };
+    assert_eq!(next_hop(&mut wire), CLIENT_LINK.local);
+    wire.exchange([from(1, frame(0, seq.wrapping_sub(9_000), ack, Flags::ACK, Options::NONE, b"old")).as_slice()]);
+    wire.exchange([from(2, frame(0, seq + 5, ack, Flags::RST, Options::NONE, b"")).as_slice()]);
+    assert_eq!(next_hop(&mut wire), CLIENT_LINK.local, "forgers move nothing");
+    wire.exchange([from(3, frame(0, seq, ack, Flags::ACK | Flags::PSH, Options::NONE, b"moved")).as_slice()]);
+    assert_eq!(next_hop(&mut wire), MacAddr([2, 0, 0, 0, 9, 3]));
+}
