@@ -12,7 +12,7 @@ fn queue(len: u32, limit: u32) -> SynQueue {
 
 const BACKLOG: u32 = 2048;
 
-/// The table of DESIGN.md, section 5, as far as it speaks of SYNs; each row was seen on Linux 6.18 too, apart from the
+/// What becomes of a SYN; each row was seen on Linux 6.18 too, apart from the
 /// last quarter of a queue that peers of old may use.
 #[test]
 fn what_a_syn_gets() {

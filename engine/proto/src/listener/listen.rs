@@ -133,7 +133,7 @@ impl Listener {
     }
 }
 
-/// A cookie must never be larger than the SYN that drew it, or we would amplify a forged flood (THREATS.md, section 1.1).
+/// A cookie must never be larger than the SYN that drew it, or we would amplify a forged flood.
 /// Every other option stands on a SYN-ACK only if it stood on the SYN, but an MSS is always announced; here not, and the
 /// peer falls back to its family's default (MUST-15).
 fn keep_within(syn: &Syn, syn_ack: &mut Head) {

@@ -163,7 +163,7 @@ impl<Room> Arrival<'_, Room> {
         self.segment.flags.contains(flag)
     }
 
-    /// Answers a stray segment with RST, unless its peer has drawn too many of them (THREATS.md, section 1.1).
+    /// Answers a stray segment with RST, unless its peer has drawn too many of them.
     fn refuse(&mut self, reason: DropReason, counts: Counts) -> Outcome {
         let verdict = Verdict::dropped(reason).counting(counts);
         Outcome::Settled(if self.shared.resets.allow(self.now, self.segment.tuple.remote.addr) {

@@ -41,7 +41,7 @@ pub(super) struct Slot {
     facts: Facts,
 }
 
-/// Rule 2 of DESIGN.md, section 4: a SYN costs one small fixed record. This one is counted with everything that the table
+/// A SYN costs one small fixed record. This one is counted with everything that the table
 /// keeps per entry, except the two bytes of its tag.
 const _: () = assert!(size_of::<Slot>() == 64 && align_of::<Slot>() == 64);
 

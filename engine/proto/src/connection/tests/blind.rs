@@ -4,7 +4,7 @@ use super::bench::*;
 use crate::connection::{Events, Failure, State};
 use crate::{Counter, DropReason, Fate, Flags};
 
-/// RFC 5961, section 3.2, and the sweep of THREATS: only the exact number kills.
+/// RFC 5961, section 3.2, over a sweep of the window: only the exact number kills.
 #[test]
 fn a_reset_counts_only_at_the_left_edge() {
     let window = BUFFER;

@@ -196,7 +196,7 @@ fn a_reset_ends_every_state() {
     }
 }
 
-/// THREATS: abandon the peer in each state, and every state drains. FreeBSD once left connections in LAST-ACK for ever.
+/// Abandon the peer in each state, and every state drains. FreeBSD once left connections in LAST-ACK for ever.
 #[test]
 fn every_closing_state_ends_by_itself() {
     for state in STATES {

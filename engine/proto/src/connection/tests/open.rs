@@ -72,7 +72,7 @@ fn options_that_the_peer_leaves_out_are_off() {
     assert_eq!(bench.reply_to(&data(100, 0, 10)).sack(), []);
 }
 
-/// DESIGN: t = 1, 2, 3, 4, 5, 7, 11, 19 … s (`tcp_syn_linear_timeouts`, `tcp_syn_retries`).
+/// As Linux: t = 1, 2, 3, 4, 5, 7, 11, 19 … s (`tcp_syn_linear_timeouts`, `tcp_syn_retries`).
 #[test]
 fn a_syn_without_answer_is_sent_again_on_linuxs_schedule() {
     let mut bench = connecting();

@@ -253,7 +253,7 @@ fn paws_refuses_old_timestamps_and_a_reset_is_exempt() {
     assert_eq!(bench.connection.state(), State::Closed);
 }
 
-/// THREATS: a forged TSval may not poison TS.Recent from outside the window or with an impossible acknowledgment, nor
+/// A forged TSval may not poison TS.Recent from outside the window or with an impossible acknowledgment, nor
 /// from a segment after a gap (RFC 7323, section 4.3).
 #[test]
 fn only_segments_that_cover_the_last_acknowledgment_set_ts_recent() {

@@ -146,7 +146,7 @@ fn tightest_len(options: &SynOptions) -> u32 {
     20 + bytes.iter().map(|(has, len)| u32::from(*has) * len).sum::<u32>().next_multiple_of(4)
 }
 
-/// Amplification (THREATS.md, section 1.1): a cookie is never larger than the SYN that drew it, and an entry's SYN-ACK by
+/// Amplification: a cookie is never larger than the SYN that drew it, and an entry's SYN-ACK by
 /// no more than the MSS option.
 #[test]
 fn answers_to_a_syn_are_no_larger_than_the_syn() {

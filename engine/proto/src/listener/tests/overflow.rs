@@ -1,4 +1,4 @@
-//! Queues that are full: the rows of DESIGN.md, section 5, that are a listener's.
+//! Queues that are full: every case in which a listener answers by cookie, drops or waits.
 
 use super::*;
 use Counter::{EmbryonicRsts, ListenDrops, ListenOverflows, PassiveOpens, SyncookiesRecv, SyncookiesSent};
