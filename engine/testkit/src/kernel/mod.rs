@@ -220,8 +220,8 @@ impl Target for KernelTarget {
     fn accept(&mut self) -> Io<(SocketKey, Endpoint)> {
         let Some(listener) = &self.listener else { return io(Err(Errno::BADF)) };
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let accepted = rustix::net::accept_with(listener, flags).and_then(|socket| {
-            let peer: SocketAddr = rustix::net::getpeername(&socket)?.ok_or(Errno::NOTCONN)?.try_into()?;
+        let accepted = rustix::net::acceptfrom_with(listener, flags).and_then(|(socket, peer)| {
+            let peer: SocketAddr = peer.ok_or(Errno::NOTCONN)?.try_into()?;
             Ok((socket, peer))
         });
         io(accepted).map(|(socket, peer)| (self.keep(socket), peer.into()))
