@@ -16,8 +16,13 @@ use synward_testkit::{engine, kernel};
 /// What `make test` gives a script for the kernel.
 const SHORT: Duration = Duration::from_secs(10);
 
+/// Trials at once, where the command line does not say.
+const THREADS: usize = 16;
+
 fn main() {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    // The kernel's trials wait most of their time.
+    arguments.test_threads.get_or_insert(THREADS);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conversations");
     let mut paths = Vec::new();
     find(&folder, &mut paths);

@@ -41,7 +41,10 @@ fn bytes_arrive_once_and_in_order_and_everything_drains() {
         sum.took += took;
     }
     println!("{sum:?}");
-    assert!(alone || sum.complete * 100 >= sum.opened * 95, "few connections are lost even in the worst weather: {sum:?}");
+    assert!(
+        alone || sum.complete * 100 >= sum.opened * 95,
+        "few connections are lost even in the worst weather: {sum:?}"
+    );
 }
 
 #[test]

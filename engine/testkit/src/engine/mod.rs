@@ -33,7 +33,7 @@ pub fn play(script: &Script) -> Result<Result<(), Box<Failure>>> {
 /// The engine as a [`Target`].
 struct EngineTarget {
     host: Host,
-    listener: Option<ListenerId>,
+    listener: ListenerId,
     sockets: Vec<SocketId>,
     now: Duration,
 }
@@ -41,12 +41,9 @@ struct EngineTarget {
 impl EngineTarget {
     fn new(setup: &Setup) -> Result<Self> {
         let mut host = Host::new(config(setup))?;
-        let mut listener = None;
-        if setup.listen {
-            let local = Endpoint::new(setup.our_address(), LISTEN_PORT);
-            let sockets = host.sockets().context("sockets")?;
-            listener = Some(sockets.listen(ListenConfig { local, backlog: setup.backlog })?);
-        }
+        let local = Endpoint::new(setup.our_address(), LISTEN_PORT);
+        let sockets = host.sockets().context("sockets")?;
+        let listener = sockets.listen(ListenConfig { local, backlog: setup.backlog })?;
         let mut target = Self { host, listener, sockets: Vec::new(), now: Duration::ZERO };
         target.rest();
         Ok(target)
@@ -143,7 +140,7 @@ impl Target for EngineTarget {
     }
 
     fn accept(&mut self) -> Io<(SocketKey, Endpoint)> {
-        let Some(listener) = self.listener else { return Io::Failed(String::from("EBADF")) };
+        let listener = self.listener;
         self.call(|sockets| sockets.accept(listener)).map(|accepted| (self.keep(accepted.socket), accepted.peer))
     }
 

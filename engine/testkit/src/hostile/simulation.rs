@@ -18,8 +18,7 @@ use synward_proto::wire::ChecksumPolicy;
 const FIRST_PORT: u16 = 50_000;
 const BACKLOG: u32 = 4;
 /// Without it, an end whose peer has given up would wait for ever.
-const KEEPALIVE: Keepalive =
-    Keepalive { idle: Duration::from_secs(60), interval: Duration::from_secs(10), probes: 9 };
+const KEEPALIVE: Keepalive = Keepalive { idle: Duration::from_secs(60), interval: Duration::from_secs(10), probes: 9 };
 /// Every run ends long before this, in virtual time and in steps.
 const LIMIT: Duration = Duration::from_secs(4 * 3600);
 const MAX_STEPS: u32 = 5_000_000;

@@ -65,7 +65,7 @@ pub fn play(script: &Script) -> Result<Result<(), Box<Failure>>> {
 /// The kernel as a [`Target`]. It lives and dies on one thread, that of its namespace.
 struct KernelTarget {
     wire: OwnedFd,
-    listener: Option<OwnedFd>,
+    listener: OwnedFd,
     sockets: Vec<Option<OwnedFd>>,
     family: AddressFamily,
     mtu: usize,
@@ -81,49 +81,17 @@ impl KernelTarget {
         set_sysctls(setup)?;
         let wire = namespace::wire(setup.our_address(), setup.mtu)?;
         let family = if setup.ipv6 { AddressFamily::INET6 } else { AddressFamily::INET };
-        let mut target = Self {
+        let listener = listen(family, setup).context("listen")?;
+        Ok(Self {
             wire,
-            listener: None,
+            listener,
             sockets: Vec::new(),
             family,
             mtu: setup.mtu.into(),
             start: Instant::now(),
             slip: Duration::ZERO,
             disturbed: false,
-        };
-        if setup.listen {
-            target.listener = Some(target.listen(setup).context("listen")?);
-        }
-        target.start = Instant::now();
-        Ok(target)
-    }
-
-    fn socket(&self) -> rustix::io::Result<OwnedFd> {
-        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let socket = rustix::net::socket_with(self.family, SocketType::STREAM, flags, None)?;
-        sockopt::set_socket_reuseaddr(&socket, true)?;
-        Ok(socket)
-    }
-
-    /// What is set on the listener, its connections inherit.
-    fn listen(&self, setup: &Setup) -> rustix::io::Result<OwnedFd> {
-        let socket = self.socket()?;
-        sockopt::set_tcp_nodelay(&socket, !setup.nagle)?;
-        if let Some(keepalive) = setup.keepalive {
-            sockopt::set_socket_keepalive(&socket, true)?;
-            sockopt::set_tcp_keepidle(&socket, keepalive.idle)?;
-            sockopt::set_tcp_keepintvl(&socket, keepalive.interval)?;
-            sockopt::set_tcp_keepcnt(&socket, keepalive.probes.into())?;
-        }
-        if let Some(bytes) = setup.receive_buffer {
-            sockopt::set_socket_recv_buffer_size(&socket, bytes as usize)?;
-        }
-        if let Some(bytes) = setup.send_buffer {
-            sockopt::set_socket_send_buffer_size(&socket, bytes as usize)?;
-        }
-        bind(&socket, SocketAddr::new(setup.our_address(), crate::script::LISTEN_PORT))?;
-        rustix::net::listen(&socket, setup.backlog.try_into().unwrap_or(i32::MAX))?;
-        Ok(socket)
+        })
     }
 
     fn get(&self, socket: SocketKey) -> Result<&OwnedFd, Errno> {
@@ -136,6 +104,34 @@ impl KernelTarget {
     }
 }
 
+fn socket(family: AddressFamily) -> rustix::io::Result<OwnedFd> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    Ok(socket)
+}
+
+/// What is set on the listener, its connections inherit.
+fn listen(family: AddressFamily, setup: &Setup) -> rustix::io::Result<OwnedFd> {
+    let socket = socket(family)?;
+    sockopt::set_tcp_nodelay(&socket, !setup.nagle)?;
+    if let Some(keepalive) = setup.keepalive {
+        sockopt::set_socket_keepalive(&socket, true)?;
+        sockopt::set_tcp_keepidle(&socket, keepalive.idle)?;
+        sockopt::set_tcp_keepintvl(&socket, keepalive.interval)?;
+        sockopt::set_tcp_keepcnt(&socket, keepalive.probes.into())?;
+    }
+    if let Some(bytes) = setup.receive_buffer {
+        sockopt::set_socket_recv_buffer_size(&socket, bytes as usize)?;
+    }
+    if let Some(bytes) = setup.send_buffer {
+        sockopt::set_socket_send_buffer_size(&socket, bytes as usize)?;
+    }
+    bind(&socket, SocketAddr::new(setup.our_address(), crate::script::LISTEN_PORT))?;
+    rustix::net::listen(&socket, setup.backlog.try_into().unwrap_or(i32::MAX))?;
+    Ok(socket)
+}
+
 fn set_sysctls(setup: &Setup) -> Result<()> {
     let numbers = [
         ("core/somaxconn", setup.somaxconn),
@@ -143,7 +139,6 @@ fn set_sysctls(setup: &Setup) -> Result<()> {
         ("ipv4/tcp_syncookies", setup.syncookies.into()),
         ("ipv4/tcp_abort_on_overflow", setup.abort_on_overflow.into()),
         ("ipv4/tcp_synack_retries", setup.synack_retries.into()),
-        ("ipv4/tcp_syn_retries", setup.syn_retries.into()),
         ("ipv4/tcp_retries2", setup.retries.into()),
         // What the engine does not do yet is off: tail loss probe, RACK, F-RTO, memory of former connections.
         ("ipv4/tcp_early_retrans", 0),
@@ -218,9 +213,8 @@ impl Target for KernelTarget {
     }
 
     fn accept(&mut self) -> Io<(SocketKey, Endpoint)> {
-        let Some(listener) = &self.listener else { return io(Err(Errno::BADF)) };
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let accepted = rustix::net::acceptfrom_with(listener, flags).and_then(|(socket, peer)| {
+        let accepted = rustix::net::acceptfrom_with(&self.listener, flags).and_then(|(socket, peer)| {
             let peer: SocketAddr = peer.ok_or(Errno::NOTCONN)?.try_into()?;
             Ok((socket, peer))
         });
@@ -228,7 +222,7 @@ impl Target for KernelTarget {
     }
 
     fn connect(&mut self, local: Endpoint, remote: Endpoint) -> Io<SocketKey> {
-        let opened = self.socket().and_then(|socket| {
+        let opened = socket(self.family).and_then(|socket| {
             bind(&socket, local.into())?;
             match rustix::net::connect(&socket, &SocketAddr::from(remote)) {
                 Ok(()) | Err(Errno::INPROGRESS) => Ok(socket),

@@ -16,8 +16,6 @@ const FIRST_CONNECT_PORT: u16 = 50_000;
 pub struct Setup {
     /// `ip 6`: whether the conversation runs over IPv6.
     pub ipv6: bool,
-    /// `listen none`: whether there is a listener at all.
-    pub listen: bool,
     /// `backlog n`: what listen(2) is given.
     pub backlog: u32,
     /// `somaxconn n`
@@ -30,8 +28,6 @@ pub struct Setup {
     pub abort_on_overflow: bool,
     /// `synack_retries n`
     pub synack_retries: u8,
-    /// `syn_retries n`
-    pub syn_retries: u8,
     /// `retries n`: retransmissions of data before a connection is given up (Linux: `tcp_retries2`).
     pub retries: u8,
     /// `keepalive idle 2s interval 1s probes 3`
@@ -52,14 +48,12 @@ impl Default for Setup {
     fn default() -> Self {
         Self {
             ipv6: false,
-            listen: true,
             backlog: 128,
             somaxconn: 4096,
             max_syn_backlog: 4096,
             syncookies: 1,
             abort_on_overflow: false,
             synack_retries: 5,
-            syn_retries: 6,
             retries: 15,
             keepalive: None,
             receive_buffer: None,
@@ -148,16 +142,14 @@ impl Peer {
 }
 
 /// The words that begin header lines.
-const WORDS: [&str; 17] = [
+const WORDS: [&str; 15] = [
     "ip",
-    "listen",
     "backlog",
     "somaxconn",
     "max_syn_backlog",
     "syncookies",
     "abort_on_overflow",
     "synack_retries",
-    "syn_retries",
     "retries",
     "keepalive",
     "receive_buffer",
@@ -177,14 +169,12 @@ pub(super) fn is_header(word: &str) -> bool {
 pub(super) fn read(word: &str, line: &mut Line<'_>, setup: &mut Setup) -> Result<(), ScriptError> {
     match word {
         "ip" => setup.ipv6 = line.choice(&["4", "6"])? == 1,
-        "listen" => setup.listen = line.choice(&["none"])? != 0,
         "backlog" => setup.backlog = line.number("a backlog, as in `backlog 8`")?,
         "somaxconn" => setup.somaxconn = line.number("a limit, as in `somaxconn 4096`")?,
         "max_syn_backlog" => setup.max_syn_backlog = line.number("a limit, as in `max_syn_backlog 128`")?,
         "syncookies" => setup.syncookies = line.choice(&["0", "1", "2"])? as u8,
         "abort_on_overflow" => setup.abort_on_overflow = line.choice(&["0", "1"])? == 1,
         "synack_retries" => setup.synack_retries = line.number("a number of retries below 256")?,
-        "syn_retries" => setup.syn_retries = line.number("a number of retries below 256")?,
         "retries" => setup.retries = line.number("a number of retries below 256")?,
         "keepalive" => setup.keepalive = Some(keepalive(line)?),
         "receive_buffer" => setup.receive_buffer = Some(line.number("a number of bytes")?),

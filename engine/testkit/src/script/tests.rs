@@ -120,7 +120,7 @@ fn header_lines_set_the_stage() {
                 peer b host 9 port 7 to 81\nkernel skip \"why\"\nconnect $c to d\n";
     let script = parse(text).expect("a script");
     let setup = &script.setup;
-    assert!(setup.ipv6 && setup.abort_on_overflow && setup.listen);
+    assert!(setup.ipv6 && setup.abort_on_overflow);
     assert_eq!((setup.backlog, setup.syncookies, setup.mtu), (8, 2, 1280));
     let keepalive = Keepalive { idle: Duration::from_secs(2), interval: Duration::from_secs(1), probes: 3 };
     assert_eq!(setup.keepalive, Some(keepalive));
