@@ -1,4 +1,4 @@
-//! Anything may arrive at any time: nothing panics, and what always holds does.
+//! Anything may arrive at any time, and the clock may step: nothing panics, and what always holds does.
 
 use super::bench::*;
 use crate::connection::{Connection, Events, Keepalive, State};
@@ -13,6 +13,7 @@ use proptest::prelude::*;
 enum Happening {
     Arrives(Says),
     Passes(Duration),
+    StepsBack(Duration),
     Sends(u32),
     Reads(u32),
     Transmits(u8),
@@ -51,6 +52,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         10 => segment().prop_map(Happening::Arrives),
         4 => prop_oneof![0u64..100, 0u64..200_000, any::<u32>().prop_map(u64::from)]
             .prop_map(|millis| Happening::Passes(ms(millis))),
+        1 => (0u64..4_000_000).prop_map(|millis| Happening::StepsBack(ms(millis))),
         3 => (0u32..20_000).prop_map(Happening::Sends),
         3 => number().prop_map(Happening::Reads),
         6 => (1u8..20).prop_map(Happening::Transmits),
@@ -83,6 +85,10 @@ fn apply(bench: &mut Bench, happening: &Happening, sent: &mut u32, read: &mut u3
         }
         Happening::Passes(span) => {
             bench.wait(*span);
+            let _ = bench.tick();
+        }
+        Happening::StepsBack(span) => {
+            bench.now = Instant::ZERO + bench.now.since(Instant::ZERO + *span);
             let _ = bench.tick();
         }
         Happening::Sends(len) => {
