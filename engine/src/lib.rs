@@ -64,6 +64,7 @@ mod socket_core;
 mod socket_error;
 mod socket_upkeep;
 mod stats;
+mod table_hash;
 mod time_waits;
 mod timer_wheel;
 mod timers;

@@ -2,8 +2,8 @@
 
 use crate::accept_queue::AcceptQueue;
 use crate::socket::ListenerId;
+use crate::table_hash::LocalHasher;
 use hashbrown::HashTable;
-use siphasher::sip::SipHasher13;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use synward_proto::Endpoint;
@@ -24,9 +24,9 @@ pub(crate) struct ListenerEntry {
 #[derive(Debug)]
 pub(crate) struct Listeners {
     slots: Box<[Option<ListenerEntry>]>,
-    /// Slots, hashed under a secret: a peer chooses which address it asks for.
+    /// Slots.
     by_local: HashTable<u32>,
-    hasher: SipHasher13,
+    hasher: LocalHasher,
     /// Listeners on an unspecified address: without any, the second look-up is spared.
     wildcards: u32,
 }
@@ -36,8 +36,8 @@ impl Listeners {
     pub(crate) fn new(key: &[u8; 16]) -> Self {
         Self {
             slots: (0..MAX_LISTENERS).map(|_| None).collect(),
-            by_local: HashTable::with_capacity(4 * MAX_LISTENERS as usize),
-            hasher: SipHasher13::new_with_key(key),
+            by_local: HashTable::with_capacity(2 * MAX_LISTENERS as usize),
+            hasher: LocalHasher::new(key),
             wildcards: 0,
         }
     }
@@ -75,9 +75,9 @@ impl Listeners {
         let Self { slots, by_local, hasher, .. } = self;
         let hash_of = |slot: &u32| {
             let entry = slots.get(*slot as usize).and_then(Option::as_ref);
-            entry.map_or(0, |entry| hash(hasher, &entry.listener.local()))
+            entry.map_or(0, |entry| hasher.hash(&entry.listener.local()))
         };
-        by_local.insert_unique(hash(hasher, &local), slot, hash_of);
+        by_local.insert_unique(hasher.hash(&local), slot, hash_of);
     }
 
     /// Removes a listener.
@@ -86,7 +86,7 @@ impl Listeners {
         let entry = place.take_if(|entry| entry.id == id)?;
         let local = entry.listener.local();
         self.wildcards -= u32::from(local.addr.is_unspecified());
-        if let Ok(found) = self.by_local.find_entry(hash(&self.hasher, &local), |&slot| slot == id.index) {
+        if let Ok(found) = self.by_local.find_entry(self.hasher.hash(&local), |&slot| slot == id.index) {
             found.remove();
         }
         Some(entry)
@@ -104,13 +104,6 @@ impl Listeners {
 
     fn find_exact(&self, local: &Endpoint) -> Option<u32> {
         let is_it = |&slot: &u32| self.get(slot).is_some_and(|entry| entry.listener.local() == *local);
-        self.by_local.find(hash(&self.hasher, local), is_it).copied()
+        self.by_local.find(self.hasher.hash(local), is_it).copied()
     }
-}
-
-fn hash(hasher: &SipHasher13, local: &Endpoint) -> u64 {
-    let mut key = [0; 18];
-    key[..16].copy_from_slice(&local.addr_bytes());
-    key[16..].copy_from_slice(&local.port.to_be_bytes());
-    hasher.hash(&key)
 }
