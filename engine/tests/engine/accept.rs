@@ -1,9 +1,15 @@
 //! The accept queue, its limit, and what becomes of those who wait in it.
 
-use crate::bed::{Bed, config, small_budget};
+use crate::bed::{Bed, CLIENT_LINK, SERVER, client, config, small_budget};
 use std::time::Duration;
-use synward_engine::{EngineConfig, SocketError};
+use synward_engine::{ConnectConfig, EngineConfig, ListenerRow, SocketError};
 use synward_proto::{Counter, DropReason};
+
+fn listener_row(bed: &mut Bed) -> ListenerRow {
+    let mut listing = bed.server.observer.listeners().expect("asks");
+    bed.settle();
+    listing.try_next().expect("answered").expect("a slice").remove(0)
+}
 
 #[test]
 fn a_backlog_of_two_holds_three_and_the_rest_complete_later() {
@@ -11,11 +17,7 @@ fn a_backlog_of_two_holds_three_and_the_rest_complete_later() {
     let listener = bed.listen(2);
     let clients: Vec<_> = (0..6).map(|_| bed.dial()).collect();
     bed.settle();
-    let row = {
-        let mut listing = bed.server.observer.listeners().expect("asks");
-        bed.settle();
-        listing.try_next().expect("answered").expect("a slice").remove(0)
-    };
+    let row = listener_row(&mut bed);
     assert_eq!((row.accept_queue, row.accept_queue_limit), (3, 2));
     assert!(bed.server.count(Counter::ListenOverflows) > 0);
     assert_eq!(bed.server.count(Counter::ListenOverflows), bed.server.count(Counter::ListenDrops));
@@ -103,6 +105,7 @@ fn one_connection_more_than_the_table_holds_is_refused() {
 
     let accepted: Vec<_> = std::iter::from_fn(|| bed.server.sockets.accept(listener).ok()).collect();
     assert_eq!(accepted.len(), 4);
+    assert_eq!(listener_row(&mut bed).accept_queue, 0, "the place of the refused one is free again");
     bed.server.sockets.abort(accepted[0].socket).expect("aborts");
     bed.settle();
     let near = bed.dial();
@@ -124,4 +127,23 @@ fn a_worker_with_all_its_sockets_open_is_told_and_the_queue_waits() {
     assert_eq!(bed.server.sockets.accept(listener), Err(SocketError::NoBuffers));
     bed.server.sockets.close(second.1).expect("closes");
     assert!(bed.server.sockets.accept(listener).is_ok());
+}
+
+#[test]
+fn a_tuple_is_free_again_while_its_last_connection_still_waits() {
+    let mut bed = Bed::new();
+    let listener = bed.listen(8);
+    let config = ConnectConfig { local: client(0), remote: SERVER, link: CLIENT_LINK };
+    let first = bed.client.sockets.connect(config).expect("connects");
+    bed.settle();
+    bed.client.sockets.abort(first).expect("aborts");
+    bed.settle();
+    let second = bed.client.sockets.connect(config).expect("connects");
+    bed.settle();
+    assert_eq!(bed.client.sockets.send(second, b"second"), Ok(6), "it is established");
+    bed.settle();
+    let accepted = [(); 2].map(|()| bed.server.sockets.accept(listener).expect("accepted").socket);
+    bed.settle();
+    assert_eq!(bed.server.read(accepted[0]), Err(SocketError::ConnectionReset));
+    assert_eq!(bed.server.read(accepted[1]), Ok(Some(b"second".to_vec())));
 }

@@ -79,3 +79,18 @@ fn connections_outlive_the_wrap_of_the_millisecond_clock() {
         assert_eq!(bed.client.count(Counter::RetransSegs), 0);
     }
 }
+
+#[test]
+fn a_near_deadline_overtakes_a_far_one() {
+    let keepalive = Some(Keepalive { idle: Duration::from_secs(7_200), interval: Duration::from_secs(75), probes: 9 });
+    let mut bed = Bed::with(config(1), EngineConfig { keepalive, ..config(2) }, small_budget());
+    let listener = bed.listen(8);
+    let (_, far) = bed.connect(listener);
+    bed.server.sockets.send(far, b"into the void").expect("sends");
+    // Only the server: nobody answers.
+    bed.server.turn(bed.now);
+    assert!(bed.server.poll_loop.next_deadline(bed.now).expect("running").since(bed.now) <= Duration::from_secs(1));
+    bed.now += Duration::from_secs(3);
+    bed.server.turn(bed.now);
+    assert!(bed.server.count(Counter::RetransSegs) > 0);
+}
