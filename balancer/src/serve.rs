@@ -119,6 +119,7 @@ impl Serve {
         for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
             signal_hook::flag::register(signal, Arc::clone(&stop)).context("signal handler")?;
         }
+        commit_memory();
         let interface = Interface::by_name(&self.interface)?;
         one_queue(&self.interface)?;
         let endpoints = self.endpoints()?;
@@ -233,6 +234,15 @@ impl From<Xdp> for XdpMode {
             Xdp::Native => Self::Native,
             Xdp::Generic => Self::Generic,
         }
+    }
+}
+
+/// Has the kernel provide all memory when it is reserved instead of when it is first touched. Every table is sized at the
+/// start; so what a flood fills is there already, and neither page faults nor a lack of memory come on the packet path.
+fn commit_memory() {
+    use rustix::mm::{MlockAllFlags, mlockall};
+    if let Err(error) = mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE) {
+        tracing::warn!("memory is committed when it is first used, for want of CAP_IPC_LOCK: {error}");
     }
 }
 
