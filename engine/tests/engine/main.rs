@@ -2,6 +2,7 @@
 
 mod accept;
 mod bed;
+mod fairness;
 mod isolation;
 mod life;
 mod loss;
