@@ -175,6 +175,15 @@ mod tests {
     }
 
     #[test]
+    fn a_loss_forgets_what_was_acknowledged_towards_growth() {
+        let mut reno = Reno { window: 10 * MSS, threshold: 10 * MSS, acked: 9 * MSS };
+        reno.on_fast_recovery(10 * MSS, MSS);
+        reno.on_recovered(10 * MSS, MSS);
+        reno.on_ack(full(4 * MSS, 5 * MSS), MSS);
+        assert_eq!(reno.window(), 5 * MSS);
+    }
+
+    #[test]
     fn an_unused_window_does_not_grow() {
         let mut slow = Reno::new(MSS, 0);
         slow.on_ack(full(MSS, MSS), MSS);
@@ -194,6 +203,10 @@ mod tests {
         assert_eq!(reno.window(), 9 * MSS);
         reno.on_partial_ack(3 * MSS, MSS);
         assert_eq!(reno.window(), 7 * MSS);
+        reno.on_partial_ack(MSS, MSS);
+        assert_eq!(reno.window(), 7 * MSS, "a whole segment gives one back");
+        reno.on_partial_ack(MSS - 1, MSS);
+        assert_eq!(reno.window(), 6 * MSS + 1);
         reno.on_recovered(2 * MSS, MSS);
         assert_eq!(reno.window(), 3 * MSS, "min(ssthresh, max(flight, SMSS) + SMSS)");
     }

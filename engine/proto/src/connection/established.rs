@@ -11,7 +11,7 @@ use super::sender::{AckRange, Acknowledgment};
 use super::synchronised::{Context, Synchronised};
 use super::timers::Timer;
 use super::{Decision, Events, Failure};
-use crate::{Counter, Counts, DropReason, Fate, Flags, Segment, Verdict, reset};
+use crate::{Counter, Counts, DropReason, Fate, Flags, Options, Segment, Verdict, reset};
 use core::mem;
 use core::ops::ControlFlow::{self, Break, Continue};
 
@@ -153,8 +153,10 @@ impl Synchronised {
         if let (false, Some(age)) = (self.sender.knows_window(), echo) {
             self.sender.on_handshake(age);
         }
+        let sacks =
+            self.sack && matches!(&segment.options, Options::Data(options) if !options.sack.as_slice().is_empty());
         let progress =
-            self.sender.on_ack(now, &Acknowledgment { seq, ack, window, bare: segment.seq_len() == 0, echo });
+            self.sender.on_ack(now, &Acknowledgment { seq, ack, window, bare: segment.seq_len() == 0, sacks, echo });
         self.counts = self.counts.and(progress.counts);
         if progress.advanced {
             // RFC 6298, section 5.3. When nothing is outstanding any more the timer is stopped again.

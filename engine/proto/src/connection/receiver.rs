@@ -207,8 +207,10 @@ impl Receiver {
     pub fn advertise(&mut self, buffer: u32, mss: u32) -> (u16, Counts) {
         let was_closed = self.edge == self.acked;
         let shift = u32::from(self.scale.shift());
-        // Rounded up where an old edge is kept: an edge that was offered is never taken back by rounding.
-        let units = self.offer(buffer, mss).div_ceil(1 << shift);
+        // Rounded up where an old edge is kept, so that rounding does not take back what was offered; but no further than
+        // an eighth past the buffer, or each acknowledgment would push the edge on while nobody reads.
+        let room = (buffer + buffer / 8).saturating_sub(self.unread) >> shift;
+        let units = self.offer(buffer, mss).div_ceil(1 << shift).min(room);
         let field = u16::try_from(units).unwrap_or(u16::MAX);
         self.acked = self.nxt;
         self.edge = self.edge.latest(self.nxt + (u32::from(field) << shift));

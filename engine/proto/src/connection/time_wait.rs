@@ -67,8 +67,12 @@ impl TimeWait {
         if old || segment.flags.contains(Flags::ACK) {
             self.expires = now + Duration::from(self.length);
         }
+        // As in Linux (`tcp_timewait_state_process`): only a bare segment right at the edge, or anyone could blindly raise
+        // TS.Recent and so keep a newer SYN out.
         if let (Some(clock), Some(option)) = (&mut self.clock, segment.options.timestamps())
-            && !segment.seq.after(self.rcv_nxt)
+            && !old
+            && segment.seq == self.rcv_nxt
+            && segment.seq_len() == 0
         {
             clock.refresh(now, option.value);
         }

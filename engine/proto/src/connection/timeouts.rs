@@ -47,7 +47,6 @@ impl Synchronised {
         }
         self.count(&[Counter::TCPTimeouts]);
         self.sender.on_timeout();
-        self.timers.set(Timer::Retransmit, context.now + self.sender.rtt().rto());
     }
 
     fn on_persist(&mut self, settings: &Settings) {

@@ -52,8 +52,9 @@ impl TimestampClock {
         (echo != 0 && age <= i32::MAX as u32).then(|| Duration::from_millis(age.into()))
     }
 
+    /// A TS.Recent of zero is one that was never set (Linux: `tcp_paws_check`), so nothing is older than it.
     fn is_older(&self, value: u32) -> bool {
-        (value.wrapping_sub(self.clock.recent) as i32) < 0
+        self.clock.recent != 0 && (value.wrapping_sub(self.clock.recent) as i32) < 0
     }
 }
 
@@ -71,10 +72,12 @@ mod tests {
             (100, 99, true),
             (100, 100, false),
             (100, 101, false),
-            (0, u32::MAX, true),
+            (0, u32::MAX, false),
+            (1, u32::MAX, true),
             (u32::MAX, 0, false),
-            (0, 1 << 31, true),
-            (0, (1 << 31) - 1, false),
+            (0, 1 << 31, false),
+            (1, (1 << 31) + 1, true),
+            (1, 1 << 31, false),
         ] {
             assert_eq!(clock(recent).rejects(Instant::ZERO, value), rejected, "{value} after {recent}");
         }

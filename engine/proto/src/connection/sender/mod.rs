@@ -36,6 +36,8 @@ pub(super) struct Acknowledgment {
     pub window: u16,
     /// Whether the segment occupies no sequence space.
     pub bare: bool,
+    /// Whether it reports data beyond a gap, as agreed.
+    pub sacks: bool,
     /// The age of the echoed timestamp.
     pub echo: Option<Duration>,
 }
@@ -222,14 +224,15 @@ impl Sender {
         }
     }
 
-    /// Takes an acknowledgment (RFC 9293, section 3.10.7.4, fifth check).
+    /// Takes an acknowledgment (RFC 9293, section 3.10.7.4, fifth check). A duplicate leaves the window as it was (RFC 5681,
+    /// section 2), but with SACK agreed it may move it, and tells by its blocks (RFC 6675, section 2).
     pub fn on_ack(&mut self, now: Instant, ack: &Acknowledgment) -> Progress {
         let same_window = u32::from(ack.window) << self.scale.shift() == self.window;
         self.update_window(ack);
         let mut progress = Progress { advanced: false, freed: false, fin_acked: false, counts: Counts::NONE };
         if ack.ack.after(self.una) {
             self.advance(now, ack, &mut progress);
-        } else if ack.ack == self.una && ack.bare && same_window && self.outstanding() {
+        } else if ack.ack == self.una && ack.bare && (same_window || ack.sacks) && self.outstanding() {
             progress.counts = self.on_duplicate();
         }
         progress

@@ -88,7 +88,7 @@ impl Sender {
             Cause::Timeout => ahead == 0 || ahead.saturating_add(len) <= self.congestion.window(),
         };
         let push = len > 0 && len == bytes && self.unsent() == 0;
-        (allowed && (len > 0 || fin && window > 0)).then_some(Slice { seq: from, len, push, fin, again: Some(cause) })
+        (allowed && (len > 0 || fin)).then_some(Slice { seq: from, len, push, fin, again: Some(cause) })
     }
 
     fn next_new(&self, limit: u32, patience: Patience) -> Option<Slice> {

@@ -79,7 +79,29 @@ fn the_passive_closer_goes_through_last_ack() {
 #[test]
 fn simultaneous_close_goes_through_closing() {
     let mut bench = in_state(State::Closing);
-    assert_eq!(bench.arrive(&ack(1, 1)).events, Events::TIME_WAIT);
+    let last = bench.arrive(&ack(1, 1));
+    assert_eq!((last.events, last.verdict.reply), (Events::TIME_WAIT, None));
+}
+
+/// Whatever is owed when TIME-WAIT begins is acknowledged in the reply: nobody will be asked to transmit any more.
+#[test]
+fn the_peers_fin_is_acknowledged_before_time_wait() {
+    let mut again = in_state(State::Closing);
+    assert_eq!(again.reply_to(&ack(0, 1).fin()).ack, 1, "its FIN came again with the acknowledgment of ours");
+    let mut due = in_state(State::FinWait1);
+    let _ = due.arrive(&data(0, 0, 10).fin());
+    assert_eq!(due.connection.state(), State::Closing);
+    assert_eq!(due.reply_to(&ack(11, 1)).ack, 11, "our acknowledgment had not gone out yet");
+    let mut last_ack = in_state(State::LastAck);
+    assert_eq!(last_ack.arrive(&ack(0, 1).fin()).verdict.reply, None, "CLOSED answers nothing");
+}
+
+#[test]
+fn what_waited_for_a_gap_is_forgotten_by_close() {
+    let mut bench = Bench::with_sack();
+    assert_eq!(bench.reply_to(&data(100, 0, 10)).sack(), [(100, 110)]);
+    assert_eq!(bench.connection.close(bench.now), None);
+    assert_eq!(bench.sent()[0].sack(), []);
 }
 
 #[test]

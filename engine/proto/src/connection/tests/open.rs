@@ -37,6 +37,7 @@ fn usual() -> SynOptions {
 fn the_handshake() {
     let mut bench = connecting();
     assert_eq!((bench.connection.state(), bench.connection.deadline()), (State::SynSent, None));
+    assert_eq!((bench.tick().events, bench.count_of(Counter::TCPTimeouts)), (Events::empty(), 0));
     let syn = bench.sent();
     assert_eq!((syn.len(), syn[0].seq, syn[0].flags, syn[0].window), (1, u32::MAX, Flags::SYN, 60_000));
     let offered = SynOptions {

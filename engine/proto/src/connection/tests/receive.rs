@@ -81,6 +81,18 @@ fn an_answer_carries_the_acknowledgment() {
     let sent = bench.sent();
     assert_eq!(sent.len(), 1);
     assert_eq!((sent[0].ack, sent[0].len, sent[0].flags), (26, 5, Flags::ACK | Flags::PSH));
+    assert_eq!((bench.sent_after_delay(), bench.count_of(Counter::DelayedACKs)), (vec![], 0));
+}
+
+/// RFC 5681, section 4.2: as long as something is missing, what closes a part of the gap is acknowledged at once.
+#[test]
+fn while_there_is_a_gap_nothing_is_delayed() {
+    let mut bench = settled();
+    let _ = bench.arrive(&data(50_000, 0, 1000));
+    for position in 16..66 {
+        let _ = bench.arrive(&data(position, 0, 1));
+        assert_eq!(bench.sent()[0].ack, position + 1);
+    }
 }
 
 /// The gap is reported at once, what fills it too, and the bytes come out once and in order.

@@ -143,6 +143,14 @@ fn what_was_sent_again_is_measured_only_by_timestamps() {
     let info = plain.connection.info(plain.now);
     assert_eq!((info.srtt, info.rto), (None, ms(2000)), "the back-off stays until there is a measurement");
 
+    let mut fast = in_flight();
+    for _ in 0..3 {
+        let _ = fast.arrive(&ack(0, 0));
+    }
+    fast.sent();
+    let _ = fast.arrive(&ack(0, 10_000));
+    assert_eq!(fast.connection.info(fast.now).srtt, None);
+
     let mut stamped = Bench::with_timestamps();
     stamped.send(stream(0, 10));
     stamped.sent();
@@ -163,7 +171,8 @@ fn a_lost_fin_is_sent_again() {
         for round in 0..3 {
             let sent = bench.sent();
             assert_eq!((sent.len(), sent[0].seq, sent[0].len), (1, 0, bytes), "round {round}");
-            assert!(sent[0].flags.contains(Flags::FIN));
+            let push = if bytes > 0 { Flags::PSH } else { Flags::empty() };
+            assert_eq!(sent[0].flags, Flags::FIN | Flags::ACK | push);
             let _ = bench.tick_next();
         }
         let _ = bench.arrive(&ack(0, bytes));
@@ -182,7 +191,12 @@ fn retransmissions_are_cut_anew() {
         bench.sent();
     }
     let _ = bench.tick_next();
-    assert_eq!(bench.sent_ranges(), [(0, 500)]);
+    let again = bench.sent();
+    assert_eq!((again.len(), again[0].seq, again[0].len), (1, 0, 500));
+    assert_eq!(again[0].flags, Flags::PSH | Flags::ACK, "the end of what was written");
+    bench.send(stream(500, 1));
+    let _ = bench.tick_next();
+    assert_eq!(bench.sent()[0].flags, Flags::ACK, "no longer the end");
 }
 
 /// MUST-35: a window that was taken back turns retransmission into probing, and an answering peer is not given up.
