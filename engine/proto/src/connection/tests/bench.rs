@@ -59,11 +59,12 @@ pub(super) struct Says {
     window: u16,
     payload: Vec<u8>,
     timestamps: Option<Timestamps>,
+    sack: SackBlocks,
 }
 
 /// An ACK with relative numbers and a window of 50,000.
 pub(super) fn ack(seq: u32, ack: u32) -> Says {
-    Says { seq, ack, flags: Flags::ACK, window: 50_000, payload: Vec::new(), timestamps: None }
+    Says { seq, ack, flags: Flags::ACK, window: 50_000, payload: Vec::new(), timestamps: None, sack: SackBlocks::NONE }
 }
 
 /// The same with the `len` bytes of the peer's stream that begin at `seq`.
@@ -101,6 +102,12 @@ impl Says {
         self
     }
 
+    /// Reports the bytes `[start, end)` of ours.
+    pub(super) fn sack(mut self, start: u32, end: u32) -> Self {
+        self.sack.push(SackBlock { start: ISS + 1 + start, end: ISS + 1 + end });
+        self
+    }
+
     pub(super) fn bytes(mut self, payload: &[u8]) -> Self {
         self.payload = payload.to_vec();
         self
@@ -114,7 +121,7 @@ impl Says {
         let options = if self.flags.contains(Flags::SYN) {
             Options::Syn(Default::default())
         } else {
-            Options::Data(DataOptions { timestamps: self.timestamps, ..Default::default() })
+            Options::Data(DataOptions { timestamps: self.timestamps, sack: self.sack })
         };
         let segment = Segment {
             link: Link::default(),

@@ -210,6 +210,18 @@ fn the_right_edge_never_moves_left() {
     assert!(position > 20_000);
 }
 
+/// What rounding adds to the window ends an eighth past the buffer, however small the steps that the peer takes.
+#[test]
+fn a_reader_that_does_not_read_holds_no_more_than_its_buffer() {
+    let mut bench = Bench::with(&config(), Negotiated { scales: scales(0, 14), ..negotiated() });
+    let taken = (0..2 * BUFFER).find(|&position| {
+        let decision = bench.arrive(&data(position, 0, 1));
+        bench.sent();
+        decision.verdict.fate == Fate::Dropped(DropReason::ZeroWindow)
+    });
+    assert!(taken.is_some_and(|taken| taken <= BUFFER + BUFFER / 8), "{taken:?}");
+}
+
 #[test]
 fn unacceptable_segments_are_answered_at_a_limited_rate_unless_they_carry_data() {
     let mut bench = Bench::established();

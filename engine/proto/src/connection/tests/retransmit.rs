@@ -130,6 +130,20 @@ fn data_and_window_updates_are_not_duplicates() {
     assert_eq!(idle.sent(), []);
 }
 
+/// RFC 6675, section 2: a receiver that widens its window meanwhile, as Linux does, still reports the loss, by its blocks.
+#[test]
+fn with_sack_a_duplicate_may_move_the_window() {
+    for (agreed, recoveries) in [(true, 1), (false, 0)] {
+        let mut bench = if agreed { Bench::with_sack() } else { Bench::established() };
+        bench.send(stream(0, 10_000));
+        bench.sent();
+        for index in 1..4 {
+            let _ = bench.arrive(&ack(0, 0).window(50_000 + index).sack(1000, 2000 + 1000 * u32::from(index)));
+        }
+        assert_eq!(bench.count_of(Counter::TCPRenoRecovery), recoveries, "SACK agreed: {agreed}");
+    }
+}
+
 /// Karn's rule, and RTTM where it says nothing (RFC 7323, section 4).
 #[test]
 fn what_was_sent_again_is_measured_only_by_timestamps() {

@@ -96,6 +96,22 @@ fn a_lone_syn_that_is_not_newer_does_not_prolong_the_wait() {
     assert_eq!(entry.deadline(), start + Duration::from_secs(60));
 }
 
+/// TS.Recent could otherwise be raised blindly, and keep every newer SYN out.
+#[test]
+fn only_the_peers_last_acknowledgment_moves_ts_recent() {
+    let (mut entry, start) = entered(true);
+    for forged in [data(0, 1, 1), ack(0, 1), ack(1, 1).fin(), data(1, 1, 1), ack(2, 1)] {
+        let _ = on(&mut entry, start, &forged.stamp(2_000_000, 0));
+    }
+    let _ = on(&mut entry, start, &ack(1, 1).stamp(1005, 0));
+    let mut syn = ack(0, 0).flags(Flags::SYN).segment().0;
+    for (value, reopens) in [(1005, false), (1006, true)] {
+        syn.options =
+            Options::Syn(SynOptions { timestamps: Some(Timestamps { value, echo: 0 }), ..Default::default() });
+        assert_eq!(entry.on_segment(start, &syn) == TimeWaitOutcome::Reopen, reopens);
+    }
+}
+
 #[test]
 fn a_syn_ack_never_reopens() {
     let (mut entry, start) = entered(false);
