@@ -165,8 +165,8 @@ impl Shard {
             let syn_queue = self.half_opens.table.queue(entry.listener.id());
             Some(ListenerRow {
                 local: entry.listener.local().to_string(),
-                accept_queue: entry.queue.len(),
-                accept_queue_limit: entry.queue.limit(),
+                accept_queue: entry.shared.len(),
+                accept_queue_limit: entry.shared.limit(),
                 syn_queue: syn_queue.len,
                 syn_queue_limit: syn_queue.limit,
                 cookies_active: entry.listener.sends_cookies(now, &self.half_opens),

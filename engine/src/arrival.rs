@@ -4,6 +4,7 @@ use crate::accept_queue::Waiting;
 use crate::connections::Owner;
 use crate::demux::Route;
 use crate::shard::Shard;
+use std::sync::Arc;
 use synward_nic::{Frame, Port};
 use synward_proto::connection::{Connection, Decision, TimeWaitOutcome};
 use synward_proto::listener::Outcome;
@@ -12,16 +13,27 @@ use synward_proto::{
     Counter, Counts, DropReason, Fate, Flags, Instant, Link, Segment, Verdict, half_open::HalfOpen, reset,
 };
 
+/// On whose queue a frame arrived.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Arrived {
+    /// On this shard's.
+    Here,
+    /// On another's, which has found out that it is ours.
+    AtAnother,
+}
+
 impl Shard {
     /// Takes one received frame to its end.
-    pub(crate) fn on_frame(&mut self, now: Instant, frame: Frame, port: &mut impl Port) {
+    pub(crate) fn on_frame(&mut self, now: Instant, arrived: Arrived, frame: Frame, port: &mut impl Port) {
         match parse(frame.as_slice(), self.config.checksums) {
             Ok(segment) => {
-                self.stats.count(Counter::InSegs);
+                if arrived == Arrived::Here {
+                    self.stats.count(Counter::InSegs);
+                }
                 if segment.unfinished_checksum {
                     self.stats.count(Counter::UnfinishedChecksums);
                 }
-                self.on_segment(now, &segment, frame, port);
+                self.on_segment(now, arrived, &segment, frame, port);
             }
             Err(reason) => {
                 let verdict = Verdict::dropped(reason).counting(counts_of_unreadable(reason));
@@ -30,8 +42,16 @@ impl Shard {
         }
     }
 
-    fn on_segment(&mut self, now: Instant, segment: &Segment, frame: Frame, port: &mut impl Port) {
-        match self.route(&segment.tuple) {
+    fn on_segment(&mut self, now: Instant, arrived: Arrived, segment: &Segment, frame: Frame, port: &mut impl Port) {
+        let route = self.route(&segment.tuple);
+        // A connection that is here is ours. Whatever else the owner may know, it knows alone.
+        if arrived == Arrived::Here
+            && matches!(route, Route::Listener(_) | Route::Nobody)
+            && let Some(owner) = self.crossing.foreign_owner(&segment.tuple)
+        {
+            return self.at_foreign(now, owner, segment, frame, port);
+        }
+        match route {
             Route::Connection(index) => self.at_connection(now, index, segment, frame, port),
             Route::TimeWait(index) => self.at_time_wait(now, index, segment, frame, port),
             Route::Listener(slot) => self.at_listener(now, slot, segment, frame, port),
@@ -73,7 +93,7 @@ impl Shard {
 
     fn at_listener(&mut self, now: Instant, slot: u32, segment: &Segment, frame: Frame, port: &mut impl Port) {
         let Some(entry) = self.listeners.get_mut(slot) else { return self.at_nobody(now, segment, frame, port) };
-        match entry.listener.on_segment(now, segment, &mut self.half_opens, &*entry.queue) {
+        match entry.listener.on_segment(now, segment, &mut self.half_opens, &*entry.shared) {
             Outcome::Settled(verdict) => self.apply(frame, &segment.link, verdict, None, port),
             Outcome::Open(half_open, counts) => {
                 self.stats.count_all(counts);
@@ -92,17 +112,23 @@ impl Shard {
         frame: Frame,
         port: &mut impl Port,
     ) {
-        let Some(listener) = self.listeners.get(slot) else { return self.at_nobody(now, segment, frame, port) };
-        let (queue, tuple) = (&listener.queue, segment.tuple);
+        let home = self.limits.home;
+        let Some(entry) = self.listeners.get_mut(slot) else { return self.at_nobody(now, segment, frame, port) };
+        let shared = Arc::clone(&entry.shared);
+        let Some((worker, queue)) = entry.next_taker(home).map(|(worker, queue)| (worker, Arc::clone(queue))) else {
+            shared.release();
+            return self.at_nobody(now, segment, frame, port);
+        };
+        let tuple = segment.tuple;
         let connection = Connection::accept(now, tuple, half_open, self.terms.of(&tuple));
         let send_space = connection.send_space();
-        let Some(conn) = self.connections.insert(tuple, segment.link, connection, Owner::Queue) else {
-            queue.release();
+        let Some(conn) = self.connections.insert(tuple, segment.link, connection, Owner::Queue(worker)) else {
+            shared.release();
             return self.refuse(now, segment, frame, port);
         };
         let pushed = queue.push(Waiting { conn, tuple, send_space });
         debug_assert!(pushed, "the place was reserved");
-        self.worker.nudge();
+        self.workers.end(worker).nudge();
         self.at_connection(now, conn.index, segment, frame, port);
     }
 

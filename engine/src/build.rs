@@ -4,13 +4,19 @@ use crate::answers::{Answers, Mailbox};
 use crate::config::{BuildError, EngineConfig, Secrets};
 use crate::connections::Connections;
 use crate::cookie_keys::CookieKeys;
-use crate::handoff::{self, ShardEnd};
+use crate::crossing::Crossing;
+use crate::handoff::{self, ShardEnds, Side};
 use crate::listeners::Listeners;
+use crate::observe::Observed;
 use crate::orphans::Orphans;
 use crate::ready::ReadyList;
+use crate::registry::Registry;
 use crate::shard::{Limits, Shard};
 use crate::socket_core::WorkerLimits;
+use crate::source_ports::SourcePorts;
+use crate::splice::Splices;
 use crate::stats::ShardStats;
+use crate::steering::Steering;
 use crate::timer_wheel::TimerWheel;
 use crate::{Observer, PollLoop, SocketCore};
 use std::collections::VecDeque;
@@ -24,7 +30,7 @@ const RING_SLOTS: usize = 4096;
 /// Bytes of headers within the MTU: those of IPv4 and TCP without options, the fewest there can be.
 const HEADERS_IN_MTU: usize = 40;
 
-/// The three ends of an engine.
+/// The three ends of an engine of one shard and one worker.
 pub struct Engine<P: Port> {
     /// For the thread that owns the port.
     pub poll_loop: PollLoop<P>,
@@ -34,23 +40,182 @@ pub struct Engine<P: Port> {
     pub observer: Observer,
 }
 
+/// The ends of an engine of many shards and many workers.
+pub struct Fleet<P: Port> {
+    /// One for each queue, in the order in which interfaces and queues were given: each for a thread of its own.
+    pub poll_loops: Vec<PollLoop<P>>,
+    /// One for each worker.
+    pub workers: Vec<SocketCore>,
+    /// For everybody.
+    pub observer: Observer,
+}
+
+/// An interface, and a port for each of its queues.
+pub struct Interface<P: Port> {
+    /// What its shards are told. Interfaces of one engine may differ in what is about the interface: its name, MTU and
+    /// checksums. [`EngineConfig::core`] goes for the first queue unless that has its own.
+    pub config: EngineConfig,
+    /// Its queues, by number: all of them, or frames of ours would reach the kernel, which would answer them with RST.
+    pub queues: Vec<Queue<P>>,
+}
+
+/// A queue of an interface.
+pub struct Queue<P: Port> {
+    /// Its frames.
+    pub port: P,
+    /// The core that its poll loop is pinned to.
+    pub core: Option<usize>,
+}
+
+/// Who takes the connections of an engine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Workers {
+    /// So many workers, each for a thread of its own, among which accepted connections are spread.
+    Threads(u16),
+    /// A worker for each poll loop, to be run on the same thread by [`PollLoop::run_with`]. It gets the connections that
+    /// its own shard accepts.
+    OnPollLoops,
+}
+
 /// Builds an engine of one shard and one worker on `port`.
 ///
 /// # Errors
 /// When a setting is out of range, or the system gives no entropy or no descriptors.
-pub fn build<P: Port>(mut config: EngineConfig, mut port: P) -> Result<Engine<P>, BuildError> {
-    config.check()?;
-    let largest_mtu = largest_mtu(&config, &mut port)?;
-    let secrets = config.secrets.take().map_or_else(Secrets::random, Ok)?;
-    let (shard_end, worker_end) = handoff::pair(RING_SLOTS)
-        .map_err(|source| BuildError::Descriptor { what: "eventfd between poll loop and worker", source })?;
-    let mailbox = Mailbox::new(Arc::clone(shard_end.side()));
-    let stats = Arc::new(ShardStats::new());
-    let observer = Observer::new(Arc::clone(&stats), Arc::clone(&mailbox), port.modes());
-    let sockets = SocketCore::new(WorkerLimits::of(&config), worker_end);
-    let limits = limits(&config, port.budget(), largest_mtu);
-    let shard = shard(config, secrets, limits, shard_end, Answers::new(mailbox), stats);
-    Ok(Engine { poll_loop: PollLoop::new(port, shard), sockets, observer })
+pub fn build<P: Port>(config: EngineConfig, port: P) -> Result<Engine<P>, BuildError> {
+    let queues = vec![Queue { port, core: config.core }];
+    let Fleet { poll_loops, workers, observer } = build_fleet(vec![Interface { config, queues }], Workers::Threads(1))?;
+    match (poll_loops.into_iter().next(), workers.into_iter().next()) {
+        (Some(poll_loop), Some(sockets)) => Ok(Engine { poll_loop, sockets, observer }),
+        _ => Err(BuildError::NoShards),
+    }
+}
+
+/// Builds an engine of a shard for each queue of each interface.
+///
+/// # Errors
+/// When there is no queue or no worker, a setting is out of range, or the system gives no entropy or no descriptors.
+pub fn build_fleet<P: Port>(interfaces: Vec<Interface<P>>, workers: Workers) -> Result<Fleet<P>, BuildError> {
+    let shards: usize = interfaces.iter().map(|interface| interface.queues.len()).sum();
+    let worker_count = match workers {
+        Workers::Threads(count) => usize::from(count),
+        Workers::OnPollLoops => shards,
+    };
+    if interfaces.iter().any(|interface| interface.queues.is_empty()) || shards == 0 || worker_count == 0 {
+        return Err(BuildError::NoShards);
+    }
+    let shards = u16::try_from(shards).map_err(|_| BuildError::TooManyShards)?;
+    interfaces.iter().try_for_each(|interface| interface.config.check())?;
+    let secrets = interfaces.iter().find_map(|interface| interface.config.secrets.clone());
+    let plan = Plan { shards, workers, secrets: secrets.map_or_else(Secrets::random, Ok)? };
+    let mut limits = WorkerLimits::of(&interfaces[0].config);
+    limits.sockets = interfaces.iter().map(|it| it.queues.len() * it.config.max_connections as usize).sum();
+
+    let (shard_sides, worker_sides) = (sides(shards.into())?, sides(worker_count)?);
+    let (shard_ends, worker_ends) = handoff::mesh(RING_SLOTS, &shard_sides, &worker_sides);
+    let (mut shard_ends, mut rest, mut first) = (shard_ends.into_iter(), &shard_sides[..], 0);
+    let (mut poll_loops, mut observed, mut steering) = (Vec::new(), Vec::new(), Vec::new());
+    for Interface { config, queues } in interfaces {
+        let (own, others) = rest.split_at(queues.len());
+        rest = others;
+        // All shards together fit in 16 bits.
+        let numbers = first..first + queues.len() as u16;
+        first = numbers.end;
+        let steered = Arc::new(Steering::new(numbers, &plan.secrets.steering));
+        let crossings = Crossing::between(&steered, own);
+        steering.push(steered);
+        for ((queue, crossing), ends) in queues.into_iter().zip(crossings).zip(&mut shard_ends) {
+            let config = EngineConfig { core: queue.core, ..config.clone() };
+            let (poll_loop, shown) = plan.poll_loop(config, queue.port, crossing, ends)?;
+            poll_loops.push(poll_loop);
+            observed.push(shown);
+        }
+    }
+    let (registry, steering): (_, Arc<[_]>) = (Arc::new(Registry::default()), steering.into());
+    let worker = |ends| SocketCore::new(limits, ends, Arc::clone(&registry), Arc::clone(&steering));
+    let workers = worker_ends.into_iter().map(worker).collect();
+    Ok(Fleet { poll_loops, workers, observer: Observer::new(observed) })
+}
+
+fn sides(count: usize) -> Result<Vec<Arc<Side>>, BuildError> {
+    let side =
+        |_| Side::new().map_err(|source| BuildError::Descriptor { what: "eventfd of a poll loop or worker", source });
+    (0..count).map(side).collect()
+}
+
+/// What goes for every shard.
+struct Plan {
+    shards: u16,
+    workers: Workers,
+    secrets: Secrets,
+}
+
+impl Plan {
+    fn poll_loop<P: Port>(
+        &self,
+        config: EngineConfig,
+        mut port: P,
+        crossing: Crossing,
+        workers: ShardEnds,
+    ) -> Result<(PollLoop<P>, Observed), BuildError> {
+        let largest_mtu = largest_mtu(&config, &mut port)?;
+        let mailbox = Mailbox::new(Arc::clone(workers.side()));
+        let stats = Arc::new(ShardStats::new());
+        let shown = Observed { stats: Arc::clone(&stats), mailbox: Arc::clone(&mailbox), modes: port.modes().into() };
+        let limits = self.limits(&config, port.budget(), largest_mtu, crossing.id());
+        let shard = self.shard(config, limits, crossing, workers, Answers::new(mailbox), stats);
+        Ok((PollLoop::new(port, shard), shown))
+    }
+
+    fn limits(&self, config: &EngineConfig, budget: &FrameBudget, largest_mtu: u16, id: u16) -> Limits {
+        Limits {
+            burst: budget.burst as usize,
+            transmit_backlog: budget.transmit_backlog as usize,
+            readers: budget.readers,
+            frames_per_reader: config.frames_per_reader,
+            largest_mtu,
+            home: match self.workers {
+                Workers::OnPollLoops => Some(id),
+                Workers::Threads(_) => None,
+            },
+            shards: self.shards.into(),
+        }
+    }
+
+    fn shard(
+        &self,
+        config: EngineConfig,
+        limits: Limits,
+        crossing: Crossing,
+        workers: ShardEnds,
+        answers: Answers,
+        stats: Arc<ShardStats>,
+    ) -> Shard {
+        let secrets = self.secrets.clone();
+        let (connections, time_waits) = (config.max_connections as usize, config.max_time_waits as usize);
+        let splices = connections / 2;
+        Shard {
+            id: crossing.id(),
+            connections: Connections::new(connections, time_waits, &secrets.tables),
+            listeners: Listeners::new(&secrets.tables),
+            half_opens: HalfOpens::new(&config.syn_table(), secrets.proto),
+            wheel: TimerWheel::with_capacity(connections + time_waits + splices),
+            ready: ReadyList::new(connections),
+            undelivered: (0..workers.len()).map(|_| ReadyList::new(connections)).collect(),
+            splices: Splices::with_capacity(splices),
+            source_ports: SourcePorts::new(config.source_ports.clone(), &secrets.source_ports),
+            crossing,
+            orphans: Orphans::new(workers.len()),
+            workers,
+            answers,
+            outgoing: VecDeque::with_capacity(limits.transmit_backlog),
+            stats,
+            limits,
+            terms: config.terms(),
+            cookie_keys: CookieKeys::new(&secrets.cookie_keys, config.cookie_key_life),
+            config,
+            lent: 0,
+        }
+    }
 }
 
 /// The largest MTU whose packets fit in a frame, with every header that a frame can have; at least the one configured.
@@ -62,43 +227,4 @@ fn largest_mtu(config: &EngineConfig, port: &mut impl Port) -> Result<u16, Build
         return Err(BuildError::Setting { setting: "mtu", problem: "a packet of this size does not fit in a frame" });
     }
     Ok(u16::try_from(largest).unwrap_or(u16::MAX))
-}
-
-fn limits(config: &EngineConfig, budget: &FrameBudget, largest_mtu: u16) -> Limits {
-    Limits {
-        burst: budget.burst as usize,
-        transmit_backlog: budget.transmit_backlog as usize,
-        readers: budget.readers,
-        frames_per_reader: config.frames_per_reader,
-        largest_mtu,
-    }
-}
-
-fn shard(
-    config: EngineConfig,
-    secrets: Secrets,
-    limits: Limits,
-    worker: ShardEnd,
-    answers: Answers,
-    stats: Arc<ShardStats>,
-) -> Shard {
-    let (connections, time_waits) = (config.max_connections as usize, config.max_time_waits as usize);
-    Shard {
-        connections: Connections::new(connections, time_waits, &secrets.tables),
-        listeners: Listeners::new(&secrets.tables),
-        half_opens: HalfOpens::new(&config.syn_table(), secrets.proto),
-        wheel: TimerWheel::with_capacity(connections + time_waits),
-        ready: ReadyList::new(connections),
-        undelivered: ReadyList::new(connections),
-        worker,
-        orphans: Orphans::default(),
-        answers,
-        outgoing: VecDeque::with_capacity(limits.transmit_backlog),
-        stats,
-        limits,
-        terms: config.terms(),
-        cookie_keys: CookieKeys::new(&secrets.cookie_keys, config.cookie_key_life),
-        config,
-        lent: 0,
-    }
 }

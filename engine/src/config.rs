@@ -2,6 +2,7 @@
 
 use crate::shard::Terms;
 use siphasher::sip::SipHasher24;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 use synward_proto::Endpoint;
 use synward_proto::connection::{ConnectionConfig, Keepalive};
@@ -15,15 +16,15 @@ use synward_proto::wire::ChecksumPolicy;
 /// What an engine is told once. The defaults are Linux's where Linux has the setting.
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
-    /// Connections at once; one more is refused ([`ConnectionTableFull`](synward_proto::DropReason)).
+    /// Connections at once, in each shard; one more is refused ([`ConnectionTableFull`](synward_proto::DropReason)).
     pub max_connections: u32,
-    /// TIME-WAIT entries at once (Linux: `tcp_max_tw_buckets`); past it the oldest goes.
+    /// TIME-WAIT entries at once, in each shard (Linux: `tcp_max_tw_buckets`); past it the oldest goes.
     pub max_time_waits: u32,
     /// Bound of every listener's backlog (Linux: `net.core.somaxconn`).
     pub somaxconn: u32,
     /// With cookies off, SYNs are dropped from three quarters of this on (Linux: `tcp_max_syn_backlog`).
     pub max_syn_backlog: u32,
-    /// Half-open connections that can be remembered for all listeners together. Four times the sum of their backlogs makes
+    /// Half-open connections that each shard can remember for all listeners together. Four times the sum of their backlogs makes
     /// a full bucket rare.
     pub syn_table: u32,
     /// 0: no cookies, 1: when the SYN queue overflows, 2: always (Linux: `tcp_syncookies`).
@@ -61,6 +62,9 @@ pub struct EngineConfig {
     pub fin_wait_2: Duration,
     /// Received frames that one connection may have with its reader; past it payload is copied out.
     pub frames_per_reader: u32,
+    /// Source ports of connections whose port is not asked for (Linux: `ip_local_port_range`). All of them are ours on the
+    /// interface: no other program may use them there.
+    pub source_ports: RangeInclusive<u16>,
     /// What to do about unfinished checksums.
     pub checksums: ChecksumPolicy,
     /// Where keys come from; `None` draws them from the system.
@@ -98,6 +102,7 @@ impl Default for EngineConfig {
             time_wait: Duration::from_secs(60),
             fin_wait_2: Duration::from_secs(60),
             frames_per_reader: 32,
+            source_ports: 32_768..=60_999,
             checksums: ChecksumPolicy::AllowUnfinished,
             secrets: None,
             core: None,
@@ -120,6 +125,8 @@ impl EngineConfig {
         some("receive_buffer", self.receive_buffer)?;
         some("send_buffer", self.send_buffer)?;
         some("syn_table", self.syn_table)?;
+        some("source_ports", (*self.source_ports.start()).into())?;
+        some("source_ports", (!self.source_ports.is_empty()).into())?;
         at_most("max_connections", self.max_connections, 1 << 24, "at most 16,777,216")?;
         at_most("max_time_waits", self.max_time_waits, 1 << 24, "at most 16,777,216")?;
         at_most("somaxconn", self.somaxconn, 1 << 16, "at most 65,536")?;
@@ -153,12 +160,12 @@ impl EngineConfig {
         SynTableConfig { capacity, synack_retries, ..SynTableConfig::default() }
     }
 
-    /// What a listener of this engine is told.
-    pub(crate) fn listener(&self, config: &ListenConfig) -> ListenerConfig {
+    /// What a listener of this engine is told on each of so many shards.
+    pub(crate) fn listener(&self, config: &ListenConfig, shards: u32) -> ListenerConfig {
         ListenerConfig {
             local: config.local,
-            syn_queue_limit: config.backlog.min(self.somaxconn),
-            max_syn_backlog: self.max_syn_backlog,
+            syn_queue_limit: config.backlog.min(self.somaxconn).div_ceil(shards),
+            max_syn_backlog: self.max_syn_backlog.div_ceil(shards),
             syncookies: match self.syncookies {
                 0 => Syncookies::Never,
                 1 => Syncookies::Auto,
@@ -195,10 +202,14 @@ pub struct Secrets {
     pub(crate) tables: [u8; 16],
     /// Later cookie keys.
     pub(crate) cookie_keys: [u8; 16],
+    /// Which shard owns a connection.
+    pub(crate) steering: [u8; 16],
+    /// Where source ports begin.
+    pub(crate) source_ports: [u8; 16],
 }
 
 /// Bytes of seed for all of them.
-const SEED_LEN: usize = synward_proto::isn::Secrets::SEED_LEN + 32;
+const SEED_LEN: usize = synward_proto::isn::Secrets::SEED_LEN + 4 * 16;
 
 impl Secrets {
     /// From the system's random source.
@@ -221,11 +232,17 @@ impl Secrets {
     }
 
     fn from_bytes(seed: &[u8; SEED_LEN]) -> Self {
-        let (mut proto, mut tables, mut cookie_keys) = ([0; SEED_LEN - 32], [0; 16], [0; 16]);
-        proto.copy_from_slice(&seed[..SEED_LEN - 32]);
-        tables.copy_from_slice(&seed[SEED_LEN - 32..SEED_LEN - 16]);
-        cookie_keys.copy_from_slice(&seed[SEED_LEN - 16..]);
-        Self { proto: synward_proto::isn::Secrets::from_seed(&proto), tables, cookie_keys }
+        const PROTO: usize = synward_proto::isn::Secrets::SEED_LEN;
+        let mut proto = [0; PROTO];
+        proto.copy_from_slice(&seed[..PROTO]);
+        let key = |number: usize| -> [u8; 16] { std::array::from_fn(|byte| seed[PROTO + 16 * number + byte]) };
+        Self {
+            proto: synward_proto::isn::Secrets::from_seed(&proto),
+            tables: key(0),
+            cookie_keys: key(1),
+            steering: key(2),
+            source_ports: key(3),
+        }
     }
 }
 
@@ -242,12 +259,15 @@ pub struct ListenConfig {
     pub local: Endpoint,
     /// Completed connections that may wait for accept: *more than* this many is full, as in Linux. Cut to `somaxconn`.
     pub backlog: u32,
+    /// Whether other workers may listen here, too. New connections are spread over them. As SO_REUSEPORT, but all have one
+    /// backlog, that of the first.
+    pub shared: bool,
 }
 
 impl ListenConfig {
     /// A listener with as large a backlog as the engine allows.
     pub fn new(local: Endpoint) -> Self {
-        Self { local, backlog: u32::MAX }
+        Self { local, backlog: u32::MAX, shared: false }
     }
 }
 
@@ -268,6 +288,12 @@ pub enum BuildError {
     /// The port has no frames.
     #[error("the port has no free frame")]
     NoFrames,
+    /// There is nobody to do the work.
+    #[error("an engine needs an interface with a queue, a port for each of its queues, and a worker")]
+    NoShards,
+    /// Shards are named by 16 bits.
+    #[error("more than 65,535 queues")]
+    TooManyShards,
     /// A setting is out of its range.
     #[error("{setting}: {problem}")]
     Setting {

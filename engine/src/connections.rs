@@ -2,6 +2,7 @@
 
 use crate::outbox::Outbox;
 use crate::socket::SocketId;
+use crate::splice::SplicedEnd;
 use crate::table_hash::TupleHasher;
 use crate::time_waits::{TimeWaitEntry, TimeWaits};
 use crate::timer_wheel::TimerId;
@@ -17,13 +18,22 @@ pub(crate) struct ConnId {
     pub(crate) generation: u32,
 }
 
+/// A socket of a worker.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Reader {
+    pub(crate) worker: u16,
+    pub(crate) socket: SocketId,
+}
+
 /// Who reads and writes a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Owner {
-    /// Nobody yet: it waits in a listener's accept queue.
-    Queue,
-    /// The worker, under this name.
-    Socket(SocketId),
+    /// Nobody yet: it waits in a listener's accept queue for this worker.
+    Queue(u16),
+    /// A worker.
+    Socket(Reader),
+    /// Another connection of this shard.
+    Spliced(SplicedEnd),
     /// Nobody any more: the application closed it, and it lives until the peer has seen that.
     Nobody,
 }
@@ -42,6 +52,13 @@ pub(crate) struct Entry {
     /// Received frames that hold unread payload, here or with the worker.
     pub(crate) frames_held: u32,
     pub(crate) timer: Option<TimerId>,
+}
+
+impl Entry {
+    /// What tells it from others at the same index.
+    pub(crate) fn generation(&self) -> u32 {
+        self.generation
+    }
 }
 
 /// What a tuple stands for.
@@ -118,6 +135,11 @@ impl Connections {
     /// The connection at an index.
     pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut Entry> {
         self.entries.get_mut(index as usize)
+    }
+
+    /// Two connections at once; `None` unless both exist and are not the same.
+    pub(crate) fn pair_mut(&mut self, a: u32, b: u32) -> Option<(&mut Entry, &mut Entry)> {
+        if a == b { None } else { self.entries.get2_mut(a as usize, b as usize) }
     }
 
     /// The index of a connection that still exists.

@@ -1,32 +1,36 @@
-//! Between one shard and one worker: two rings, and a bell at either end.
+//! Between the shards and the workers: two rings for each pair of them, and one bell for each of them.
 //!
 //! Neither end ever waits for the other. What does not fit in a ring stays with whoever wanted to push it: a connection
 //! keeps its news in its `Outbox`, the worker its requests in a queue, and both are bounded by the byte credits
 //! of the connections. A ring that was full when its producer went to sleep rings the producer's bell once it has room.
 
 use crate::SocketError;
-use crate::accept_queue::AcceptQueue;
+use crate::accept_queue::{AcceptQueue, Shared};
 use crate::bell::Bell;
 use crate::config::ListenConfig;
 use crate::connections::ConnId;
 use crate::received::Chunk;
-use crate::socket::{ConnectConfig, ListenerId, SocketId};
+use crate::socket::{ConnectConfig, Delivery, ListenerId, SocketId};
+use crate::splice::{SpliceReport, SpliceRequest};
 use rtrb::{Consumer, Producer, PushError, RingBuffer};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
+use synward_proto::Endpoint;
 use synward_proto::connection::{Failure, Keepalive};
 
 /// What a worker wants.
 #[derive(Debug)]
 pub(crate) enum Request {
     /// Listen.
-    Listen { listener: ListenerId, config: ListenConfig, queue: Arc<AcceptQueue> },
+    Listen { listener: ListenerId, config: ListenConfig, queue: Arc<AcceptQueue>, shared: Arc<Shared> },
     /// Listen no more.
     Unlisten(ListenerId),
     /// Open a connection for a socket: answered by [`Event::Opening`] or [`Event::Refused`].
     Connect { socket: SocketId, config: ConnectConfig },
+    /// Pass the bytes of each connection on to the other until both are over: answered by [`Event::Spliced`].
+    Splice(SpliceRequest),
     /// Something about a connection. One that has ended meanwhile ignores it.
     On(ConnId, Action),
 }
@@ -35,7 +39,9 @@ pub(crate) enum Request {
 #[derive(Debug)]
 pub(crate) enum Action {
     /// It was accepted, and this is its socket.
-    Attach(SocketId),
+    Attach { socket: SocketId, delivery: Delivery },
+    /// Deliver what was held back, and what comes.
+    Deliver,
     /// Send these bytes; they are within its credit.
     Send(Vec<u8>),
     /// These bytes were read, and this many frames came free.
@@ -55,8 +61,8 @@ pub(crate) enum Action {
 /// What a shard has to say about a connection.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// A connection is being opened, under this name.
-    Opening(ConnId),
+    /// A connection is being opened, under this name and from this end.
+    Opening { conn: ConnId, local: Endpoint },
     /// No connection could be opened, and this is the last that is heard of it.
     Refused(SocketError),
     /// The peer answered our SYN: so many bytes may be sent.
@@ -71,9 +77,11 @@ pub(crate) enum Event {
     Failed(Failure),
     /// There is no connection any more, and this is the last that is heard of it.
     Over,
+    /// Two connections that were spliced are over, and this is the last that is heard of either.
+    Spliced(SpliceReport),
 }
 
-/// What either end shows the other.
+/// What a shard or a worker shows all those that it is joined to.
 #[derive(Debug)]
 pub(crate) struct Side {
     pub(crate) bell: Bell,
@@ -84,7 +92,11 @@ pub(crate) struct Side {
 }
 
 impl Side {
-    fn new() -> io::Result<Arc<Self>> {
+    /// A side that is awake.
+    ///
+    /// # Errors
+    /// When the kernel gives no eventfd.
+    pub(crate) fn new() -> io::Result<Arc<Self>> {
         let bell = Bell::new()?;
         Ok(Arc::new(Self { bell, starved: AtomicBool::new(false), gone: AtomicBool::new(false) }))
     }
@@ -105,20 +117,16 @@ pub(crate) struct End<Said, Heard> {
     stuck: bool,
 }
 
-/// The shard's end.
+/// A shard's end of the rings to one worker.
 pub(crate) type ShardEnd = End<(SocketId, Event), Request>;
-/// The worker's end.
+/// A worker's end of the rings to one shard.
 pub(crate) type WorkerEnd = End<Request, (SocketId, Event)>;
 
 /// Two ends with rings of `slots` messages each way.
-///
-/// # Errors
-/// When the kernel gives no eventfd.
-pub(crate) fn pair(slots: usize) -> io::Result<(ShardEnd, WorkerEnd)> {
+pub(crate) fn pair(slots: usize, shard: &Arc<Side>, worker: &Arc<Side>) -> (ShardEnd, WorkerEnd) {
     let (events, heard) = RingBuffer::new(slots);
     let (requests, asked) = RingBuffer::new(slots);
-    let (shard, worker) = (Side::new()?, Side::new()?);
-    Ok((End::new(events, asked, &shard, &worker), End::new(requests, heard, &worker, &shard)))
+    (End::new(events, asked, shard, worker), End::new(requests, heard, worker, shard))
 }
 
 impl<Said, Heard> End<Said, Heard> {
@@ -186,38 +194,14 @@ impl<Said, Heard> End<Said, Heard> {
         }
     }
 
-    /// Says that this end is about to sleep. It must look for work once more before it does.
-    pub(crate) fn doze(&mut self) {
-        self.own.starved.store(self.stuck, Ordering::Relaxed);
-        self.own.bell.doze();
-    }
-
     /// Whether there is room again in a ring that was full.
     pub(crate) fn has_room_again(&mut self) -> bool {
         self.stuck && self.has_room()
     }
 
-    /// Says that this end is awake.
-    pub(crate) fn rise(&mut self) {
-        self.own.starved.store(false, Ordering::Relaxed);
-        self.own.bell.rise();
-    }
-
     /// Whether the far end is no more. What it had said by then can still be heard.
     pub(crate) fn is_far_gone(&self) -> bool {
         self.far.gone.load(Ordering::Acquire)
-    }
-
-    /// This end, for those who may wake it.
-    pub(crate) fn side(&self) -> &Arc<Side> {
-        &self.own
-    }
-}
-
-impl<Said, Heard> AsFd for End<Said, Heard> {
-    /// Readable while this end's bell rings.
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.own.bell.as_fd()
     }
 }
 
@@ -228,5 +212,96 @@ impl<Said, Heard> Drop for End<Said, Heard> {
     }
 }
 
+/// Joins every shard to every worker: the ends of each shard, and those of each worker.
+pub(crate) fn mesh(slots: usize, shards: &[Arc<Side>], workers: &[Arc<Side>]) -> (Vec<ShardEnds>, Vec<WorkerEnds>) {
+    let mut of_workers: Vec<Vec<WorkerEnd>> = workers.iter().map(|_| Vec::new()).collect();
+    let mut ends_of = |shard: &Arc<Side>| {
+        let to_each = workers.iter().zip(&mut of_workers);
+        let ends = to_each.map(|(worker, ends)| {
+            let (here, there) = pair(slots, shard, worker);
+            ends.push(there);
+            here
+        });
+        Ends::new(Arc::clone(shard), ends.collect())
+    };
+    let of_shards = shards.iter().map(&mut ends_of).collect();
+    let of_workers = workers.iter().zip(of_workers).map(|(side, ends)| Ends::new(Arc::clone(side), ends)).collect();
+    (of_shards, of_workers)
+}
+
+/// All the ends of one shard or worker, by the number of who is at the other, and the bell that they share.
+#[derive(Debug)]
+pub(crate) struct Ends<Said, Heard> {
+    side: Arc<Side>,
+    ends: Box<[End<Said, Heard>]>,
+}
+
+/// The ends of a shard, by worker.
+pub(crate) type ShardEnds = Ends<(SocketId, Event), Request>;
+/// The ends of a worker, by shard.
+pub(crate) type WorkerEnds = Ends<Request, (SocketId, Event)>;
+
+impl<Said, Heard> Ends<Said, Heard> {
+    /// The ends of `side`.
+    pub(crate) fn new(side: Arc<Side>, ends: Vec<End<Said, Heard>>) -> Self {
+        Self { side, ends: ends.into() }
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// The end whose far side has a number that came from here.
+    pub(crate) fn end(&mut self, number: u16) -> &mut End<Said, Heard> {
+        &mut self.ends[usize::from(number)]
+    }
+
+    /// Every end.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &End<Said, Heard>> {
+        self.ends.iter()
+    }
+
+    /// Every end.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut End<Said, Heard>> {
+        self.ends.iter_mut()
+    }
+
+    /// Wakes those that sleep and for whom there is news, or room that they wait for.
+    pub(crate) fn publish(&mut self) {
+        self.iter_mut().for_each(End::publish);
+    }
+
+    /// Says that this side is about to sleep. It must look for work once more before it does.
+    pub(crate) fn doze(&mut self) {
+        let stuck = self.iter().any(|end| end.stuck);
+        self.side.starved.store(stuck, Ordering::Relaxed);
+        self.side.bell.doze();
+    }
+
+    /// Says that this side is awake.
+    pub(crate) fn rise(&mut self) {
+        self.side.starved.store(false, Ordering::Relaxed);
+        self.side.bell.rise();
+    }
+
+    /// Whether there is room again in a ring that was full.
+    pub(crate) fn has_room_again(&mut self) -> bool {
+        self.iter_mut().any(End::has_room_again)
+    }
+
+    /// This side, for those who may wake it.
+    pub(crate) fn side(&self) -> &Arc<Side> {
+        &self.side
+    }
+}
+
+impl<Said, Heard> AsFd for Ends<Said, Heard> {
+    /// Readable while this side's bell rings.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.side.bell.as_fd()
+    }
+}
+
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

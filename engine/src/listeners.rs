@@ -1,6 +1,6 @@
 //! The listeners of one shard, by local address.
 
-use crate::accept_queue::AcceptQueue;
+use crate::accept_queue::{AcceptQueue, Shared};
 use crate::socket::ListenerId;
 use crate::table_hash::LocalHasher;
 use hashbrown::HashTable;
@@ -9,18 +9,58 @@ use std::sync::Arc;
 use synward_proto::Endpoint;
 use synward_proto::listener::Listener;
 
-/// The most listeners of one worker. Each has a slot from the start.
+/// The most listeners of an engine. Each has a slot from the start.
 pub(crate) const MAX_LISTENERS: u32 = 1024;
 
-/// A listener and where its connections wait.
+/// A listener, and where its connections wait.
 #[derive(Debug)]
 pub(crate) struct ListenerEntry {
     pub(crate) id: ListenerId,
     pub(crate) listener: Listener,
-    pub(crate) queue: Arc<AcceptQueue>,
+    pub(crate) shared: Arc<Shared>,
+    takers: Vec<Taker>,
+    /// Where the search for the next taker begins.
+    next: usize,
 }
 
-/// Listeners in the slots that their worker chose.
+/// A worker that takes connections of a listener.
+#[derive(Debug)]
+struct Taker {
+    worker: u16,
+    queue: Arc<AcceptQueue>,
+}
+
+impl ListenerEntry {
+    /// A listener whose connections nobody takes yet.
+    pub(crate) fn new(id: ListenerId, listener: Listener, shared: Arc<Shared>) -> Self {
+        Self { id, listener, shared, takers: Vec::new(), next: 0 }
+    }
+
+    /// Adds a worker that takes connections.
+    pub(crate) fn join(&mut self, worker: u16, queue: Arc<AcceptQueue>) {
+        self.takers.push(Taker { worker, queue });
+    }
+
+    /// Where connections wait.
+    pub(crate) fn queues(&self) -> impl Iterator<Item = &Arc<AcceptQueue>> {
+        self.takers.iter().map(|taker| &taker.queue)
+    }
+
+    /// Who gets the next connection: `home` if it listens here, else one at which the fewest wait, in turn, so that a worker that
+    /// stalls is given hardly anything more.
+    pub(crate) fn next_taker(&mut self, home: Option<u16>) -> Option<(u16, &Arc<AcceptQueue>)> {
+        let count = self.takers.len();
+        let order = (0..count).map(|step| (self.next + step) % count);
+        let chosen = order.min_by_key(|&taker| {
+            let taker = &self.takers[taker];
+            if Some(taker.worker) == home { 0 } else { 1 + taker.queue.len() }
+        })?;
+        self.next = chosen + 1;
+        self.takers.get(chosen).map(|taker| (taker.worker, &taker.queue))
+    }
+}
+
+/// Listeners in the slots that the engine gave them.
 #[derive(Debug)]
 pub(crate) struct Listeners {
     slots: Box<[Option<ListenerEntry>]>,
@@ -65,7 +105,7 @@ impl Listeners {
         self.slots.get(slot as usize)?.as_ref()
     }
 
-    /// Adds a listener in the slot that its name says. The worker sees to it that slot and address are free.
+    /// Adds a listener in the slot that its name says. Slot and address are free.
     pub(crate) fn insert(&mut self, entry: ListenerEntry) {
         let (slot, local) = (entry.id.index, entry.listener.local());
         let Some(place) = self.slots.get_mut(slot as usize) else { return };
@@ -80,13 +120,21 @@ impl Listeners {
         by_local.insert_unique(hasher.hash(&local), slot, hash_of);
     }
 
-    /// Removes a listener.
-    pub(crate) fn remove(&mut self, id: ListenerId) -> Option<ListenerEntry> {
-        let place = self.slots.get_mut(id.index as usize)?;
-        let entry = place.take_if(|entry| entry.id == id)?;
+    /// Takes a worker from a listener: its queue, and the listener itself when nobody takes its connections any more.
+    pub(crate) fn leave(&mut self, id: ListenerId, worker: u16) -> Option<(Arc<AcceptQueue>, Option<ListenerEntry>)> {
+        let entry = self.get_mut(id.index).filter(|entry| entry.id == id)?;
+        let place = entry.takers.iter().position(|taker| taker.worker == worker)?;
+        let Taker { queue, .. } = entry.takers.remove(place);
+        let is_last = entry.takers.is_empty();
+        Some((queue, if is_last { self.remove(id.index) } else { None }))
+    }
+
+    /// Removes the listener in a slot.
+    pub(crate) fn remove(&mut self, slot: u32) -> Option<ListenerEntry> {
+        let entry = self.slots.get_mut(slot as usize)?.take()?;
         let local = entry.listener.local();
         self.wildcards -= u32::from(local.addr.is_unspecified());
-        if let Ok(found) = self.by_local.find_entry(self.hasher.hash(&local), |&slot| slot == id.index) {
+        if let Ok(found) = self.by_local.find_entry(self.hasher.hash(&local), |&other| other == slot) {
             found.remove();
         }
         Some(entry)
@@ -97,9 +145,10 @@ impl Listeners {
         self.slots.len()
     }
 
-    /// The names of all listeners.
-    pub(crate) fn ids(&self) -> impl Iterator<Item = ListenerId> {
-        self.slots.iter().flatten().map(|entry| entry.id)
+    /// The names of the listeners of a worker.
+    pub(crate) fn of_worker(&self, worker: u16) -> impl Iterator<Item = ListenerId> {
+        let takes = move |entry: &&ListenerEntry| entry.takers.iter().any(|taker| taker.worker == worker);
+        self.slots.iter().flatten().filter(takes).map(|entry| entry.id)
     }
 
     fn find_exact(&self, local: &Endpoint) -> Option<u32> {

@@ -1,10 +1,10 @@
-//! What anyone may see of a shard while it runs: counters from atomics, tables by asking.
+//! What anyone may see of the shards while they run: counters from atomics, tables by asking.
 
 use crate::answers::{Mailbox, Question};
 use crate::stats::ShardStats;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use synward_nic::{Mode, Modes};
@@ -13,42 +13,51 @@ use synward_proto::{Counter, DropReason};
 /// Slices of an answer that may wait to be taken.
 const SLICES: usize = 8;
 
-/// A view of one shard from any thread. Clones share it.
+/// A view of all shards from any thread. Clones share it.
 #[derive(Clone)]
 pub struct Observer {
-    stats: Arc<ShardStats>,
-    mailbox: Arc<Mailbox>,
-    modes: ModesInForce,
+    shards: Arc<[Observed]>,
+}
+
+/// What there is to see of one shard.
+pub(crate) struct Observed {
+    pub(crate) stats: Arc<ShardStats>,
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) modes: ModesInForce,
 }
 
 impl Observer {
-    /// A view of the shard that keeps these numbers and looks into this mailbox.
-    pub(crate) fn new(stats: Arc<ShardStats>, mailbox: Arc<Mailbox>, modes: Modes) -> Self {
-        Self { stats, mailbox, modes: modes.into() }
+    /// A view of these shards.
+    pub(crate) fn new(shards: Vec<Observed>) -> Self {
+        Self { shards: shards.into() }
     }
 
-    /// Everything that is counted, now. Never waits for the shard; values of one snapshot may be a turn apart.
+    /// How many shards there are.
+    pub fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// Everything that is counted, now, all shards together. Never waits for a shard; values of one snapshot may be a turn
+    /// apart. The modes are those of the first shard.
     pub fn snapshot(&self) -> Snapshot {
-        let stats = &self.stats;
-        Snapshot {
-            counters: Counter::ALL.iter().map(|&counter| (counter.name(), stats.counter(counter))).collect(),
-            drops: DropReason::ALL.iter().map(|&reason| (reason.name(), stats.drops(reason))).collect(),
-            outcomes: stats.outcomes(),
-            ledger: stats.ledger().collect(),
-            port: stats.port().collect(),
-            gauges: stats.gauges(),
-            modes: self.modes,
-        }
+        let mut all = self.shards.iter().map(Observed::snapshot);
+        let first = all.next().unwrap_or_default();
+        all.fold(first, Snapshot::plus)
+    }
+
+    /// As [`snapshot`](Self::snapshot), of each shard for itself, in the order of their numbers.
+    pub fn snapshots(&self) -> impl Iterator<Item = Snapshot> {
+        self.shards.iter().map(Observed::snapshot)
     }
 
     /// The value of one counter, now.
     pub fn counter(&self, counter: Counter) -> u64 {
-        self.stats.counter(counter)
+        self.shards.iter().map(|shard| shard.stats.counter(counter)).sum()
     }
 
     /// Frames dropped for one reason, now.
     pub fn drops(&self, reason: DropReason) -> u64 {
-        self.stats.drops(reason)
+        self.shards.iter().map(|shard| shard.stats.drops(reason)).sum()
     }
 
     /// Asks for all listeners.
@@ -67,17 +76,42 @@ impl Observer {
         self.ask(Question::Connections)
     }
 
-    fn ask<Row>(&self, question: impl FnOnce(Sender<Vec<Row>>) -> Question) -> Result<Listing<Row>, ObserveError> {
-        let (to, slices) = bounded(SLICES);
-        if !self.mailbox.ask(question(to)) {
-            return Err(ObserveError::Busy);
+    fn ask<Row>(&self, question: impl Fn(Sender<Vec<Row>>) -> Question) -> Result<Listing<Row>, ObserveError> {
+        let mut answers = VecDeque::with_capacity(self.shards.len());
+        for shard in self.shards.iter() {
+            let (to, slices) = bounded(SLICES);
+            if !shard.mailbox.ask(question(to)) {
+                return Err(ObserveError::Busy);
+            }
+            answers.push_back(Answering { slices, mailbox: Arc::clone(&shard.mailbox) });
         }
-        Ok(Listing { slices, mailbox: Arc::clone(&self.mailbox) })
+        Ok(Listing { answers })
     }
 }
 
-/// An answer under way. The shard gives it in slices, a few rows per turn, and pauses while nobody takes them.
+impl Observed {
+    fn snapshot(&self) -> Snapshot {
+        let stats = &self.stats;
+        Snapshot {
+            counters: Counter::ALL.iter().map(|&counter| (counter.name(), stats.counter(counter))).collect(),
+            drops: DropReason::ALL.iter().map(|&reason| (reason.name(), stats.drops(reason))).collect(),
+            outcomes: stats.outcomes(),
+            ledger: stats.ledger().collect(),
+            port: stats.port().collect(),
+            gauges: stats.gauges(),
+            modes: self.modes,
+        }
+    }
+}
+
+/// An answer under way. The shards give it in slices, a few rows per turn, and pause while nobody takes them.
 pub struct Listing<Row> {
+    /// Of the shards that have not told all yet.
+    answers: VecDeque<Answering<Row>>,
+}
+
+/// The answer of one shard.
+struct Answering<Row> {
     /// A slice without rows is the last.
     slices: Receiver<Vec<Row>>,
     mailbox: Arc<Mailbox>,
@@ -87,9 +121,10 @@ impl<Row> Listing<Row> {
     /// Takes the next rows. `Ok(None)`: there are no more. No rows: not yet.
     ///
     /// # Errors
-    /// [`ObserveError::Ended`] when the poll loop ended before the answer did.
+    /// [`ObserveError::Ended`] when a poll loop ended before its answer did.
     pub fn try_next(&mut self) -> Result<Option<Vec<Row>>, ObserveError> {
-        match self.slices.try_recv() {
+        let Some(answering) = self.answers.front() else { return Ok(None) };
+        match answering.slices.try_recv() {
             Ok(rows) => Ok(self.took(rows)),
             Err(TryRecvError::Empty) => Ok(Some(Vec::new())),
             Err(TryRecvError::Disconnected) => Err(ObserveError::Ended),
@@ -99,26 +134,29 @@ impl<Row> Listing<Row> {
     /// Waits for the whole answer, at most `timeout`.
     ///
     /// # Errors
-    /// [`ObserveError::TimedOut`]; [`ObserveError::Ended`] when the poll loop ended before the answer did.
-    pub fn collect(self, timeout: Duration) -> Result<Vec<Row>, ObserveError> {
+    /// [`ObserveError::TimedOut`]; [`ObserveError::Ended`] when a poll loop ended before its answer did.
+    pub fn collect(mut self, timeout: Duration) -> Result<Vec<Row>, ObserveError> {
         let deadline = Instant::now() + timeout;
         let mut all = Vec::new();
-        loop {
-            match self.slices.recv_deadline(deadline) {
-                Ok(rows) => match self.took(rows) {
-                    Some(rows) => all.extend(rows),
-                    None => return Ok(all),
-                },
+        while let Some(answering) = self.answers.front() {
+            match answering.slices.recv_deadline(deadline) {
+                Ok(rows) => all.extend(self.took(rows).into_iter().flatten()),
                 Err(RecvTimeoutError::Timeout) => return Err(ObserveError::TimedOut),
                 Err(RecvTimeoutError::Disconnected) => return Err(ObserveError::Ended),
             }
         }
+        Ok(all)
     }
 
     /// The shard may have paused for want of room, which there is now.
-    fn took(&self, rows: Vec<Row>) -> Option<Vec<Row>> {
-        self.mailbox.bell().ring();
-        (!rows.is_empty()).then_some(rows)
+    fn took(&mut self, rows: Vec<Row>) -> Option<Vec<Row>> {
+        let answering = self.answers.front()?;
+        answering.mailbox.bell().ring();
+        if !rows.is_empty() {
+            return Some(rows);
+        }
+        self.answers.pop_front();
+        (!self.answers.is_empty()).then(Vec::new)
     }
 }
 
@@ -136,8 +174,8 @@ pub enum ObserveError {
     Ended,
 }
 
-/// What is counted in a shard.
-#[derive(Clone, Debug, Serialize)]
+/// What is counted in one shard or in several.
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Snapshot {
     /// Counters under Linux's names; every name is there, zero included.
     pub counters: BTreeMap<&'static str, u64>,
@@ -155,6 +193,26 @@ pub struct Snapshot {
     pub modes: ModesInForce,
 }
 
+impl Snapshot {
+    /// Both together.
+    fn plus(mut self, other: Self) -> Self {
+        let Self { counters, drops, outcomes, ledger, port, gauges, modes: _ } = other;
+        for (sums, more) in [
+            (&mut self.counters, counters),
+            (&mut self.drops, drops),
+            (&mut self.ledger, ledger),
+            (&mut self.port, port),
+        ] {
+            for (name, value) in more {
+                *sums.entry(name).or_default() += value;
+            }
+        }
+        self.outcomes = self.outcomes.plus(&outcomes);
+        self.gauges = self.gauges.plus(&gauges);
+        self
+    }
+}
+
 /// What became of the received frames. `received` is the sum of the others.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct Outcomes {
@@ -166,15 +224,28 @@ pub struct Outcomes {
     pub answered: u64,
     /// Went to a reader.
     pub delivered: u64,
+    /// Went to the shard that owns their connection, where they count as received once more.
+    pub steered: u64,
     /// Died for a reason of [`Snapshot::drops`], answered or not.
     pub dropped: u64,
 }
 
 impl Outcomes {
+    fn plus(&self, other: &Self) -> Self {
+        Self {
+            received: self.received + other.received,
+            consumed: self.consumed + other.consumed,
+            answered: self.answered + other.answered,
+            delivered: self.delivered + other.delivered,
+            steered: self.steered + other.steered,
+            dropped: self.dropped + other.dropped,
+        }
+    }
+
     /// Whether every received frame became exactly one thing.
     pub fn is_balanced(&self) -> bool {
-        let Self { received, consumed, answered, delivered, dropped } = *self;
-        received == consumed + answered + delivered + dropped
+        let Self { received, consumed, answered, delivered, steered, dropped } = *self;
+        received == consumed + answered + delivered + steered + dropped
     }
 }
 
@@ -197,10 +268,31 @@ pub struct Gauges {
     pub frames_lent: u64,
     /// The most there can be.
     pub frames_lent_limit: u64,
+    /// Pairs of connections whose bytes go from each to the other inside their shard.
+    pub spliced: u64,
+    /// Source ports in use, counted for each peer apart, those in TIME-WAIT included.
+    pub source_ports_used: u64,
+}
+
+impl Gauges {
+    fn plus(&self, other: &Self) -> Self {
+        Self {
+            connections: self.connections + other.connections,
+            connections_limit: self.connections_limit + other.connections_limit,
+            time_waits: self.time_waits + other.time_waits,
+            time_waits_limit: self.time_waits_limit + other.time_waits_limit,
+            half_open: self.half_open + other.half_open,
+            half_open_limit: self.half_open_limit + other.half_open_limit,
+            frames_lent: self.frames_lent + other.frames_lent,
+            frames_lent_limit: self.frames_lent_limit + other.frames_lent_limit,
+            spliced: self.spliced + other.spliced,
+            source_ports_used: self.source_ports_used + other.source_ports_used,
+        }
+    }
 }
 
 /// The modes in force, as words.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct ModesInForce {
     /// `zero-copy`, `copy` or `memory`.
     pub mode: &'static str,
@@ -222,18 +314,18 @@ impl From<Modes> for ModesInForce {
     }
 }
 
-/// A listener, as `ss -ltn` shows it.
+/// A listener of one shard, as `ss -ltn` shows it. All shards of an engine have the same listeners.
 #[derive(Clone, Debug, Serialize)]
 pub struct ListenerRow {
     /// Where it listens.
     pub local: String,
-    /// Connections that wait for accept.
+    /// Connections that wait for accept, of all shards together.
     pub accept_queue: u32,
-    /// More than this many is full.
+    /// More than this many is full, of all shards together.
     pub accept_queue_limit: u32,
-    /// Half-open connections.
+    /// Half-open connections of this shard.
     pub syn_queue: u32,
-    /// The most there can be.
+    /// More than this many is full, in this shard.
     pub syn_queue_limit: u32,
     /// Whether SYNs are answered with cookies now.
     pub cookies_active: bool,

@@ -2,9 +2,10 @@
 
 use crate::accept_queue::AcceptQueue;
 use crate::apply::SENT;
-use crate::connections::Owner;
+use crate::connections::{ConnId, Owner};
 use crate::outbox::Outbox;
 use crate::shard::Shard;
+use crate::splice::SpliceEnd;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use synward_nic::Port;
@@ -14,15 +15,18 @@ use synward_proto::connection::Events;
 /// Connections reset per turn.
 const RESETS_PER_TURN: u32 = 64;
 
-/// What is left to reset.
-#[derive(Debug, Default)]
+/// What is left to reset or to close.
+#[derive(Debug)]
 pub(crate) struct Orphans {
     /// Accept queues of listeners that are gone.
     queues: VecDeque<Arc<AcceptQueue>>,
-    worker: Worker,
+    /// Connections that lost what they were spliced with.
+    doomed: VecDeque<(ConnId, Parting)>,
+    /// By number.
+    workers: Box<[Worker]>,
 }
 
-/// What is known of the worker.
+/// What is known of a worker.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 enum Worker {
     /// It lives.
@@ -44,64 +48,112 @@ pub(crate) enum Parting {
 }
 
 impl Orphans {
+    /// Nothing, and so many workers.
+    pub(crate) fn new(workers: usize) -> Self {
+        Self {
+            queues: VecDeque::new(),
+            doomed: VecDeque::new(),
+            workers: vec![Worker::default(); workers].into_boxed_slice(),
+        }
+    }
+
     /// The connections in this queue will not be accepted.
     pub(crate) fn abandon(&mut self, queue: Arc<AcceptQueue>) {
         self.queues.push_back(queue);
     }
 
+    /// This connection has nobody any more.
+    pub(crate) fn doom(&mut self, conn: ConnId, parting: Parting) {
+        self.doomed.push_back((conn, parting));
+    }
+
     /// The worker is gone; true the first time.
-    pub(crate) fn worker_is_gone(&mut self) -> bool {
-        let first = self.worker == Worker::Alive;
+    pub(crate) fn worker_is_gone(&mut self, worker: u16) -> bool {
+        let Some(worker) = self.workers.get_mut(usize::from(worker)) else { return false };
+        let first = *worker == Worker::Alive;
         if first {
-            self.worker = Worker::Gone { next: 0 };
+            *worker = Worker::Gone { next: 0 };
         }
         first
     }
 
     /// Whether the worker's end has been noticed.
-    pub(crate) fn knows_worker_is_gone(&self) -> bool {
-        self.worker != Worker::Alive
+    pub(crate) fn knows_worker_is_gone(&self, worker: u16) -> bool {
+        self.workers.get(usize::from(worker)) != Some(&Worker::Alive)
     }
 
     /// Whether anything is left to reset.
     pub(crate) fn is_empty(&self) -> bool {
-        self.queues.is_empty() && !matches!(self.worker, Worker::Gone { .. })
+        let burying = |worker: &Worker| matches!(worker, Worker::Gone { .. });
+        self.queues.is_empty() && self.doomed.is_empty() && !self.workers.iter().any(burying)
     }
 }
 
 impl Shard {
     /// Resets a few of the connections that nobody owns any more.
     pub(crate) fn bury_orphans(&mut self, now: Instant, port: &mut impl Port) {
+        if self.orphans.is_empty() {
+            return;
+        }
         let mut budget = RESETS_PER_TURN;
+        while budget > 0
+            && let Some((conn, parting)) = self.orphans.doomed.pop_front()
+        {
+            budget -= 1;
+            self.part_by_name(now, conn, parting, port);
+        }
         while budget > 0
             && let Some(queue) = self.orphans.queues.front()
         {
             match queue.pop() {
                 Some(waiting) => {
                     budget -= 1;
-                    if let Some(index) = self.connections.resolve(waiting.conn) {
-                        self.part(now, index, Parting::Reset, port);
-                    }
+                    self.part_by_name(now, waiting.conn, Parting::Reset, port);
                 }
                 None => drop(self.orphans.queues.pop_front()),
             }
         }
-        while budget > 0
-            && let Worker::Gone { next } = self.orphans.worker
+        for worker in 0..self.workers.len() as u16 {
+            self.bury_worker(now, worker, &mut budget, port);
+        }
+    }
+
+    fn part_by_name(&mut self, now: Instant, conn: ConnId, parting: Parting, port: &mut impl Port) {
+        if let Some(index) = self.connections.resolve(conn) {
+            self.part(now, index, parting, port);
+        }
+    }
+
+    fn bury_worker(&mut self, now: Instant, worker: u16, budget: &mut u32, port: &mut impl Port) {
+        let number = usize::from(worker);
+        while *budget > 0
+            && let Worker::Gone { next } = self.orphans.workers[number]
         {
-            budget -= 1;
+            *budget -= 1;
             let is_last = next as usize >= self.connections.limit();
-            self.orphans.worker = if is_last { Worker::Buried } else { Worker::Gone { next: next + 1 } };
+            self.orphans.workers[number] = if is_last { Worker::Buried } else { Worker::Gone { next: next + 1 } };
             // One that the application had closed may end in its own time.
-            if self.connections.get(next).is_some_and(|entry| entry.owner != Owner::Nobody) {
+            if self.connections.get(next).is_some_and(|entry| self.is_of(entry.owner, worker)) {
                 self.part(now, next, Parting::Reset, port);
             }
+        }
+    }
+
+    fn is_of(&self, owner: Owner, worker: u16) -> bool {
+        match owner {
+            Owner::Queue(taker) => taker == worker,
+            Owner::Socket(reader) => reader.worker == worker,
+            Owner::Spliced(end) => self.splices.worker_of(end) == Some(worker),
+            Owner::Nobody => false,
         }
     }
 
     /// Takes a connection from its application, orderly or by a reset.
     pub(crate) fn part(&mut self, now: Instant, index: u32, parting: Parting, port: &mut impl Port) {
         let Some(entry) = self.connections.get_mut(index) else { return };
+        if let Owner::Spliced(end) = entry.owner {
+            return self.end_splice(end.splice, SpliceEnd::Ended);
+        }
         entry.owner = Owner::Nobody;
         if entry.outbox.over {
             drop(self.connections.remove(index));

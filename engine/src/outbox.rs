@@ -32,6 +32,8 @@ pub(crate) struct Outbox {
     pub(crate) failure: Option<Failure>,
     /// There is no connection any more: its tuple is free, and only the telling is left.
     pub(crate) over: bool,
+    /// Bytes and the end of the stream wait until somebody has decided who is to have them.
+    pub(crate) held: bool,
 }
 
 impl Outbox {
@@ -58,13 +60,15 @@ impl Outbox {
         if let Some(send_space) = self.connected.take() {
             return Some(Event::Connected { send_space });
         }
-        if let Some(chunk) = self.received.pop() {
+        if !self.held
+            && let Some(chunk) = self.received.pop()
+        {
             return Some(Event::Received(chunk));
         }
         if self.sent > 0 {
             return Some(Event::Sent(std::mem::take(&mut self.sent)));
         }
-        if std::mem::take(&mut self.end_of_stream) {
+        if !self.held && std::mem::take(&mut self.end_of_stream) {
             return Some(Event::EndOfStream);
         }
         if let Some(failure) = self.failure.take() {
@@ -74,7 +78,8 @@ impl Outbox {
     }
 
     fn is_empty(&self) -> bool {
-        let Self { connected, received, sent, end_of_stream, failure, over } = self;
-        connected.is_none() && received.is_empty() && *sent == 0 && !end_of_stream && failure.is_none() && !over
+        let Self { connected, received, sent, end_of_stream, failure, over, held } = self;
+        let nothing_to_read = *held || (received.is_empty() && !end_of_stream);
+        connected.is_none() && nothing_to_read && *sent == 0 && failure.is_none() && !over
     }
 }

@@ -52,7 +52,7 @@ impl BlockingSockets {
 
     /// Something that ends a wait from another thread.
     pub fn unparker(&self) -> Unparker {
-        Unparker { worker: Arc::clone(self.core.shard.side()), unparked: Arc::clone(&self.unparked) }
+        Unparker { worker: Arc::clone(self.core.shards.side()), unparked: Arc::clone(&self.unparked) }
     }
 
     /// Sleeps until the shard has something to say, someone unparks, or `timeout` has passed (`None`: no limit), and
@@ -146,14 +146,14 @@ impl BlockingSockets {
             return Slept::TimedOut;
         }
         // The order matters: first say that this end sleeps, then look once more. See `Bell`.
-        self.core.shard.doze();
+        self.core.shards.doze();
         if !self.core.has_outside_work() && !ready(&self.core) {
-            let mut fds = [PollFd::from_borrowed_fd(self.core.shard.as_fd(), PollFlags::IN)];
+            let mut fds = [PollFd::from_borrowed_fd(self.core.shards.as_fd(), PollFlags::IN)];
             let timeout = left.and_then(|left| Timespec::try_from(left).ok());
             // Interrupted by a signal or not: the caller looks again.
             let _ = poll(&mut fds, timeout.as_ref());
         }
-        self.core.shard.rise();
+        self.core.shards.rise();
         Slept::Woken
     }
 }

@@ -1,5 +1,7 @@
 //! The heart: one turn of a shard.
 
+use crate::ShardId;
+use crate::arrival::Arrived;
 use crate::clock::SteadyTime;
 use crate::handoff::Side;
 use crate::shard::Shard;
@@ -9,8 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use synward_nic::{Frame, Port};
 use synward_proto::Instant;
 
-/// One shard: a port, its connections and listeners, and its end of the rings to the worker. Dropping it ends every
-/// socket of the worker with [`NetworkDown`](crate::SocketError::NetworkDown).
+/// One shard: a port, its connections and listeners, and its ends of the rings to the workers. Dropping it ends every
+/// socket of its connections with [`NetworkDown`](crate::SocketError::NetworkDown).
 pub struct PollLoop<P: Port> {
     pub(crate) port: P,
     pub(crate) shard: Shard,
@@ -23,13 +25,13 @@ pub struct PollLoop<P: Port> {
 /// What one turn did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Turn {
-    /// Frames received.
+    /// Frames received, those from other shards included.
     pub received: u32,
     /// Frames given to the port for sending.
     pub sent: u32,
     /// Timers run.
     pub timers: u32,
-    /// Requests taken from the worker.
+    /// Requests taken from the workers.
     pub requests: u32,
     /// Whether work was left over for want of budget: turn again without sleeping.
     pub unfinished: bool,
@@ -78,12 +80,14 @@ impl<P: Port> PollLoop<P> {
         let now = time.tick(now);
         port.reclaim();
         shard.lent = port.ledger().lent;
+        shard.change_cookie_key(now);
 
         let frames = port.rx_burst(received, shard.limits.burst);
         shard.stats.frames_received(frames as u64);
         for frame in received.drain(..) {
-            shard.on_frame(now, frame, port);
+            shard.on_frame(now, Arrived::Here, frame, port);
         }
+        let foreign = shard.take_foreign(now, port);
         let timers = shard.run_timers(now, port);
         let requests = shard.take_requests(now, port);
         shard.bury_orphans(now, port);
@@ -92,9 +96,10 @@ impl<P: Port> PollLoop<P> {
         port.refill();
 
         let more_to_answer = shard.answer_questions(now);
-        shard.worker.publish();
+        shard.workers.publish();
+        shard.crossing.publish();
         let unfinished = more_to_send || more_to_answer || shard.can_tell_more() || !shard.orphans.is_empty();
-        let turn = Turn { received: frames as u32, sent: sent as u32, timers, requests, unfinished };
+        let turn = Turn { received: frames as u32 + foreign, sent: sent as u32, timers, requests, unfinished };
         if !turn.is_idle() {
             self.publish();
         }
@@ -110,7 +115,12 @@ impl<P: Port> PollLoop<P> {
 
     /// What ends [`run`](Self::run).
     pub fn stopper(&self) -> Stop {
-        Stop { asked: Arc::clone(&self.stop), shard: Arc::clone(self.shard.worker.side()) }
+        Stop { asked: Arc::clone(&self.stop), shard: Arc::clone(self.shard.workers.side()) }
+    }
+
+    /// Its number within the engine.
+    pub fn id(&self) -> ShardId {
+        ShardId(self.shard.id)
     }
 
     /// The port, for what tests and tools need of it between turns.

@@ -39,6 +39,14 @@ impl Chunk {
         }
     }
 
+    /// The unread bytes; a frame goes home.
+    fn into_bytes(self) -> Vec<u8> {
+        match self {
+            Self::Heap { bytes, read: 0 } => bytes,
+            other => other.unread().to_vec(),
+        }
+    }
+
     fn consume(&mut self, count: usize) {
         match self {
             Self::Frame(frame) => frame.consume(count.min(frame.len())),
@@ -120,6 +128,22 @@ impl Received {
         Taken { bytes: done as u32, frames }
     }
 
+    /// Takes at most `most` bytes off the front, in memory of their own; `None` when there are none or none are wanted.
+    pub(crate) fn take(&mut self, most: usize) -> Option<(Vec<u8>, Taken)> {
+        let front = self.chunks.front_mut().filter(|_| most > 0)?;
+        let count = front.unread().len().min(most);
+        let whole = count == front.unread().len();
+        if whole && let Some(chunk) = self.pop() {
+            let frames = u32::from(matches!(chunk, Chunk::Frame(_)));
+            return Some((chunk.into_bytes(), Taken { bytes: count as u32, frames }));
+        }
+        let front = self.chunks.front_mut()?;
+        let bytes = front.unread()[..count].to_vec();
+        front.consume(count);
+        self.len -= count;
+        Some((bytes, Taken { bytes: count as u32, frames: 0 }))
+    }
+
     /// Throws everything away, as a read that nobody looks at.
     pub(crate) fn discard(&mut self) -> Taken {
         let frames = self.chunks.iter().filter(|chunk| matches!(chunk, Chunk::Frame(_))).count() as u32;
@@ -153,6 +177,7 @@ mod tests {
         fn bytes_come_out_once_and_in_order(
             chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..3 * JOIN / 2), 0..12),
             reads in prop::collection::vec(0..5_000_usize, 0..12),
+            takes in prop::collection::vec(0..5_000_usize, 0..12),
         ) {
             let mut received = Received::default();
             let sent = chunks.concat();
@@ -166,6 +191,12 @@ mod tests {
                 let taken = received.read(&mut buffer);
                 prop_assert_eq!(taken.bytes as usize, size.min(sent.len() - got.len()));
                 got.extend_from_slice(&buffer[..taken.bytes as usize]);
+            }
+            for most in takes {
+                let Some((bytes, taken)) = received.take(most) else { continue };
+                prop_assert!(!bytes.is_empty() && bytes.len() <= most && taken.bytes as usize == bytes.len());
+                got.extend_from_slice(&bytes);
+                prop_assert_eq!(received.len, sent.len() - got.len());
             }
             while let Some(mut chunk) = received.pop() {
                 got.extend_from_slice(chunk.unread());

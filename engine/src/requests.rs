@@ -1,19 +1,19 @@
-//! What the worker wants, and what it has not been told.
+//! What the workers want, and what they have not been told.
 
 use crate::SocketError;
-use crate::accept_queue::AcceptQueue;
+use crate::accept_queue::{AcceptQueue, Shared};
 use crate::config::ListenConfig;
-use crate::connections::{ConnId, Owner};
+use crate::connections::{ConnId, Owner, Reader};
 use crate::handoff::{Action, Event, Request};
 use crate::listeners::ListenerEntry;
 use crate::orphans::Parting;
 use crate::shard::Shard;
-use crate::socket::{ConnectConfig, ListenerId, SocketId};
+use crate::socket::{ConnectConfig, Delivery, ListenerId};
 use std::sync::Arc;
 use synward_nic::Port;
 use synward_proto::connection::{Connection, Events};
 use synward_proto::listener::Listener;
-use synward_proto::{Counter, Instant, Tuple};
+use synward_proto::{Counter, Endpoint, Instant, Tuple};
 
 /// Requests taken per turn.
 const REQUESTS_PER_TURN: u32 = 256;
@@ -23,83 +23,116 @@ const RETRIES_PER_TURN: usize = 256;
 impl Shard {
     /// Takes requests, and tries again to tell what found no room; returns how many requests there were.
     pub(crate) fn take_requests(&mut self, now: Instant, port: &mut impl Port) -> u32 {
-        self.retry_undelivered();
+        self.tell_reports();
+        (0..self.workers.len() as u16).map(|worker| self.take_requests_of(now, worker, port)).sum()
+    }
+
+    fn take_requests_of(&mut self, now: Instant, worker: u16, port: &mut impl Port) -> u32 {
+        self.retry_undelivered(worker);
         let mut taken = 0;
-        while taken < REQUESTS_PER_TURN && self.can_take_request() {
-            let Some(request) = self.worker.pop() else { break };
-            self.take_request(now, request, port);
+        while taken < REQUESTS_PER_TURN && self.can_take_request(worker) {
+            let Some(request) = self.workers.end(worker).pop() else { break };
+            self.take_request(now, worker, request, port);
             taken += 1;
         }
         // What the worker had asked for by the time it ended is done first.
-        if taken == 0 && self.worker.is_far_gone() && self.worker.peek().is_none() && self.orphans.worker_is_gone() {
-            tracing::warn!(connections = self.connections.len(), "the worker is gone: resetting its connections");
-            self.close_all_listeners();
+        let end = self.workers.end(worker);
+        if taken == 0 && end.is_far_gone() && end.peek().is_none() && self.orphans.worker_is_gone(worker) {
+            tracing::debug!(worker, shard = self.id, "the worker is gone: resetting its connections");
+            self.close_listeners_of(worker);
         }
         taken
     }
 
-    fn retry_undelivered(&mut self) {
-        for _ in 0..self.undelivered.len().min(RETRIES_PER_TURN) {
-            if !self.worker.has_room() {
+    fn retry_undelivered(&mut self, worker: u16) {
+        let number = usize::from(worker);
+        for _ in 0..self.undelivered[number].len().min(RETRIES_PER_TURN) {
+            if !self.workers.end(worker).has_room() {
                 return;
             }
-            if let Some(index) = self.undelivered.pop() {
+            if let Some(index) = self.undelivered[number].pop() {
                 self.tell_worker(index);
             }
         }
     }
 
-    /// A connect is answered through the ring, so it has to wait until there is room for the answer.
-    pub(crate) fn can_take_request(&mut self) -> bool {
-        !matches!(self.worker.peek(), Some(Request::Connect { .. })) || self.worker.has_room()
-    }
-
-    fn take_request(&mut self, now: Instant, request: Request, port: &mut impl Port) {
-        match request {
-            Request::Listen { listener, config, queue } => self.listen(listener, &config, queue),
-            Request::Unlisten(listener) => self.unlisten(listener),
-            Request::Connect { socket, config } => self.connect(now, socket, &config),
-            Request::On(conn, action) => self.act(now, conn, action, port),
+    /// Whether a request waits that can be taken. A connect is answered through the ring, so it has to wait until there is
+    /// room for the answer.
+    pub(crate) fn can_take_request(&mut self, worker: u16) -> bool {
+        let end = self.workers.end(worker);
+        match end.peek() {
+            None => false,
+            Some(Request::Connect { .. }) => end.has_room(),
+            Some(_) => true,
         }
     }
 
-    fn listen(&mut self, id: ListenerId, config: &ListenConfig, queue: Arc<AcceptQueue>) {
-        let config = self.config.listener(config);
+    fn take_request(&mut self, now: Instant, worker: u16, request: Request, port: &mut impl Port) {
+        match request {
+            Request::Listen { listener, config, queue, shared } => {
+                self.listen(worker, listener, &config, queue, shared);
+            }
+            Request::Unlisten(listener) => self.unlisten(worker, listener),
+            Request::Connect { socket, config } => self.connect(now, Reader { worker, socket }, &config),
+            Request::Splice(request) => self.splice(now, worker, &request, port),
+            Request::On(conn, action) => self.act(now, worker, conn, action, port),
+        }
+    }
+
+    fn listen(
+        &mut self,
+        worker: u16,
+        id: ListenerId,
+        config: &ListenConfig,
+        queue: Arc<AcceptQueue>,
+        shared: Arc<Shared>,
+    ) {
+        if let Some(entry) = self.listeners.get_mut(id.index) {
+            if entry.id == id {
+                return entry.join(worker, queue);
+            }
+            // Its last worker has left it, and only the word of that is still on the way.
+            self.end_listener(id.index);
+        }
+        let config = self.config.listener(config, self.limits.shards);
         match Listener::new(&config, &mut self.half_opens) {
-            Some(listener) => self.listeners.insert(ListenerEntry { id, listener, queue }),
+            Some(listener) => {
+                let mut entry = ListenerEntry::new(id, listener, shared);
+                entry.join(worker, queue);
+                self.listeners.insert(entry);
+            }
             // There are fewer slots for listeners here than names for them there.
             None => tracing::error!(local = %config.local, "the SYN table has no name for another listener"),
         }
     }
 
-    fn unlisten(&mut self, id: ListenerId) {
-        if let Some(ListenerEntry { listener, queue, id: _ }) = self.listeners.remove(id) {
-            listener.close(&mut self.half_opens);
-            self.orphans.abandon(queue);
+    fn end_listener(&mut self, slot: u32) {
+        let Some(entry) = self.listeners.remove(slot) else { return };
+        for queue in entry.queues() {
+            self.orphans.abandon(Arc::clone(queue));
+        }
+        entry.listener.close(&mut self.half_opens);
+    }
+
+    fn unlisten(&mut self, worker: u16, id: ListenerId) {
+        let Some((queue, ended)) = self.listeners.leave(id, worker) else { return };
+        self.orphans.abandon(queue);
+        if let Some(entry) = ended {
+            entry.listener.close(&mut self.half_opens);
         }
     }
 
-    fn close_all_listeners(&mut self) {
-        let ids: Vec<_> = self.listeners.ids().collect();
-        ids.into_iter().for_each(|id| self.unlisten(id));
+    fn close_listeners_of(&mut self, worker: u16) {
+        let ids: Vec<_> = self.listeners.of_worker(worker).collect();
+        ids.into_iter().for_each(|id| self.unlisten(worker, id));
     }
 
-    fn connect(&mut self, now: Instant, socket: SocketId, config: &ConnectConfig) {
-        let ConnectConfig { local, remote, link } = *config;
-        let tuple = Tuple { local, remote };
-        let event = if self.connections.find(&tuple).is_some() {
-            Event::Refused(SocketError::AddressInUse)
-        } else {
-            let secrets = &self.half_opens.secrets;
-            let (iss, offset) = (secrets.isn(now, &tuple), secrets.timestamp_offset(local.addr, remote.addr));
-            let connection = Connection::connect(now, tuple, iss, offset, self.terms.of(&tuple));
-            match self.connections.insert(tuple, link, connection, Owner::Socket(socket)) {
-                Some(conn) => Event::Opening(conn),
-                None => Event::Refused(SocketError::NoBuffers),
-            }
+    fn connect(&mut self, now: Instant, reader: Reader, config: &ConnectConfig) {
+        let (event, opened) = match self.open_from_here(now, reader, config) {
+            Ok((conn, local)) => (Event::Opening { conn, local }, Some(conn.index)),
+            Err(error) => (Event::Refused(error), None),
         };
-        let opened = if let Event::Opening(conn) = &event { Some(conn.index) } else { None };
-        let told = self.worker.push((socket, event));
+        let told = self.workers.end(reader.worker).push((reader.socket, event));
         debug_assert!(told.is_ok(), "there was room");
         match opened {
             Some(index) => self.settle(now, index, Events::empty()),
@@ -107,14 +140,59 @@ impl Shard {
         }
     }
 
+    /// Makes a connection in SYN-SENT; its name, and our end.
+    fn open_from_here(
+        &mut self,
+        now: Instant,
+        reader: Reader,
+        config: &ConnectConfig,
+    ) -> Result<(ConnId, Endpoint), SocketError> {
+        let ConnectConfig { remote, link, delivery, .. } = *config;
+        if self.connections.is_full() {
+            return Err(SocketError::NoBuffers);
+        }
+        let tuple = self.claim_tuple(now, config)?;
+        let secrets = &self.half_opens.secrets;
+        let local = tuple.local;
+        let (iss, offset) = (secrets.isn(now, &tuple), secrets.timestamp_offset(local.addr, remote.addr));
+        let connection = Connection::connect(now, tuple, iss, offset, self.terms.of(&tuple));
+        let conn = self.connections.insert(tuple, link, connection, Owner::Socket(reader));
+        let conn = conn.ok_or(SocketError::NoBuffers)?;
+        if let Some(entry) = self.connections.get_mut(conn.index) {
+            entry.outbox.held = delivery == Delivery::Held;
+        }
+        Ok((conn, local))
+    }
+
+    /// Both ends of a connection to be: with the port that was asked for, or with one that is free.
+    fn claim_tuple(&mut self, now: Instant, config: &ConnectConfig) -> Result<Tuple, SocketError> {
+        let tuple = Tuple { local: config.local, remote: config.remote };
+        if config.local.port == 0 {
+            return self.choose_source_port(now, &tuple);
+        }
+        if !self.crossing.owns(&tuple) {
+            return Err(SocketError::AddressNotAvailable);
+        }
+        if self.connections.find(&tuple).is_some() {
+            return Err(SocketError::AddressInUse);
+        }
+        self.source_ports.claim(&tuple, &self.crossing);
+        Ok(tuple)
+    }
+
     /// Does what a worker wants of a connection; nothing when it has ended meanwhile.
-    fn act(&mut self, now: Instant, conn: ConnId, action: Action, port: &mut impl Port) {
+    fn act(&mut self, now: Instant, worker: u16, conn: ConnId, action: Action, port: &mut impl Port) {
         let Some(index) = self.connections.resolve(conn) else { return };
         let Some(entry) = self.connections.get_mut(index) else { return };
         let connection = &mut entry.connection;
         match action {
-            Action::Attach(socket) => {
-                entry.owner = Owner::Socket(socket);
+            Action::Attach { socket, delivery } => {
+                entry.owner = Owner::Socket(Reader { worker, socket });
+                entry.outbox.held = delivery == Delivery::Held;
+                return self.tell_worker(index);
+            }
+            Action::Deliver => {
+                entry.outbox.held = false;
                 return self.tell_worker(index);
             }
             Action::Consumed { bytes, frames } => {

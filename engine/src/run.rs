@@ -74,7 +74,7 @@ impl<P: Port> PollLoop<P> {
             tracing::warn!("without CAP_SYS_NICE the poll loop waits for its core like any other thread");
         }
         let interface = self.shard.config.interface.clone();
-        let mut alarm = Alarm::new(self.shard.worker.as_fd(), interface.as_deref())
+        let mut alarm = Alarm::new(self.shard.workers.as_fd(), interface.as_deref())
             .map_err(|source| RunError::LinkWatch { interface: interface.unwrap_or_default(), source })?;
         tracing::info!(modes = ?self.port.modes(), core = ?self.shard.config.core, "the poll loop begins");
         let (mut busy, mut checked, mut status) = (clock::monotonic(), Instant::ZERO, PortStatus::Up);
@@ -100,7 +100,7 @@ impl<P: Port> PollLoop<P> {
         let due = self.next_deadline(now);
         let Self { port, shard, stop, .. } = self;
         // The order matters: first say that the shard sleeps, then look once more. See `Bell`.
-        shard.worker.doze();
+        shard.workers.doze();
         if !shard.has_outside_work() && !stop.load(Ordering::Acquire) {
             let longest = match status {
                 PortStatus::Up if shard.is_congested() => CONGESTED_SLEEP,
@@ -108,10 +108,10 @@ impl<P: Port> PollLoop<P> {
                 PortStatus::Up | PortStatus::Down | PortStatus::Gone => LONGEST_SLEEP,
             };
             let due = due.map_or(longest, |deadline| deadline.since(now));
-            let wake = alarm.either.as_ref().map_or(shard.worker.as_fd(), |(fd, _)| fd.as_fd());
+            let wake = alarm.either.as_ref().map_or(shard.workers.as_fd(), |(fd, _)| fd.as_fd());
             port.wait(Some(wake), Some(due.min(longest)));
         }
-        shard.worker.rise();
+        shard.workers.rise();
     }
 
     /// Hears what became of the link and of the device.

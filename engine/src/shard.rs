@@ -2,15 +2,18 @@
 
 use crate::answers::Answers;
 use crate::config::{EngineConfig, MIN_MTU};
-use crate::connections::{Connections, Owner};
+use crate::connections::{Connections, Owner, Reader};
 use crate::cookie_keys::CookieKeys;
-use crate::handoff::ShardEnd;
+use crate::crossing::Crossing;
+use crate::handoff::ShardEnds;
 use crate::listeners::Listeners;
 use crate::observe::Gauges;
 use crate::orphans::Orphans;
 use crate::outbox::{Flushed, Outbox};
 use crate::ready::ReadyList;
 use crate::received::Chunk;
+use crate::source_ports::SourcePorts;
+use crate::splice::Splices;
 use crate::stats::ShardStats;
 use crate::time_waits::TimeWaitEntry;
 use crate::timer_wheel::{TimerId, TimerWheel};
@@ -28,6 +31,8 @@ pub(crate) enum TimerKey {
     Connection(u32),
     /// That of an entry in TIME-WAIT, by index.
     TimeWait(u32),
+    /// That of a splice, by index.
+    Splice(u32),
 }
 
 /// How much of everything, and for how long.
@@ -43,6 +48,10 @@ pub(crate) struct Limits {
     pub(crate) frames_per_reader: u32,
     /// The largest MTU whose packets fit in a frame, bytes.
     pub(crate) largest_mtu: u16,
+    /// The worker that runs on this shard's thread and gets all its connections, where there is one.
+    pub(crate) home: Option<u16>,
+    /// Among so many shards the limits of SYN queues are divided.
+    pub(crate) shards: u32,
 }
 
 /// What new connections are told, by address family.
@@ -62,15 +71,20 @@ impl Terms {
 /// One shard without its port.
 #[derive(Debug)]
 pub(crate) struct Shard {
+    /// Its number within the engine.
+    pub(crate) id: u16,
     pub(crate) connections: Connections,
     pub(crate) listeners: Listeners,
     pub(crate) half_opens: HalfOpens,
     pub(crate) wheel: TimerWheel<TimerKey>,
     /// Connections that have something to send.
     pub(crate) ready: ReadyList,
-    /// Connections that have news which found no room in the ring.
-    pub(crate) undelivered: ReadyList,
-    pub(crate) worker: ShardEnd,
+    /// By worker: connections that have news which found no room in the ring.
+    pub(crate) undelivered: Box<[ReadyList]>,
+    pub(crate) workers: ShardEnds,
+    pub(crate) splices: Splices,
+    pub(crate) source_ports: SourcePorts,
+    pub(crate) crossing: Crossing,
     pub(crate) orphans: Orphans,
     pub(crate) answers: Answers,
     /// Frames to send, in order.
@@ -109,6 +123,8 @@ impl Shard {
             half_open_limit: table.capacity() as u64,
             frames_lent: self.lent.into(),
             frames_lent_limit: self.limits.readers.into(),
+            spliced: self.splices.len() as u64,
+            source_ports_used: self.source_ports.used(),
         }
     }
 
@@ -119,20 +135,38 @@ impl Shard {
 
     /// Whether others have left something to do since the last turn.
     pub(crate) fn has_outside_work(&mut self) -> bool {
-        let asked = self.worker.peek().is_some() && self.can_take_request();
-        let lost = self.worker.is_far_gone() && !self.orphans.knows_worker_is_gone();
-        asked || lost || self.worker.has_room_again() || self.answers.has_work()
+        let workers = 0..self.workers.len() as u16;
+        let asked = workers.clone().any(|worker| self.can_take_request(worker));
+        let lost = |worker| self.workers.end(worker).is_far_gone() && !self.orphans.knows_worker_is_gone(worker);
+        asked || workers.into_iter().any(lost) || self.workers.has_room_again() || self.is_asked()
     }
 
-    /// Whether there is news that the worker could take now.
+    fn is_asked(&self) -> bool {
+        self.answers.has_work() || self.crossing.has_work()
+    }
+
+    /// Whether there is news that some worker could take now.
     pub(crate) fn can_tell_more(&mut self) -> bool {
-        !self.undelivered.is_empty() && self.worker.has_room()
+        let Self { undelivered, workers, .. } = self;
+        let told = undelivered.iter().zip(workers.iter_mut());
+        told.into_iter().any(|(list, end)| !list.is_empty() && end.has_room()) || self.can_report()
     }
 
     /// Draws the consequences of whatever a connection has just been through: its events, its timer, its place on the
-    /// ready list, its end.
+    /// ready list, its end; and tells whoever reads it.
     pub(crate) fn settle(&mut self, now: Instant, index: u32, events: Events) {
-        let Some(entry) = self.connections.get_mut(index) else { return };
+        self.settle_alone(now, index, events);
+        match self.connections.get(index).map(|entry| entry.owner) {
+            Some(Owner::Socket(_)) => self.tell_worker(index),
+            Some(Owner::Spliced(end)) => self.pump(now, end.splice),
+            Some(Owner::Queue(_) | Owner::Nobody) | None => {}
+        }
+    }
+
+    /// As [`settle`](Self::settle), without telling.
+    pub(crate) fn settle_alone(&mut self, now: Instant, index: u32, events: Events) {
+        // One that is over has nothing more to say, and its tuple may be another's already.
+        let Some(entry) = self.connections.get_mut(index).filter(|entry| !entry.outbox.over) else { return };
         let (connection, outbox) = (&mut entry.connection, &mut entry.outbox);
         if entry.owner != Owner::Nobody {
             take_events(connection, events, outbox);
@@ -144,48 +178,49 @@ impl Shard {
             return self.enter_time_wait(tuple, state);
         }
         if events.contains(Events::CLOSED) || connection.state() == State::Closed {
-            return self.finish(index);
+            let tuple = entry.tuple;
+            self.finish(index);
+            return self.source_ports.release(&tuple);
         }
         if connection.wants_transmit(now) {
             self.ready.push(index);
         }
         arm(&mut self.wheel, &mut entry.timer, connection.deadline(), TimerKey::Connection(index));
-        self.tell_worker(index);
     }
 
     /// Passes a connection's news on to its worker, or notes that there was no room.
     pub(crate) fn tell_worker(&mut self, index: u32) {
         let Some(entry) = self.connections.get_mut(index) else { return };
-        let Owner::Socket(socket) = entry.owner else { return };
-        match entry.outbox.flush(socket, &mut self.worker) {
-            Flushed::Partly => self.undelivered.push(index),
+        let Owner::Socket(reader) = entry.owner else { return };
+        let Reader { worker, socket } = reader;
+        match entry.outbox.flush(socket, self.workers.end(worker)) {
+            Flushed::Partly => self.undelivered[usize::from(worker)].push(index),
             Flushed::Wholly => {}
             Flushed::Finally => drop(self.connections.remove(index)),
         }
     }
 
-    /// Ends a connection: its tuple is free from now on, and it is gone once its worker knows.
-    pub(crate) fn finish(&mut self, index: u32) {
+    /// Ends a connection: its tuple is free from now on, and it is gone once its reader knows.
+    fn finish(&mut self, index: u32) {
         self.connections.unmap(index);
         let Some(entry) = self.connections.get_mut(index) else { return };
         if let Some(timer) = entry.timer.take() {
             self.wheel.cancel(timer);
         }
         entry.outbox.over = true;
-        match entry.owner {
-            Owner::Queue => {}
-            Owner::Socket(_) => self.tell_worker(index),
-            Owner::Nobody => drop(self.connections.remove(index)),
+        if entry.owner == Owner::Nobody {
+            drop(self.connections.remove(index));
         }
     }
 
     fn enter_time_wait(&mut self, tuple: Tuple, state: TimeWait) {
         if self.connections.time_waits().limit() == 0 {
-            return;
+            return self.source_ports.release(&tuple);
         }
         if let Some(oldest) = self.connections.time_wait_to_evict() {
             self.leave_time_wait(oldest);
         }
+        self.source_ports.linger(&tuple);
         let (deadline, timer) = (state.deadline(), None);
         let index = self.connections.insert_time_wait(TimeWaitEntry { tuple, state, timer });
         let timer = self.wheel.schedule(deadline, TimerKey::TimeWait(index));
@@ -196,8 +231,11 @@ impl Shard {
 
     /// Removes an entry in TIME-WAIT and its timer.
     pub(crate) fn leave_time_wait(&mut self, index: u32) {
-        if let Some(TimeWaitEntry { timer: Some(timer), .. }) = self.connections.remove_time_wait(index) {
-            self.wheel.cancel(timer);
+        if let Some(TimeWaitEntry { timer, tuple, .. }) = self.connections.remove_time_wait(index) {
+            self.source_ports.release(&tuple);
+            if let Some(timer) = timer {
+                self.wheel.cancel(timer);
+            }
         }
     }
 }

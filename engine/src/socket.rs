@@ -4,6 +4,7 @@ use crate::connections::ConnId;
 use crate::handoff::Event;
 use crate::orphans::Parting;
 use crate::received::{Received, Taken};
+use crate::splice::SpliceReport;
 use crate::{Interest, Ready, SocketError};
 use synward_proto::{Endpoint, Link};
 
@@ -32,15 +33,42 @@ pub struct Accepted {
     pub peer: Endpoint,
 }
 
-/// What an active open is told. Choosing the source port and finding the neighbour is the caller's part.
+/// One of the engine's poll loops, and with it a queue of an interface.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ShardId(pub(crate) u16);
+
+/// What becomes of received bytes while nobody has decided who is to read them.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Delivery {
+    /// They go to the socket.
+    #[default]
+    AtOnce,
+    /// They stay with the connection, within its receive buffer, until [`SocketCore::deliver`](crate::SocketCore::deliver) or
+    /// [`SocketCore::splice`](crate::SocketCore::splice). A failure is told all the same; the end of the stream is not.
+    Held,
+}
+
+/// What an active open is told. Finding the next hop is the caller's part.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ConnectConfig {
-    /// Our end, port included.
+    /// Our end. With port zero, the shard chooses one of [`source_ports`](crate::EngineConfig::source_ports).
     pub local: Endpoint,
     /// The peer's end.
     pub remote: Endpoint,
     /// The way to the next hop.
     pub link: Link,
+    /// Which shard is to have the connection. `None`: the owner of its two ends among the first interface's shards, or, where the
+    /// port is yet to be chosen, these shards in turn.
+    pub shard: Option<ShardId>,
+    /// Whether received bytes wait.
+    pub delivery: Delivery,
+}
+
+impl ConnectConfig {
+    /// A connection of whichever shard, delivered at once.
+    pub fn new(local: Endpoint, remote: Endpoint, link: Link) -> Self {
+        Self { local, remote, link, shard: None, delivery: Delivery::AtOnce }
+    }
 }
 
 /// Which direction `shutdown` ends.
@@ -65,6 +93,8 @@ pub(crate) enum Phase {
     Connecting(ConnId),
     /// A connection.
     Open(ConnId),
+    /// A connection whose bytes go to another one without coming here.
+    Spliced(ConnId),
     /// Nothing any more.
     Over,
 }
@@ -73,7 +103,13 @@ pub(crate) enum Phase {
 #[derive(Debug)]
 pub(crate) struct Socket {
     pub(crate) generation: u32,
+    /// The shard of its connection.
+    pub(crate) shard: u16,
     pub(crate) phase: Phase,
+    /// Our end, once it is known.
+    pub(crate) local: Option<Endpoint>,
+    /// What came of a splice.
+    pub(crate) report: Option<SpliceReport>,
     pub(crate) received: Received,
     /// Read, and not told to the shard yet.
     pub(crate) uncredited: Taken,
@@ -98,10 +134,13 @@ pub(crate) struct Socket {
 
 impl Socket {
     /// A socket without news.
-    pub(crate) fn new(generation: u32, phase: Phase, send_space: u32) -> Self {
+    pub(crate) fn new(generation: u32, shard: u16, phase: Phase, send_space: u32) -> Self {
         Self {
             generation,
+            shard,
             phase,
+            local: None,
+            report: None,
             received: Received::default(),
             uncredited: Taken::default(),
             in_debt: false,
@@ -119,7 +158,7 @@ impl Socket {
     /// Its connection, if there is one.
     pub(crate) fn conn(&self) -> Option<ConnId> {
         match self.phase {
-            Phase::Connecting(conn) | Phase::Open(conn) => Some(conn),
+            Phase::Connecting(conn) | Phase::Open(conn) | Phase::Spliced(conn) => Some(conn),
             Phase::Opening | Phase::Discarded(_) | Phase::Over => None,
         }
     }
@@ -127,7 +166,10 @@ impl Socket {
     /// Takes news from the shard.
     pub(crate) fn hear(&mut self, event: Event) {
         match event {
-            Event::Opening(conn) => self.phase = Phase::Connecting(conn),
+            Event::Opening { conn, local } => {
+                self.phase = Phase::Connecting(conn);
+                self.local = Some(local);
+            }
             Event::Refused(error) => self.fail(error),
             Event::Connected { send_space } => {
                 if let Phase::Connecting(conn) = self.phase {
@@ -145,6 +187,10 @@ impl Socket {
             Event::EndOfStream => self.end_of_stream = true,
             Event::Failed(failure) => self.failure = Some(failure.into()),
             Event::Over => self.phase = Phase::Over,
+            Event::Spliced(report) => {
+                self.report = Some(report);
+                self.phase = Phase::Over;
+            }
         }
     }
 

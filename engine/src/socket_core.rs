@@ -1,45 +1,62 @@
 //! The worker's side: sockets that never block.
 
-use crate::accept_queue::AcceptQueue;
+use crate::accept_queue::{AcceptQueue, Waiting};
 use crate::config::{EngineConfig, ListenConfig};
-use crate::handoff::{Action, Request, WorkerEnd};
-use crate::listeners::MAX_LISTENERS;
+use crate::connections::ConnId;
+use crate::handoff::{Action, Request, WorkerEnds};
 use crate::orphans::Parting;
-use crate::socket::{Accepted, ConnectConfig, ListenerId, Phase, Shutdown, Socket, SocketId};
+use crate::registry::Registry;
+use crate::socket::{Accepted, ConnectConfig, Delivery, ListenerId, Phase, ShardId, Shutdown, Socket, SocketId};
+use crate::splice::{SpliceReport, SpliceRequest};
+use crate::steering::Steering;
 use crate::{Interest, Ready, SocketError, Source};
 use slab::Slab;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use synward_proto::Endpoint;
+use std::time::Duration;
 use synward_proto::connection::Keepalive;
+use synward_proto::{Endpoint, Tuple};
 
 /// Bytes of one request to send: what is larger goes in several.
 const SEND_CHUNK: usize = 64 * 1024;
 /// Requests that found no room in the ring, above which listeners and socket options are refused. Closing is never refused, but a socket
 /// is closed only once.
 pub(crate) const MAX_BACKLOG: usize = 1024;
-/// Events taken per call of `poll`.
+/// Events taken from a shard per call of `poll`.
 const EVENTS_PER_POLL: usize = 4096;
 
 /// All sockets of one worker. One thread uses it; no call blocks. Dropping it resets its connections and ends its
 /// listeners.
 #[derive(Debug)]
 pub struct SocketCore {
-    pub(crate) shard: WorkerEnd,
+    pub(crate) shards: WorkerEnds,
+    /// What the worker keeps for each shard.
+    pub(crate) states: Box<[ShardState]>,
     pub(crate) sockets: Slab<Socket>,
-    pub(crate) listeners: Slab<Listening>,
+    /// By the index in their names.
+    pub(crate) listeners: HashMap<u32, Listening>,
+    pub(crate) registry: Arc<Registry>,
+    /// The shards of each interface, and who of them owns a tuple.
+    pub(crate) steering: Arc<[Arc<Steering>]>,
     pub(crate) next_generation: u32,
-    /// Requests that found no room in the ring, in order.
-    pub(crate) backlog: VecDeque<Request>,
-    /// Sockets whose credit found no room in the ring.
-    pub(crate) debtors: VecDeque<SocketId>,
+    /// The next of the shards that take connects in turn.
+    next_shard: usize,
     /// What may be ready. Everything that is ready is on it.
     pub(crate) maybe_ready: VecDeque<Source>,
     /// How many of those have not had their turn since the last `poll`.
     round: usize,
+    pub(crate) limits: WorkerLimits,
+}
+
+/// What a worker keeps for a shard.
+#[derive(Debug, Default)]
+pub(crate) struct ShardState {
+    /// Requests that found no room in the ring, in order.
+    pub(crate) backlog: VecDeque<Request>,
+    /// Sockets whose credit found no room in the ring.
+    pub(crate) debtors: VecDeque<SocketId>,
     /// The poll loop has ended.
     pub(crate) down: bool,
-    pub(crate) limits: WorkerLimits,
 }
 
 /// What of the configuration concerns a worker.
@@ -71,28 +88,52 @@ impl WorkerLimits {
 #[derive(Debug)]
 pub(crate) struct Listening {
     pub(crate) generation: u32,
-    local: Endpoint,
-    pub(crate) queue: Arc<AcceptQueue>,
+    /// Where its connections wait, by shard.
+    pub(crate) queues: Box<[Arc<AcceptQueue>]>,
+    /// The shard whose queue is asked first at the next accept.
+    next: usize,
     pub(crate) listed: bool,
 }
 
+impl Listening {
+    /// Whether no connection waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queues.iter().all(|queue| queue.is_empty())
+    }
+
+    /// Takes a connection, from the shards in turn; with it comes the shard's number.
+    fn pop(&mut self) -> Option<(u16, Waiting)> {
+        let count = self.queues.len();
+        let mut order = (0..count).map(|step| (self.next + step) % count);
+        let (shard, waiting) = order.find_map(|shard| Some((shard, self.queues[shard].pop()?)))?;
+        self.next = shard + 1;
+        Some((shard as u16, waiting))
+    }
+}
+
 impl SocketCore {
-    pub(crate) fn new(limits: WorkerLimits, shard: WorkerEnd) -> Self {
+    pub(crate) fn new(
+        limits: WorkerLimits,
+        shards: WorkerEnds,
+        registry: Arc<Registry>,
+        steering: Arc<[Arc<Steering>]>,
+    ) -> Self {
         Self {
-            shard,
+            states: (0..shards.len()).map(|_| ShardState::default()).collect(),
+            shards,
             sockets: Slab::new(),
-            listeners: Slab::new(),
+            listeners: HashMap::new(),
+            registry,
+            steering,
             next_generation: 0,
-            backlog: VecDeque::new(),
-            debtors: VecDeque::new(),
+            next_shard: 0,
             maybe_ready: VecDeque::new(),
             round: 0,
-            down: false,
             limits,
         }
     }
 
-    /// Listens from the shard's next turn on.
+    /// Listens on every interface, from the next turn of each shard on.
     ///
     /// # Errors
     /// `AddressInUse`, `Invalid` (port zero), `NoBuffers`, `NetworkDown`.
@@ -101,17 +142,22 @@ impl SocketCore {
         if config.local.port == 0 {
             return Err(SocketError::Invalid);
         }
-        if self.listeners.iter().any(|(_, listening)| listening.local == config.local) {
-            return Err(SocketError::AddressInUse);
-        }
-        if self.listeners.len() >= MAX_LISTENERS as usize || self.backlog.len() >= MAX_BACKLOG {
+        if self.states.iter().any(|state| state.backlog.len() >= MAX_BACKLOG) {
             return Err(SocketError::NoBuffers);
         }
-        let generation = self.generation();
-        let queue = Arc::new(AcceptQueue::new(config.backlog.min(self.limits.somaxconn)));
-        let listening = Listening { generation, local: config.local, queue: Arc::clone(&queue), listed: false };
-        let listener = ListenerId { index: self.listeners.insert(listening) as u32, generation };
-        self.say(Request::Listen { listener, config, queue });
+        let (listener, shared) = self.registry.join(&config, self.limits.somaxconn)?;
+        if self.listeners.contains_key(&listener.index) {
+            self.registry.leave(listener);
+            return Err(SocketError::AddressInUse);
+        }
+        let queues: Box<[_]> =
+            (0..self.states.len()).map(|_| Arc::new(AcceptQueue::new(Arc::clone(&shared)))).collect();
+        for (shard, queue) in (0..).zip(&queues) {
+            let (config, queue, shared) = (config.clone(), Arc::clone(queue), Arc::clone(&shared));
+            self.say(shard, Request::Listen { listener, config, queue, shared });
+        }
+        let listening = Listening { generation: listener.generation, queues, next: 0, listed: false };
+        self.listeners.insert(listener.index, listening);
         Ok(listener)
     }
 
@@ -122,51 +168,142 @@ impl SocketCore {
     /// `BadSocket`.
     pub fn unlisten(&mut self, listener: ListenerId) -> Result<(), SocketError> {
         self.listening(listener)?;
-        self.listeners.remove(listener.index as usize);
-        self.say(Request::Unlisten(listener));
+        self.listeners.remove(&listener.index);
+        self.registry.leave(listener);
+        for shard in 0..self.states.len() as u16 {
+            self.say(shard, Request::Unlisten(listener));
+        }
         Ok(())
     }
 
-    /// Takes the connection that has waited longest.
+    /// Takes the connection that has waited longest in the queue of some shard.
     ///
     /// # Errors
     /// `WouldBlock`, `BadSocket`, `NetworkDown`, `NoBuffers` (too many sockets are open; the connection goes on waiting).
     pub fn accept(&mut self, listener: ListenerId) -> Result<Accepted, SocketError> {
+        self.accept_with(listener, Delivery::AtOnce)
+    }
+
+    /// As [`accept`](Self::accept), and says what becomes of received bytes meanwhile.
+    ///
+    /// # Errors
+    /// As [`accept`](Self::accept).
+    pub fn accept_with(&mut self, listener: ListenerId, delivery: Delivery) -> Result<Accepted, SocketError> {
         self.check_up()?;
         let room = self.sockets.len() < self.limits.sockets;
-        let queue = &self.listening(listener)?.queue;
-        if queue.is_empty() {
+        let listening = self.listening_mut(listener)?;
+        if listening.is_empty() {
             return Err(SocketError::WouldBlock);
         }
         if !room {
             return Err(SocketError::NoBuffers);
         }
-        let waiting = queue.pop().ok_or(SocketError::WouldBlock)?;
-        let socket = self.insert(Phase::Open(waiting.conn), waiting.send_space);
-        self.say(Request::On(waiting.conn, Action::Attach(socket)));
+        let (shard, waiting) = listening.pop().ok_or(SocketError::WouldBlock)?;
+        let socket = self.insert(shard, Phase::Open(waiting.conn), waiting.send_space);
+        self.say(shard, Request::On(waiting.conn, Action::Attach { socket, delivery }));
         Ok(Accepted { socket, local: waiting.tuple.local, peer: waiting.tuple.remote })
     }
 
     /// Opens a connection. The socket is writable once it is established; until then `send` and `recv` give
-    /// `WouldBlock`, and afterwards the reason if it failed (`AddressInUse` if the same two ends are connected already).
+    /// `WouldBlock`, and afterwards the reason if it failed: `AddressInUse` if the same two ends are connected already,
+    /// `AddressNotAvailable` if no source port is free or the shard asked for does not own the port.
     ///
     /// # Errors
     /// `Invalid`, `NoBuffers`, `WouldBlock` (the ring to the shard is full), `NetworkDown`.
     pub fn connect(&mut self, config: ConnectConfig) -> Result<SocketId, SocketError> {
-        self.check_up()?;
-        let ConnectConfig { local, remote, link: _ } = config;
-        if local.port == 0 || remote.port == 0 || local.addr.is_ipv6() != remote.addr.is_ipv6() || local == remote {
+        let ConnectConfig { local, remote, .. } = config;
+        if remote.port == 0 || local.addr.is_ipv6() != remote.addr.is_ipv6() || local == remote {
             return Err(SocketError::Invalid);
+        }
+        let shard = self.shard_for(&config)?;
+        if self.states.get(usize::from(shard)).ok_or(SocketError::Invalid)?.down {
+            return Err(SocketError::NetworkDown);
         }
         if self.sockets.len() >= self.limits.sockets {
             return Err(SocketError::NoBuffers);
         }
-        if !self.can_say() {
+        if !self.can_say(shard) {
             return Err(SocketError::WouldBlock);
         }
-        let socket = self.insert(Phase::Opening, 0);
-        self.say(Request::Connect { socket, config });
+        let socket = self.insert(shard, Phase::Opening, 0);
+        self.say(shard, Request::Connect { socket, config });
         Ok(socket)
+    }
+
+    fn shard_for(&mut self, config: &ConnectConfig) -> Result<u16, SocketError> {
+        if let Some(ShardId(shard)) = config.shard {
+            return Ok(shard);
+        }
+        let first = self.steering.first().ok_or(SocketError::NetworkDown)?;
+        if config.local.port != 0 {
+            return Ok(first.owner(&Tuple { local: config.local, remote: config.remote }));
+        }
+        self.next_shard = (self.next_shard + 1) % first.shards().len();
+        Ok(first.shards().start + self.next_shard as u16)
+    }
+
+    /// The shard that has the connection of a socket.
+    ///
+    /// # Errors
+    /// `BadSocket`.
+    pub fn shard_of(&mut self, socket: SocketId) -> Result<ShardId, SocketError> {
+        Ok(ShardId(self.socket_mut(socket)?.shard))
+    }
+
+    /// Our end of a connection; none while a connect has not been taken up.
+    ///
+    /// # Errors
+    /// `BadSocket`.
+    pub fn local_of(&mut self, socket: SocketId) -> Result<Option<Endpoint>, SocketError> {
+        Ok(self.socket_mut(socket)?.local)
+    }
+
+    /// Lets go of the bytes that [`Delivery::Held`] kept back: they come to the socket, and so does all that follows.
+    ///
+    /// # Errors
+    /// `BadSocket`, `NotConnected`.
+    pub fn deliver(&mut self, socket: SocketId) -> Result<(), SocketError> {
+        let state = self.socket_mut(socket)?;
+        let (shard, conn) = (state.shard, state.conn().ok_or(SocketError::NotConnected)?);
+        self.say(shard, Request::On(conn, Action::Deliver));
+        Ok(())
+    }
+
+    /// Joins two established connections of one shard whose bytes were [held](Delivery::Held): what comes from either goes to
+    /// the other inside the shard, the ends of both streams and failures included. When nothing has gone either way for as
+    /// long as `idle`, both are closed.
+    ///
+    /// The second socket is given back by this. The first becomes ready (`hangup`) when both connections are over;
+    /// [`splice_report`](Self::splice_report) tells how. Closing it before resets both.
+    ///
+    /// # Errors
+    /// `BadSocket`; `NotConnected` unless both are established; `Invalid` when they are of different shards; nothing has changed
+    /// then.
+    pub fn splice(&mut self, first: SocketId, second: SocketId, idle: Duration) -> Result<(), SocketError> {
+        let (near, far) = (self.open_conn(first)?, self.open_conn(second)?);
+        if near.0 != far.0 || first == second {
+            return Err(SocketError::Invalid);
+        }
+        self.sockets.remove(second.index as usize);
+        self.socket_mut(first)?.phase = Phase::Spliced(near.1);
+        self.say(near.0, Request::Splice(SpliceRequest { first: (near.1, first), second: far.1, idle }));
+        Ok(())
+    }
+
+    fn open_conn(&mut self, socket: SocketId) -> Result<(u16, ConnId), SocketError> {
+        let state = self.socket_mut(socket)?;
+        match state.phase {
+            Phase::Open(conn) => Ok((state.shard, conn)),
+            _ => Err(SocketError::NotConnected),
+        }
+    }
+
+    /// What became of a splice, once it is over.
+    ///
+    /// # Errors
+    /// `BadSocket`.
+    pub fn splice_report(&mut self, first: SocketId) -> Result<Option<SpliceReport>, SocketError> {
+        Ok(self.socket_mut(first)?.report)
     }
 
     /// Reads the next bytes of the stream; 0 is end of file.
@@ -193,7 +330,8 @@ impl SocketCore {
     /// # Errors
     /// `WouldBlock`, `BrokenPipe`, `BadSocket`, and once the reason of a failure.
     pub fn send(&mut self, socket: SocketId, bytes: &[u8]) -> Result<usize, SocketError> {
-        let can_say = self.can_say();
+        let shard = self.socket_mut(socket)?.shard;
+        let can_say = self.can_say(shard);
         let state = self.socket_mut(socket)?;
         if let Some(failure) = state.failure.take() {
             return Err(failure);
@@ -210,7 +348,7 @@ impl SocketCore {
             return Err(SocketError::WouldBlock);
         }
         state.send_space -= count as u32;
-        self.say(Request::On(conn, Action::Send(bytes[..count].to_vec())));
+        self.say(shard, Request::On(conn, Action::Send(bytes[..count].to_vec())));
         Ok(count)
     }
 
@@ -221,6 +359,7 @@ impl SocketCore {
     pub fn shutdown(&mut self, socket: SocketId, how: Shutdown) -> Result<(), SocketError> {
         let state = self.socket_mut(socket)?;
         let Phase::Open(conn) = state.phase else { return Err(SocketError::NotConnected) };
+        let shard = state.shard;
         let (read, write) = match how {
             Shutdown::Read => (true, false),
             Shutdown::Write => (false, true),
@@ -234,7 +373,7 @@ impl SocketCore {
         state.write_closed |= write;
         self.credit(socket);
         if ends_writing {
-            self.say(Request::On(conn, Action::Shutdown));
+            self.say(shard, Request::On(conn, Action::Shutdown));
         }
         self.list(Source::Socket(socket));
         Ok(())
@@ -291,34 +430,39 @@ impl SocketCore {
         Ok(())
     }
 
-    /// Takes what the shard has to say and begins a round of [`next_ready`](Self::next_ready); returns how many events
-    /// came, the end of the poll loop among them. Also passes on what a full ring held back, so call it regularly.
+    /// Takes what the shards have to say and begins a round of [`next_ready`](Self::next_ready); returns how many events
+    /// came, the end of a poll loop among them. Also passes on what a full ring held back, so call it regularly.
     pub fn poll(&mut self) -> usize {
+        let events = (0..self.states.len() as u16).map(|shard| self.poll_shard(shard)).sum();
+        self.list_listeners();
+        self.prune();
+        self.round = self.maybe_ready.len();
+        self.shards.publish();
+        events
+    }
+
+    fn poll_shard(&mut self, shard: u16) -> usize {
         let mut events = 0;
         while events < EVENTS_PER_POLL
-            && let Some((socket, event)) = self.shard.pop()
+            && let Some((socket, event)) = self.shards.end(shard).pop()
         {
             self.hear(socket, event);
             events += 1;
         }
-        if events == 0 && !self.down && self.shard.is_far_gone() && self.shard.peek().is_none() {
-            self.go_down();
+        if events == 0 && self.has_ended(shard) {
+            self.go_down(shard);
             events = 1;
         }
-        self.flush();
-        self.list_listeners();
-        self.prune();
-        self.round = self.maybe_ready.len();
-        self.shard.publish();
+        self.flush(shard);
         events
     }
 
     /// The next source that is ready; each at most once per [`poll`](Self::poll).
     pub fn next_ready(&mut self) -> Option<(Source, Ready)> {
-        let room = self.can_say();
         while let Some(left) = self.round.checked_sub(1) {
             self.round = left;
             let source = self.maybe_ready.pop_front()?;
+            let room = self.room_for(source);
             let ready = self.ready(source, room);
             // One that only waits for room in the ring stays: nothing else would bring it back.
             if self.ready(source, true).is_empty() {
@@ -331,6 +475,15 @@ impl SocketCore {
             }
         }
         None
+    }
+}
+
+impl Drop for SocketCore {
+    /// The addresses that only this worker listened on are free again.
+    fn drop(&mut self) {
+        for (&index, listening) in &self.listeners {
+            self.registry.leave(ListenerId { index, generation: listening.generation });
+        }
     }
 }
 

@@ -29,6 +29,9 @@ pub enum SocketError {
     /// Another listener or connection has this address (EADDRINUSE).
     #[error("address in use (EADDRINUSE)")]
     AddressInUse,
+    /// No source port is free, or the shard asked for does not own the one asked for (EADDRNOTAVAIL).
+    #[error("address not available (EADDRNOTAVAIL)")]
+    AddressNotAvailable,
     /// The two ends are of different address families, or a port is zero (EINVAL).
     #[error("invalid argument (EINVAL)")]
     Invalid,
@@ -52,6 +55,7 @@ impl SocketError {
             Self::BrokenPipe => libc::EPIPE,
             Self::BadSocket => libc::EBADF,
             Self::AddressInUse => libc::EADDRINUSE,
+            Self::AddressNotAvailable => libc::EADDRNOTAVAIL,
             Self::Invalid => libc::EINVAL,
             Self::NoBuffers => libc::ENOBUFS,
             Self::NetworkDown => libc::ENETDOWN,

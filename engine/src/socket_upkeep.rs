@@ -1,10 +1,10 @@
 //! What the socket core does behind its calls: names, credits, requests that wait, and who may be ready.
 
-use crate::handoff::{Action, Event, Request};
+use crate::handoff::{Action, Event, Request, WorkerEnd};
 use crate::orphans::Parting;
 use crate::received::Taken;
 use crate::socket::{ListenerId, Phase, Socket, SocketId};
-use crate::socket_core::{Listening, MAX_BACKLOG, SocketCore, WorkerLimits};
+use crate::socket_core::{Listening, MAX_BACKLOG, ShardState, SocketCore, WorkerLimits};
 use crate::{Ready, SocketError, Source};
 
 /// Names that may be stale before anybody looks.
@@ -13,32 +13,50 @@ const PRUNE_FROM: usize = 64;
 impl SocketCore {
     /// Whether any source is ready, in this round or not.
     pub(crate) fn has_ready(&mut self) -> bool {
-        let room = self.can_say();
-        self.maybe_ready.iter().any(|&source| !self.ready(source, room).is_empty())
+        let rooms: Vec<bool> = (0..self.states.len() as u16).map(|shard| self.can_say(shard)).collect();
+        let room = |source| self.shard_named(source).is_none_or(|shard| rooms[usize::from(shard)]);
+        self.maybe_ready.iter().any(|&source| !self.ready(source, room(source)).is_empty())
     }
 
     /// Whether a connection waits at this listener.
     pub(crate) fn has_waiting(&self, listener: ListenerId) -> bool {
-        self.listening(listener).is_ok_and(|listening| !listening.queue.is_empty())
+        self.listening(listener).is_ok_and(|listening| !listening.is_empty())
     }
 
     /// Whether a connection waits at any listener.
     pub(crate) fn has_any_waiting(&self) -> bool {
-        self.listeners.iter().any(|(_, listening)| !listening.queue.is_empty())
+        self.listeners.values().any(|listening| !listening.is_empty())
     }
 
-    /// Whether the shard has left something to do since the last `poll`.
+    /// Whether a shard has left something to do since the last `poll`.
     pub(crate) fn has_outside_work(&mut self) -> bool {
-        let lost = !self.down && self.shard.is_far_gone();
-        self.shard.peek().is_some() || lost || self.shard.has_room_again()
+        let news = |(end, state): (&WorkerEnd, &ShardState)| end.peek().is_some() || (!state.down && end.is_far_gone());
+        self.shards.iter().zip(&self.states).any(news) || self.shards.has_room_again()
     }
 
+    /// Whether the poll loop of a shard has ended, nothing that it said is left to hear, and this was not known.
+    pub(crate) fn has_ended(&mut self, shard: u16) -> bool {
+        let end = self.shards.end(shard);
+        let over = end.is_far_gone() && end.peek().is_none();
+        over && !self.states[usize::from(shard)].down
+    }
+
+    /// Fails when no poll loop is left.
     pub(crate) fn check_up(&self) -> Result<(), SocketError> {
-        if self.down { Err(SocketError::NetworkDown) } else { Ok(()) }
+        if self.is_down() { Err(SocketError::NetworkDown) } else { Ok(()) }
+    }
+
+    fn is_down(&self) -> bool {
+        self.states.iter().all(|state| state.down)
     }
 
     pub(crate) fn listening(&self, listener: ListenerId) -> Result<&Listening, SocketError> {
-        let listening = self.listeners.get(listener.index as usize);
+        let listening = self.listeners.get(&listener.index);
+        listening.filter(|listening| listening.generation == listener.generation).ok_or(SocketError::BadSocket)
+    }
+
+    pub(crate) fn listening_mut(&mut self, listener: ListenerId) -> Result<&mut Listening, SocketError> {
+        let listening = self.listeners.get_mut(&listener.index);
         listening.filter(|listening| listening.generation == listener.generation).ok_or(SocketError::BadSocket)
     }
 
@@ -50,51 +68,61 @@ impl SocketCore {
             .ok_or(SocketError::BadSocket)
     }
 
-    pub(crate) fn insert(&mut self, phase: Phase, send_space: u32) -> SocketId {
-        let generation = self.generation();
-        let index = self.sockets.insert(Socket::new(generation, phase, send_space)) as u32;
+    pub(crate) fn insert(&mut self, shard: u16, phase: Phase, send_space: u32) -> SocketId {
+        self.next_generation = self.next_generation.wrapping_add(1);
+        let generation = self.next_generation;
+        let index = self.sockets.insert(Socket::new(generation, shard, phase, send_space)) as u32;
         SocketId { index, generation }
     }
 
-    pub(crate) fn generation(&mut self) -> u32 {
-        self.next_generation = self.next_generation.wrapping_add(1);
-        self.next_generation
+    /// Whether a request would find room in the ring to a shard.
+    pub(crate) fn can_say(&mut self, shard: u16) -> bool {
+        self.states[usize::from(shard)].backlog.is_empty() && self.shards.end(shard).has_room()
     }
 
-    /// Whether a request would find room in the ring.
-    pub(crate) fn can_say(&mut self) -> bool {
-        self.backlog.is_empty() && self.shard.has_room()
+    /// Whether a request about a source would find room.
+    pub(crate) fn room_for(&mut self, source: Source) -> bool {
+        self.shard_named(source).is_none_or(|shard| self.can_say(shard))
     }
 
-    /// Makes a request, at once or when there is room; requests stay in order.
-    pub(crate) fn say(&mut self, request: Request) {
-        if self.down {
+    fn shard_named(&self, source: Source) -> Option<u16> {
+        match source {
+            Source::Listener(_) => None,
+            Source::Socket(socket) => self.sockets.get(socket.index as usize).map(|state| state.shard),
+        }
+    }
+
+    /// Makes a request, at once or when there is room; requests to a shard stay in order.
+    pub(crate) fn say(&mut self, shard: u16, request: Request) {
+        let (end, state) = (self.shards.end(shard), &mut self.states[usize::from(shard)]);
+        if state.down {
             return;
         }
-        if !self.backlog.is_empty() {
-            self.backlog.push_back(request);
-        } else if let Err(request) = self.shard.push(request) {
-            self.backlog.push_back(request);
+        if !state.backlog.is_empty() {
+            state.backlog.push_back(request);
+        } else if let Err(request) = end.push(request) {
+            state.backlog.push_back(request);
         }
-        self.shard.publish();
+        end.publish();
     }
 
     /// Tells the shard what was read of a socket, once the reader has caught up or has read a good part of the buffer.
     pub(crate) fn credit(&mut self, socket: SocketId) {
         let WorkerLimits { credit, frames, .. } = self.limits;
-        let can_say = self.can_say();
         let Ok(state) = self.socket_mut(socket) else { return };
-        let Some(conn) = state.conn() else { return };
+        let (shard, Some(conn)) = (state.shard, state.conn()) else { return };
         let owed = state.uncredited;
         if owed == Taken::default() || !(state.received.is_empty() || owed.bytes >= credit || owed.frames >= frames) {
             return;
         }
-        if !can_say {
+        if !self.can_say(shard) {
+            let Ok(state) = self.socket_mut(socket) else { return };
             if !std::mem::replace(&mut state.in_debt, true) {
-                self.debtors.push_back(socket);
+                self.states[usize::from(shard)].debtors.push_back(socket);
             }
             return;
         }
+        let Ok(state) = self.socket_mut(socket) else { return };
         state.uncredited = Taken::default();
         // A shard that sleeps need not wake for every read: what it has not heard of is never more than a quarter
         // of the window, and the peer can go on sending within the rest.
@@ -102,12 +130,15 @@ impl SocketCore {
         let loud = state.whispered >= credit;
         if loud {
             state.whispered = 0;
-            self.shard.nudge();
+        }
+        let end = self.shards.end(shard);
+        if loud {
+            end.nudge();
         }
         let request = Request::On(conn, Action::Consumed { bytes: owed.bytes, frames: owed.frames });
-        let heard = self.shard.whisper(request);
+        let heard = end.whisper(request);
         debug_assert!(heard.is_ok(), "there was room");
-        self.shard.publish();
+        end.publish();
     }
 
     pub(crate) fn give_back(&mut self, socket: SocketId, parting: Parting) -> Result<(), SocketError> {
@@ -116,24 +147,24 @@ impl SocketCore {
             state.phase = Phase::Discarded(parting);
             return Ok(());
         }
-        let (conn, owed) = (state.conn(), state.uncredited);
+        let (shard, conn, owed) = (state.shard, state.conn(), state.uncredited);
         self.sockets.remove(socket.index as usize);
         if let Some(conn) = conn {
             if owed != Taken::default() {
-                self.say(Request::On(conn, Action::Consumed { bytes: owed.bytes, frames: owed.frames }));
+                self.say(shard, Request::On(conn, Action::Consumed { bytes: owed.bytes, frames: owed.frames }));
             }
-            self.say(Request::On(conn, parting.into()));
+            self.say(shard, Request::On(conn, parting.into()));
         }
         Ok(())
     }
 
     pub(crate) fn set_option(&mut self, socket: SocketId, option: Action) -> Result<(), SocketError> {
-        let waiting = self.backlog.len();
-        let conn = self.socket_mut(socket)?.conn().ok_or(SocketError::NotConnected)?;
-        if waiting >= MAX_BACKLOG {
+        let state = self.socket_mut(socket)?;
+        let (shard, conn) = (state.shard, state.conn().ok_or(SocketError::NotConnected)?);
+        if self.states[usize::from(shard)].backlog.len() >= MAX_BACKLOG {
             return Err(SocketError::NoBuffers);
         }
-        self.say(Request::On(conn, option));
+        self.say(shard, Request::On(conn, option));
         Ok(())
     }
 
@@ -144,9 +175,10 @@ impl SocketCore {
             return;
         }
         if let Phase::Discarded(parting) = state.phase {
+            let shard = state.shard;
             self.sockets.remove(socket.index as usize);
-            if let Event::Opening(conn) = event {
-                self.say(Request::On(conn, parting.into()));
+            if let Event::Opening { conn, .. } = event {
+                self.say(shard, Request::On(conn, parting.into()));
             }
             return;
         }
@@ -159,17 +191,18 @@ impl SocketCore {
     }
 
     /// Passes on what a full ring held back.
-    pub(crate) fn flush(&mut self) {
-        while let Some(request) = self.backlog.pop_front() {
-            if let Err(request) = self.shard.push(request) {
-                return self.backlog.push_front(request);
+    pub(crate) fn flush(&mut self, shard: u16) {
+        let number = usize::from(shard);
+        while let Some(request) = self.states[number].backlog.pop_front() {
+            if let Err(request) = self.shards.end(shard).push(request) {
+                return self.states[number].backlog.push_front(request);
             }
         }
-        for _ in 0..self.debtors.len() {
-            if !self.can_say() {
+        for _ in 0..self.states[number].debtors.len() {
+            if !self.can_say(shard) {
                 return;
             }
-            let Some(socket) = self.debtors.pop_front() else { return };
+            let Some(socket) = self.states[number].debtors.pop_front() else { return };
             if let Ok(state) = self.socket_mut(socket) {
                 state.in_debt = false;
                 self.credit(socket);
@@ -177,15 +210,13 @@ impl SocketCore {
         }
     }
 
-    /// The poll loop has ended: nothing will ever come again.
-    pub(crate) fn go_down(&mut self) {
-        self.down = true;
-        self.backlog.clear();
-        self.debtors.clear();
-        self.sockets.retain(|_, state| !matches!(state.phase, Phase::Discarded(_)));
-        let names: Vec<_> = self
-            .sockets
-            .iter_mut()
+    /// The poll loop of a shard has ended: nothing will ever come from there again.
+    pub(crate) fn go_down(&mut self, shard: u16) {
+        self.states[usize::from(shard)] = ShardState { down: true, ..ShardState::default() };
+        let discarded = |state: &Socket| matches!(state.phase, Phase::Discarded(_));
+        self.sockets.retain(|_, state| state.shard != shard || !discarded(state));
+        let its = self.sockets.iter_mut().filter(|(_, state)| state.shard == shard);
+        let names: Vec<_> = its
             .map(|(index, state)| {
                 state.fail(SocketError::NetworkDown);
                 SocketId { index: index as u32, generation: state.generation }
@@ -221,10 +252,11 @@ impl SocketCore {
 
     /// Notes the listeners at which connections wait: the shard does not tell of each.
     pub(crate) fn list_listeners(&mut self) {
-        for (index, listening) in &mut self.listeners {
-            let ready = !listening.queue.is_empty() || self.down;
+        let down = self.is_down();
+        for (&index, listening) in &mut self.listeners {
+            let ready = !listening.is_empty() || down;
             if ready && !std::mem::replace(&mut listening.listed, true) {
-                let listener = ListenerId { index: index as u32, generation: listening.generation };
+                let listener = ListenerId { index, generation: listening.generation };
                 self.maybe_ready.push_back(Source::Listener(listener));
             }
         }
@@ -234,9 +266,9 @@ impl SocketCore {
     pub(crate) fn ready(&self, source: Source, room: bool) -> Ready {
         match source {
             Source::Listener(listener) => {
-                let down = self.down;
+                let down = self.is_down();
                 self.listening(listener).map_or(Ready::default(), |listening| Ready {
-                    readable: !listening.queue.is_empty() || down,
+                    readable: !listening.is_empty() || down,
                     error: down,
                     ..Ready::default()
                 })
@@ -252,7 +284,7 @@ impl SocketCore {
     fn listed_mut(&mut self, source: Source) -> Option<&mut bool> {
         match source {
             Source::Listener(listener) => {
-                let listening = self.listeners.get_mut(listener.index as usize)?;
+                let listening = self.listeners.get_mut(&listener.index)?;
                 (listening.generation == listener.generation).then_some(&mut listening.listed)
             }
             Source::Socket(socket) => {

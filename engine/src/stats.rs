@@ -35,6 +35,8 @@ pub(crate) enum FrameOutcome {
     Delivered,
     /// It died, answered or not.
     Dropped(DropReason),
+    /// It went to the shard that owns its connection, and counts as received there, too.
+    Steered,
 }
 
 /// The numbers of one shard. Only its poll loop calls what takes a count; everybody may call what gives one.
@@ -46,6 +48,7 @@ pub(crate) struct ShardStats {
     consumed: Tally,
     answered: Tally,
     delivered: Tally,
+    steered: Tally,
     ledger: [Tally; LEDGER],
     port: [Tally; PORT],
     gauges: [Tally; GAUGES],
@@ -53,7 +56,7 @@ pub(crate) struct ShardStats {
 
 const LEDGER: usize = 7;
 const PORT: usize = 8;
-const GAUGES: usize = 8;
+const GAUGES: usize = 10;
 
 impl ShardStats {
     /// All zero.
@@ -65,6 +68,7 @@ impl ShardStats {
             consumed: Tally::default(),
             answered: Tally::default(),
             delivered: Tally::default(),
+            steered: Tally::default(),
             ledger: std::array::from_fn(|_| Tally::default()),
             port: std::array::from_fn(|_| Tally::default()),
             gauges: std::array::from_fn(|_| Tally::default()),
@@ -92,6 +96,7 @@ impl ShardStats {
             FrameOutcome::Consumed => self.consumed.add(1),
             FrameOutcome::Answered => self.answered.add(1),
             FrameOutcome::Delivered => self.delivered.add(1),
+            FrameOutcome::Steered => self.steered.add(1),
             FrameOutcome::Dropped(reason) => self.drops[reason as usize].add(1),
         }
     }
@@ -120,6 +125,8 @@ impl ShardStats {
             half_open_limit,
             frames_lent,
             frames_lent_limit,
+            spliced,
+            source_ports_used,
         } = *gauges;
         let values = [
             connections,
@@ -130,6 +137,8 @@ impl ShardStats {
             half_open_limit,
             frames_lent,
             frames_lent_limit,
+            spliced,
+            source_ports_used,
         ];
         self.gauges.iter().zip(values).for_each(|(tally, value)| tally.set(value));
     }
@@ -151,6 +160,7 @@ impl ShardStats {
             consumed: self.consumed.get(),
             answered: self.answered.get(),
             delivered: self.delivered.get(),
+            steered: self.steered.get(),
             dropped: self.drops.iter().map(Tally::get).sum(),
         }
     }
@@ -178,6 +188,8 @@ impl ShardStats {
             half_open_limit,
             frames_lent,
             frames_lent_limit,
+            spliced,
+            source_ports_used,
         ] = std::array::from_fn(|index| self.gauges[index].get());
         Gauges {
             connections,
@@ -188,6 +200,8 @@ impl ShardStats {
             half_open_limit,
             frames_lent,
             frames_lent_limit,
+            spliced,
+            source_ports_used,
         }
     }
 }
@@ -229,14 +243,15 @@ mod tests {
         stats.count(Counter::InSegs);
         assert_eq!([Counter::InSegs, Counter::RstsLimited, Counter::OutSegs].map(|c| stats.counter(c)), [2, 1, 0]);
 
-        stats.frames_received(5);
-        for outcome in [FrameOutcome::Consumed, FrameOutcome::Answered, FrameOutcome::Delivered] {
+        stats.frames_received(6);
+        for outcome in [FrameOutcome::Consumed, FrameOutcome::Answered, FrameOutcome::Delivered, FrameOutcome::Steered]
+        {
             stats.frame_became(outcome);
         }
         stats.frame_became(FrameOutcome::Dropped(DropReason::Land));
         stats.frame_became(FrameOutcome::Dropped(DropReason::NotTcp));
         assert_eq!((stats.drops(DropReason::Land), stats.drops(DropReason::Paws)), (1, 0));
-        let outcomes = Outcomes { received: 5, consumed: 1, answered: 1, delivered: 1, dropped: 2 };
+        let outcomes = Outcomes { received: 6, consumed: 1, answered: 1, delivered: 1, steered: 1, dropped: 2 };
         assert_eq!(stats.outcomes(), outcomes);
 
         let gauges = Gauges {
@@ -248,6 +263,8 @@ mod tests {
             half_open_limit: 6,
             frames_lent: 7,
             frames_lent_limit: 8,
+            spliced: 9,
+            source_ports_used: 10,
         };
         stats.set_gauges(&gauges);
         assert_eq!(stats.gauges(), gauges);

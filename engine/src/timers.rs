@@ -13,16 +13,22 @@ const TIMERS_PER_TURN: u32 = 256;
 const EXPIRIES_PER_TURN: u32 = 256;
 
 impl Shard {
-    /// Runs what is due; returns how much that was.
-    pub(crate) fn run_timers(&mut self, now: Instant, port: &mut impl Port) -> u32 {
+    /// Changes the cookie key when it is time, before any frame of this turn: it may carry a cookie of a shard that has
+    /// changed already.
+    pub(crate) fn change_cookie_key(&mut self, now: Instant) {
         if let Some(key) = self.cookie_keys.poll(now) {
             self.half_opens.cookies.rotate(now, &key);
         }
+    }
+
+    /// Runs what is due; returns how much that was.
+    pub(crate) fn run_timers(&mut self, now: Instant, port: &mut impl Port) -> u32 {
         let mut budget = TIMERS_PER_TURN;
         while let Some(key) = self.wheel.pop(now, &mut budget) {
             match key {
                 TimerKey::Connection(index) => self.on_connection_timer(now, index, port),
                 TimerKey::TimeWait(index) => self.on_time_wait_timer(now, index),
+                TimerKey::Splice(id) => self.on_splice_timer(now, id),
             }
         }
         TIMERS_PER_TURN - budget + self.expire_half_opens(now, port)

@@ -120,6 +120,10 @@ counters! {
     SmallMss,
     /// Segments not sent because too many wait already: lost, as on a full link (ours).
     TxBacklogDrops,
+    /// Frames that arrived on another queue than their owner's, and were copied to it (ours).
+    FramesSteered,
+    /// Connects refused because every source port towards the peer is in use (ours).
+    SourcePortsExhausted,
 }
 
 /// A set of counters, each to be raised by one.

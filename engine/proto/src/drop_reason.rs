@@ -116,6 +116,8 @@ drop_reasons! {
     HalfOpenBadEcho = "half_open_bad_echo",
     /// SYN without timestamps while only cookies with timestamps are sent.
     CookieWithoutTimestamps = "cookie_without_timestamps",
+    /// Frame of another shard while that one takes no more.
+    SteeringFull = "steering_full",
 }
 
 #[cfg(test)]

@@ -1,13 +1,26 @@
 //! Both ends at once, awake and asleep.
 
-use super::{Action, End, Request, ShardEnd, Side, WorkerEnd, pair};
+use super::{Action, End, Ends, Request, ShardEnds, Side, WorkerEnds, mesh};
 use crate::connections::ConnId;
 use rtrb::RingBuffer;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::os::fd::AsFd;
 
-impl<Said, Heard> End<Said, Heard> {
-    /// Whether this end's bell rings.
+/// A shard and a worker.
+pub(crate) fn one_to_one(slots: usize) -> (ShardEnds, WorkerEnds) {
+    let sides = [Side::new().expect("eventfd"), Side::new().expect("eventfd")];
+    let (shards, workers) = mesh(slots, &sides[..1], &sides[1..]);
+    (shards.into_iter().next().expect("a shard"), workers.into_iter().next().expect("a worker"))
+}
+
+impl<Said, Heard> Ends<Said, Heard> {
+    /// The only end.
+    pub(crate) fn only(&mut self) -> &mut End<Said, Heard> {
+        assert_eq!(self.len(), 1);
+        self.end(0)
+    }
+
+    /// Whether this side's bell rings.
     pub(crate) fn rings(&self) -> bool {
         self.wait(0)
     }
@@ -31,19 +44,19 @@ fn number(request: Option<Request>) -> Option<u32> {
 
 #[test]
 fn a_ring_that_was_full_rings_when_there_is_room() {
-    let (mut shard, mut worker): (ShardEnd, WorkerEnd) = pair(2).expect("eventfds");
-    assert!(worker.push(request(0)).is_ok() && worker.push(request(1)).is_ok());
+    let (mut shard, mut worker) = one_to_one(2);
+    assert!(worker.only().push(request(0)).is_ok() && worker.only().push(request(1)).is_ok());
     worker.doze();
-    assert_eq!(number(shard.pop()), Some(0));
+    assert_eq!(number(shard.only().pop()), Some(0));
     shard.publish();
     assert!(!worker.rings(), "it waits for news, not for room");
     worker.rise();
 
-    assert!(worker.push(request(2)).is_ok());
-    assert_eq!(number(worker.push(request(3)).err()), Some(3));
+    assert!(worker.only().push(request(2)).is_ok());
+    assert_eq!(number(worker.only().push(request(3)).err()), Some(3));
     worker.doze();
     assert!(!worker.has_room_again());
-    assert_eq!(number(shard.pop()), Some(1));
+    assert_eq!(number(shard.only().pop()), Some(1));
     shard.publish();
     assert!(worker.rings());
     worker.rise();
@@ -52,13 +65,13 @@ fn a_ring_that_was_full_rings_when_there_is_room() {
 
 #[test]
 fn an_end_that_goes_wakes_the_other_and_is_still_heard() {
-    let (mut shard, mut worker) = pair(2).expect("eventfds");
-    worker.push(request(7)).expect("room");
+    let (mut shard, mut worker) = one_to_one(2);
+    worker.only().push(request(7)).expect("room");
     shard.doze();
-    assert!(!shard.is_far_gone());
+    assert!(!shard.only().is_far_gone());
     drop(worker);
-    assert!(shard.rings() && shard.is_far_gone());
-    assert_eq!(number(shard.pop()), Some(7));
+    assert!(shard.rings() && shard.only().is_far_gone());
+    assert_eq!(number(shard.only().pop()), Some(7));
 }
 
 /// A producer that sleeps when the ring is full and a consumer that sleeps when it is empty. Lose one wake-up, and both
@@ -69,12 +82,12 @@ fn full_and_empty_rings_lose_no_wake_up() {
     let (there, here) = RingBuffer::<u32>::new(4);
     let (back, forth) = RingBuffer::<u32>::new(4);
     let (one, other) = (Side::new().expect("eventfd"), Side::new().expect("eventfd"));
-    let mut producer = End::new(there, forth, &one, &other);
-    let mut consumer = End::new(back, here, &other, &one);
+    let mut producer = Ends::new(one.clone(), vec![End::new(there, forth, &one, &other)]);
+    let mut consumer = Ends::new(other.clone(), vec![End::new(back, here, &other, &one)]);
     std::thread::scope(|scope| {
         scope.spawn(move || {
             for message in 0..MESSAGES {
-                let mut left = producer.push(message);
+                let mut left = producer.only().push(message);
                 producer.publish();
                 while let Err(message) = left {
                     producer.doze();
@@ -82,22 +95,22 @@ fn full_and_empty_rings_lose_no_wake_up() {
                         assert!(producer.wait(60), "room for {message} was never told of");
                     }
                     producer.rise();
-                    left = producer.push(message);
+                    left = producer.only().push(message);
                     producer.publish();
                 }
             }
         });
         scope.spawn(move || {
             for message in 0..MESSAGES {
-                let mut heard = consumer.pop();
+                let mut heard = consumer.only().pop();
                 consumer.publish();
                 while heard.is_none() {
                     consumer.doze();
-                    if consumer.peek().is_none() {
+                    if consumer.only().peek().is_none() {
                         assert!(consumer.wait(60), "message {message} was never told of");
                     }
                     consumer.rise();
-                    heard = consumer.pop();
+                    heard = consumer.only().pop();
                     consumer.publish();
                 }
                 assert_eq!(heard, Some(message));

@@ -3,10 +3,13 @@
 use super::{MAX_BACKLOG, SocketCore, WorkerLimits};
 use crate::config::{EngineConfig, ListenConfig};
 use crate::connections::ConnId;
-use crate::handoff::{self, Action, Event, Request, ShardEnd};
+use crate::handoff::tests::one_to_one;
+use crate::handoff::{Action, Event, Request, ShardEnds};
 use crate::received::Chunk;
 use crate::socket::{ConnectConfig, SocketId};
+use crate::steering::Steering;
 use crate::{Interest, SocketError, Source};
+use std::sync::Arc;
 use synward_proto::{Endpoint, Link};
 
 const LOCAL: Endpoint = Endpoint::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)), 7);
@@ -14,25 +17,26 @@ const REMOTE: Endpoint = Endpoint::new(std::net::IpAddr::V4(std::net::Ipv4Addr::
 const CONN: ConnId = ConnId { index: 5, generation: 9 };
 const BUFFER: u32 = 1_000;
 
-fn pair(slots: usize) -> (ShardEnd, SocketCore) {
-    let (shard, worker) = handoff::pair(slots).expect("eventfds");
+fn pair(slots: usize) -> (ShardEnds, SocketCore) {
+    let (shard, worker) = one_to_one(slots);
     let config = EngineConfig { receive_buffer: BUFFER, frames_per_reader: 8, ..EngineConfig::default() };
-    (shard, SocketCore::new(WorkerLimits::of(&config), worker))
+    let steering = Arc::new([Arc::new(Steering::new(0..1, &[0; 16]))]);
+    (shard, SocketCore::new(WorkerLimits::of(&config), worker, Arc::default(), steering))
 }
 
 /// A socket whose connection is [`CONN`] and may send 100 bytes.
-fn connected(shard: &mut ShardEnd, sockets: &mut SocketCore) -> SocketId {
-    let socket = sockets.connect(ConnectConfig { local: LOCAL, remote: REMOTE, link: Link::default() }).expect("asks");
-    assert!(matches!(shard.pop(), Some(Request::Connect { socket: asked, .. }) if asked == socket));
-    for event in [Event::Opening(CONN), Event::Connected { send_space: 100 }] {
-        shard.push((socket, event)).expect("room");
+fn connected(shard: &mut ShardEnds, sockets: &mut SocketCore) -> SocketId {
+    let socket = sockets.connect(ConnectConfig::new(LOCAL, REMOTE, Link::default())).expect("asks");
+    assert!(matches!(shard.only().pop(), Some(Request::Connect { socket: asked, .. }) if asked == socket));
+    for event in [Event::Opening { conn: CONN, local: LOCAL }, Event::Connected { send_space: 100 }] {
+        shard.only().push((socket, event)).expect("room");
     }
     sockets.poll();
     socket
 }
 
-fn requests(shard: &mut ShardEnd) -> Vec<String> {
-    std::iter::from_fn(|| shard.pop())
+fn requests(shard: &mut ShardEnds) -> Vec<String> {
+    std::iter::from_fn(|| shard.only().pop())
         .map(|request| match request {
             Request::On(CONN, action) => format!("{action:?}"),
             other => format!("{other:?}"),
@@ -40,8 +44,8 @@ fn requests(shard: &mut ShardEnd) -> Vec<String> {
         .collect()
 }
 
-fn give(shard: &mut ShardEnd, sockets: &mut SocketCore, socket: SocketId, len: usize) {
-    shard.push((socket, Event::Received(Chunk::on_heap(vec![1; len])))).expect("room");
+fn give(shard: &mut ShardEnds, sockets: &mut SocketCore, socket: SocketId, len: usize) {
+    shard.only().push((socket, Event::Received(Chunk::on_heap(vec![1; len])))).expect("room");
     sockets.poll();
 }
 
@@ -118,7 +122,7 @@ fn what_waits_for_room_is_bounded() {
         give(&mut shard, &mut sockets, socket, 1);
         sockets.recv(socket, &mut [0; 8]).expect("reads");
     }
-    assert_eq!(sockets.debtors.len(), 1);
+    assert_eq!(sockets.states[0].debtors.len(), 1);
     assert_eq!(sockets.close(socket), Ok(()), "closing is never refused");
 }
 
@@ -133,7 +137,7 @@ fn sockets_that_came_and_went_leave_no_names_behind() {
         sockets.poll();
         assert!(sockets.maybe_ready.len() <= 70, "{}", sockets.maybe_ready.len());
     }
-    assert_eq!((sockets.sockets.len(), sockets.debtors.len()), (0, 0));
+    assert_eq!((sockets.sockets.len(), sockets.states[0].debtors.len()), (0, 0));
 }
 
 #[test]
@@ -150,10 +154,10 @@ fn news_of_a_socket_that_was_given_back_come_to_nothing() {
     assert_eq!(sockets.recv(first, &mut [0; 10]), Err(SocketError::BadSocket));
     requests(&mut shard);
 
-    let early = sockets.connect(ConnectConfig { local: LOCAL, remote: REMOTE, link: Link::default() }).expect("asks");
+    let early = sockets.connect(ConnectConfig::new(LOCAL, REMOTE, Link::default())).expect("asks");
     sockets.abort(early).expect("aborts");
     requests(&mut shard);
-    shard.push((early, Event::Opening(CONN))).expect("room");
+    shard.only().push((early, Event::Opening { conn: CONN, local: LOCAL })).expect("room");
     sockets.poll();
     assert_eq!(requests(&mut shard), [format!("{:?}", Action::Abort)]);
 }

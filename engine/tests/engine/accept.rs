@@ -133,7 +133,7 @@ fn a_worker_with_all_its_sockets_open_is_told_and_the_queue_waits() {
 fn a_tuple_is_free_again_while_its_last_connection_still_waits() {
     let mut bed = Bed::new();
     let listener = bed.listen(8);
-    let config = ConnectConfig { local: client(0), remote: SERVER, link: CLIENT_LINK };
+    let config = ConnectConfig::new(client(0), SERVER, CLIENT_LINK);
     let first = bed.client.sockets.connect(config).expect("connects");
     bed.settle();
     bed.client.sockets.abort(first).expect("aborts");

@@ -151,7 +151,8 @@ impl Bed {
     }
 
     pub fn listen(&mut self, backlog: u32) -> ListenerId {
-        let listener = self.server.sockets.listen(ListenConfig { local: SERVER, backlog }).expect("listens");
+        let listener =
+            self.server.sockets.listen(ListenConfig { backlog, ..ListenConfig::new(SERVER) }).expect("listens");
         self.settle();
         listener
     }
@@ -160,7 +161,7 @@ impl Bed {
     pub fn dial(&mut self) -> SocketId {
         let local = client(self.next_client);
         self.next_client += 1;
-        let config = ConnectConfig { local, remote: SERVER, link: CLIENT_LINK };
+        let config = ConnectConfig::new(local, SERVER, CLIENT_LINK);
         self.client.sockets.connect(config).expect("connects")
     }
 

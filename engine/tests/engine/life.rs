@@ -86,7 +86,7 @@ fn ipv6_and_a_wildcard_listener() {
     let other = Endpoint::new(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 9)), SERVER_V6.port);
     let local = Endpoint::new(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 1, 1)), 40_000);
     for (remote, listener) in [(SERVER_V6, exact), (other, any)] {
-        let near = bed.client.sockets.connect(ConnectConfig { local, remote, link: CLIENT_LINK }).expect("connects");
+        let near = bed.client.sockets.connect(ConnectConfig::new(local, remote, CLIENT_LINK)).expect("connects");
         bed.settle();
         let accepted = bed.server.sockets.accept(listener).expect("accepted");
         assert_eq!((accepted.local, accepted.peer), (remote, local));
@@ -94,7 +94,7 @@ fn ipv6_and_a_wildcard_listener() {
         bed.settle();
         assert_eq!(bed.server.read(accepted.socket), Ok(Some(b"six".to_vec())));
     }
-    let v4 = ConnectConfig { local: client(0), remote: SERVER, link: CLIENT_LINK };
+    let v4 = ConnectConfig::new(client(0), SERVER, CLIENT_LINK);
     let near = bed.client.sockets.connect(v4).expect("connects");
     bed.settle();
     assert_eq!(bed.client.read(near), Err(SocketError::ConnectionRefused), "an IPv6 wildcard takes no IPv4");
@@ -166,9 +166,9 @@ fn names_and_arguments_are_checked() {
     assert_eq!(sockets.unlisten(listener), Err(SocketError::BadSocket));
     bed.settle();
 
-    let mixed = ConnectConfig { local: client(0), remote: SERVER_V6, link: CLIENT_LINK };
+    let mixed = ConnectConfig::new(client(0), SERVER_V6, CLIENT_LINK);
     assert_eq!(bed.client.sockets.connect(mixed), Err(SocketError::Invalid));
-    let config = ConnectConfig { local: client(0), remote: SERVER, link: CLIENT_LINK };
+    let config = ConnectConfig::new(client(0), SERVER, CLIENT_LINK);
     let first = bed.client.sockets.connect(config).expect("connects");
     let second = bed.client.sockets.connect(config).expect("refused later");
     bed.settle();

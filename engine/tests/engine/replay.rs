@@ -8,7 +8,11 @@ use synward_proto::{Flags, Options};
 
 fn play(seed: u64) -> Vec<Vec<u8>> {
     let mut wire = Wire::new(EngineConfig { syncookies: 1, ..config(seed) }, small_budget());
-    let listener = wire.host.sockets.listen(ListenConfig { local: crate::bed::SERVER, backlog: 4 }).expect("listens");
+    let listener = wire
+        .host
+        .sockets
+        .listen(ListenConfig { backlog: 4, ..ListenConfig::new(crate::bed::SERVER) })
+        .expect("listens");
     wire.exchange([]);
     let mut all = Vec::new();
     for n in 0..20 {

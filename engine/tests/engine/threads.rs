@@ -28,7 +28,7 @@ fn soon() -> Option<Instant> {
 
 /// Connects as soon as the listener is there: the shard hears of it in a turn of its own.
 fn connect(near: &mut BlockingSockets) -> SocketId {
-    let config = ConnectConfig { local: client(0), remote: SERVER, link: CLIENT_LINK };
+    let config = ConnectConfig::new(client(0), SERVER, CLIENT_LINK);
     loop {
         match near.connect(config, soon()) {
             Err(SocketError::ConnectionRefused) => thread::yield_now(),
@@ -85,7 +85,7 @@ fn deadlines_pass_and_stops_are_heard() {
     let socket = connect(&mut near);
     assert_eq!(near.recv(socket, &mut [0], Some(Instant::now())), Err(SocketError::TimedOut));
     let remote = Endpoint::new(SERVER.addr, 9);
-    let unused = ConnectConfig { local: client(0), remote, link: CLIENT_LINK };
+    let unused = ConnectConfig::new(client(0), remote, CLIENT_LINK);
     assert_eq!(near.connect(unused, soon()), Err(SocketError::ConnectionRefused));
 
     // A loop that ends wakes those who wait for it.

@@ -117,11 +117,12 @@ impl FloodGuard {
         }
     }
 
-    /// Whether a cookie may come back at `now`: they are being sent, or the last one sent is still alive.
-    pub fn accepts_cookies(&self, now: Instant) -> bool {
+    /// Whether a cookie may come back at `now`: they are being sent, or the last one sent, here or `elsewhere`, is still
+    /// alive.
+    pub fn accepts_cookies(&self, now: Instant, elsewhere: Option<Instant>) -> bool {
         match self.syncookies {
             Syncookies::Never => false,
-            Syncookies::Auto => self.last_cookie.is_some_and(|sent| now.since(sent) <= syn_cookie::LIFE),
+            Syncookies::Auto => self.last_cookie.max(elsewhere).is_some_and(|sent| now.since(sent) <= syn_cookie::LIFE),
             Syncookies::Always => true,
         }
     }

@@ -133,13 +133,17 @@ fn cookies_are_accepted_while_they_may_be_alive() {
     let accepts = |mode, millis| {
         let mut guard = FloodGuard::new(mode, BACKLOG);
         guard.cookie_sent(at(0));
-        guard.accepts_cookies(at(millis))
+        guard.accepts_cookies(at(millis), None)
     };
     assert!(accepts(Syncookies::Auto, 0) && accepts(Syncookies::Auto, 32_000));
     assert!(!accepts(Syncookies::Auto, 32_001));
     assert!(accepts(Syncookies::Always, 1_000_000), "another shard may have sent it");
     assert!(!accepts(Syncookies::Never, 0));
-    assert!(!FloodGuard::new(Syncookies::Auto, BACKLOG).accepts_cookies(at(0)), "none was sent");
+    let calm = FloodGuard::new(Syncookies::Auto, BACKLOG);
+    assert!(!calm.accepts_cookies(at(0), None), "none was sent");
+    assert!(calm.accepts_cookies(at(32_000), Some(at(0))), "another shard sent it");
+    assert!(!calm.accepts_cookies(at(32_001), Some(at(0))));
+    assert!(!FloodGuard::new(Syncookies::Never, BACKLOG).accepts_cookies(at(0), Some(at(0))));
 }
 
 #[test]

@@ -76,7 +76,12 @@ impl Listener {
     }
 
     /// Answers a SYN and forgets it.
-    fn send_cookie<Room>(&mut self, arrival: &mut Arrival<'_, Room>, syn: &Syn, counts: Counts) -> Verdict {
+    pub(super) fn send_cookie<Room: AcceptRoom>(
+        &mut self,
+        arrival: &Arrival<'_, Room>,
+        syn: &Syn,
+        counts: Counts,
+    ) -> Verdict {
         let Arrival { now, ref shared, .. } = *arrival;
         let offer = shared.table.offer(self.id);
         let agreed = Negotiated::new(syn, offer, SeqNum(0), 0);
@@ -88,6 +93,7 @@ impl Listener {
         let mut syn_ack = cookie.negotiated.syn_ack(now, &syn.tuple, offer);
         keep_within(syn, &mut syn_ack);
         self.guard.cookie_sent(now);
+        arrival.room.cookie_sent(now);
         Verdict::CONSUMED.reply(syn_ack).counting(counts.and(Counts::of(&[Counter::SyncookiesSent])))
     }
 
@@ -102,7 +108,7 @@ impl Listener {
             Some(_) => DropReason::HalfOpenBadAck,
             None => DropReason::BadCookie,
         };
-        if !self.guard.accepts_cookies(arrival.now) {
+        if !self.guard.accepts_cookies(arrival.now, arrival.room.last_cookie()) {
             return arrival.refuse(reason, Counts::NONE);
         }
         let Some(half_open) = self.cookie_of(arrival) else {

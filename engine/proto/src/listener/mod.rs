@@ -10,20 +10,29 @@ mod syn_received;
 mod tests;
 
 use crate::flood_guard::{CookieTimestamps, FloodGuard, ResetLimit, Syncookies};
-use crate::half_open::HalfOpen;
+use crate::half_open::{HalfOpen, Syn};
 pub use crate::half_open::Offer;
 use crate::isn::Secrets;
 use crate::syn_cookie::CookieJar;
 use crate::syn_table::{ListenerId, SynTable, SynTableConfig};
-use crate::{Counter, Counts, DropReason, Endpoint, Flags, Instant, Segment, Verdict, reset};
+use crate::{Counter, Counts, DropReason, Endpoint, Flags, Instant, Options, Segment, Verdict, reset};
+use core::time::Duration;
 
-/// Room in the accept queue of a listener, shared among shards.
+/// What the shards of a listener share: the room in its accept queue, and whether cookies are under way.
 pub trait AcceptRoom {
     /// Whether *more than* the limit wait already (Linux: `sk_acceptq_is_full`).
     fn is_full(&self) -> bool;
     /// Takes one place for a completed handshake; false when the queue is full.
     fn reserve(&self) -> bool;
+    /// A cookie was sent: it may come back at another shard.
+    fn cookie_sent(&self, now: Instant);
+    /// When some shard last sent one, to within [`COOKIE_GRAIN`].
+    fn last_cookie(&self) -> Option<Instant>;
 }
+
+/// How much a shared note of the last cookie may lag behind: shards that flood each other with notes would wait for each
+/// other.
+pub const COOKIE_GRAIN: Duration = Duration::from_millis(500);
 
 /// What a listener decided about a segment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -131,6 +140,23 @@ impl Listener {
     /// Whether the next SYN gets a cookie.
     pub fn sends_cookies(&self, now: Instant, shared: &HalfOpens) -> bool {
         self.guard.sends_cookies(now, shared.table.queue(self.id))
+    }
+
+    /// Takes a SYN whose state another shard will have: answered here if it gets a cookie, since then there is no state.
+    pub fn on_foreign_syn(
+        &mut self,
+        now: Instant,
+        segment: &Segment,
+        shared: &mut HalfOpens,
+        room: &impl AcceptRoom,
+    ) -> Option<Verdict> {
+        let Options::Syn(options) = segment.options else { return None };
+        if !self.sends_cookies(now, shared) || room.is_full() {
+            return None;
+        }
+        let syn = Syn { tuple: segment.tuple, irs: segment.seq, options };
+        let counts = Counts::of(&[Counter::TCPReqQFullDoCookies]);
+        Some(self.send_cookie(&Arrival { now, segment, shared, room }, &syn, counts))
     }
 
     /// Takes a segment that is addressed here and belongs to no connection.

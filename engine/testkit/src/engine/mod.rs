@@ -43,7 +43,7 @@ impl EngineTarget {
         let mut host = Host::new(config(setup))?;
         let local = Endpoint::new(setup.our_address(), LISTEN_PORT);
         let sockets = host.sockets().context("sockets")?;
-        let listener = sockets.listen(ListenConfig { local, backlog: setup.backlog })?;
+        let listener = sockets.listen(ListenConfig { backlog: setup.backlog, ..ListenConfig::new(local) })?;
         let mut target = Self { host, listener, sockets: Vec::new(), now: Duration::ZERO };
         target.rest();
         Ok(target)
@@ -145,7 +145,7 @@ impl Target for EngineTarget {
     }
 
     fn connect(&mut self, local: Endpoint, remote: Endpoint) -> Io<SocketKey> {
-        self.call(|sockets| sockets.connect(ConnectConfig { local, remote, link: LINK }))
+        self.call(|sockets| sockets.connect(ConnectConfig::new(local, remote, LINK)))
             .map(|socket| self.keep(socket))
     }
 

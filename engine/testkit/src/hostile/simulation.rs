@@ -109,7 +109,7 @@ impl World {
         let mut server = Host::new(draw_config(&mut rng, syncookies)).map_err(|error| format!("{error:#}"))?;
         let client = Host::new(draw_config(&mut rng, syncookies)).map_err(|error| format!("{error:#}"))?;
         let sockets = server.sockets().ok_or("no sockets")?;
-        let listen = ListenConfig { local: ends.0, backlog: BACKLOG };
+        let listen = ListenConfig { backlog: BACKLOG, ..ListenConfig::new(ends.0) };
         let listener = sockets.listen(listen).map_err(|error| format!("listen: {error}"))?;
         Ok(Self {
             now: Duration::ZERO,
@@ -178,7 +178,7 @@ impl World {
             let local = Endpoint::new(self.ends.1.addr, FIRST_PORT + self.clients.len() as u16);
             let sockets = self.client.sockets().ok_or("no sockets")?;
             let socket = sockets
-                .connect(ConnectConfig { local, remote: self.ends.0, link })
+                .connect(ConnectConfig::new(local, self.ends.0, link))
                 .map_err(|error| format!("connect: {error}"))?;
             self.clients.push(Talker::new(socket, plan.up, plan.down, plan.client));
             self.outcome.opened += 1;

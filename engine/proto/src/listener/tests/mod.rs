@@ -50,6 +50,12 @@ impl AcceptRoom for Room {
         self.waiting.set(self.waiting.get() + u32::from(free));
         free
     }
+
+    fn cookie_sent(&self, _: Instant) {}
+
+    fn last_cookie(&self) -> Option<Instant> {
+        None
+    }
 }
 
 /// A listener under test, and its clock.
