@@ -48,6 +48,7 @@ mod demux;
 mod handoff;
 mod link_watch;
 mod listeners;
+mod neighbours;
 mod observe;
 mod orphans;
 mod outbox;
@@ -72,6 +73,7 @@ mod transmit;
 
 pub use build::{Engine, build};
 pub use config::{BuildError, EngineConfig, ListenConfig, Secrets};
+pub use neighbours::{NextHop, NextHops, NoNextHop};
 pub use observe::{
     ConnectionRow, Gauges, ListenerRow, Listing, ModesInForce, ObserveError, Observer, Outcomes, Snapshot,
 };
