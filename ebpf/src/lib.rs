@@ -17,6 +17,7 @@ mod interface;
 mod judge;
 mod link;
 mod maps;
+mod owned_set;
 mod pass;
 mod shield;
 

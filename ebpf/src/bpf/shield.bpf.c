@@ -30,6 +30,24 @@ INLINE enum owner owner_of_address(const struct destination *dest)
 	return bpf_map_lookup_elem(&owned_addresses, &any) ? ENGINE : KERNEL;
 }
 
+/* A range of zeros holds nothing, port zero included. */
+INLINE int is_in_range(const struct port_range *range, __u16 port)
+{
+	return port && range->lo <= port && port <= range->hi;
+}
+
+/* The address first: where none is ours, no port is, and a stranger's segment costs no second lookup. */
+INLINE enum owner owner_at(const struct owned_port *to)
+{
+	const struct port_range *range = bpf_map_lookup_elem(&owned_addresses, &to->address);
+
+	if (!range)
+		return KERNEL;
+	if (is_in_range(range, host16(to->port)))
+		return ENGINE;
+	return bpf_map_lookup_elem(&owned_ports, to) ? ENGINE : KERNEL;
+}
+
 INLINE enum owner owner_of_port(const struct destination *dest)
 {
 	struct owned_port any = {
@@ -40,9 +58,7 @@ INLINE enum owner owner_of_port(const struct destination *dest)
 		.port = dest->to.port,
 	};
 
-	if (bpf_map_lookup_elem(&owned_ports, &dest->to))
-		return ENGINE;
-	return bpf_map_lookup_elem(&owned_ports, &any) ? ENGINE : KERNEL;
+	return owner_at(&dest->to) == ENGINE ? ENGINE : owner_at(&any);
 }
 
 INLINE enum owner lookup(enum kind kind, const struct destination *dest)

@@ -12,6 +12,9 @@ use synward_ebpf::{
 };
 
 use crate::Test;
+use crate::bench::{
+    Bench, DONT_FRAGMENT, ETHERNET, KERNEL, MORE_FRAGMENTS, OTHER4, OTHER6, OURS, PORT, V4, V6, eth, owned, tagged,
+};
 use crate::frame::{DESTINATION_OPTIONS, ESP, FRAGMENT, Frame, HOP_BY_HOP, ICMP, ROUTING, TCP, UDP};
 use crate::namespace::{isolated, veth_pair};
 use crate::xdp_socket::xdp_socket;
@@ -28,51 +31,8 @@ pub const TESTS: &[Test] = &[
     ("sockets_are_checked", || isolated(sockets_are_checked)),
 ];
 
-const V4: &str = "192.0.2.1";
-const V6: &str = "2001:db8::1";
-const OTHER4: &str = "192.0.2.2";
-const OTHER6: &str = "2001:db8::2";
-const PORT: u16 = 80;
-const MORE_FRAGMENTS: u16 = 0x2000;
-const DONT_FRAGMENT: u16 = 0x4000;
 const OPTION_PADDING: [u8; 6] = [1, 4, 0, 0, 0, 0];
 const SEGMENTS_LEFT: [u8; 6] = [0, 1, 0, 0, 0, 0];
-const ETHERNET: usize = 14;
-
-fn owned(address: &str, port: u16) -> Owned {
-    Owned { protocol: Protocol::Tcp, address: address.parse().unwrap(), port }
-}
-
-/// A shield that owns `V4` and `V6` at `PORT`, with a socket on queue 0, in a namespace of its own.
-struct Bench {
-    shield: Shield,
-    arrival: Arrival,
-    _socket: OwnedFd,
-}
-
-impl Bench {
-    fn new() -> Self {
-        let mut shield = Shield::load(&ShieldConfig { owned_capacity: 16, ..ShieldConfig::default() }).unwrap();
-        shield.own(owned(V4, PORT)).unwrap();
-        shield.own(owned(V6, PORT)).unwrap();
-        let socket = xdp_socket();
-        shield.set_socket(0, &socket).unwrap();
-        let arrival = Arrival { ifindex: Interface::by_name("lo").unwrap().index, queue: 0 };
-        Self { shield, arrival, _socket: socket }
-    }
-
-    /// The verdict, and the one counter that rose by one.
-    fn judge(&self, frame: &[u8]) -> (XdpAction, ShieldCounter) {
-        let before = self.shield.counters().unwrap();
-        let action = self.shield.judge(frame, self.arrival).unwrap();
-        let after = self.shield.counters().unwrap();
-        let risen: Vec<_> =
-            ShieldCounter::ALL.iter().copied().filter(|counter| after.get(*counter) != before.get(*counter)).collect();
-        let [counter] = risen[..] else { panic!("one counter must rise, not {risen:?}: {frame:02x?}") };
-        assert_eq!(after.get(counter), before.get(counter) + 1);
-        (action, counter)
-    }
-}
 
 /// What a frame is, what becomes of it, and how many of its bytes decide that: a shorter one is the kernel's.
 struct Row {
@@ -81,9 +41,6 @@ struct Row {
     verdict: (XdpAction, ShieldCounter),
     decided_at: usize,
 }
-
-const OURS: (XdpAction, ShieldCounter) = (Redirect, Redirected);
-const KERNEL: (XdpAction, ShieldCounter) = (Pass, Passed);
 
 /// A row of ours: decided when the four bytes of the ports are there.
 fn segment(what: &'static str, up_to_tcp: Frame) -> Row {
@@ -104,14 +61,6 @@ fn kernel(what: &'static str, frame: Frame) -> Row {
 
 fn malformed(what: &'static str, frame: Frame) -> Row {
     Row { what, frame, verdict: (Pass, PassedMalformed), decided_at: 0 }
-}
-
-fn eth() -> Frame {
-    Frame::ethernet()
-}
-
-fn tagged(tags: &[u16]) -> Frame {
-    tags.iter().fold(eth(), |frame, ethertype| frame.vlan(*ethertype, 7))
 }
 
 /// `count` headers of destination options, then TCP.
