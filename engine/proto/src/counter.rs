@@ -120,6 +120,8 @@ counters! {
     SmallMss,
     /// Segments not sent because too many wait already: lost, as on a full link (ours).
     TxBacklogDrops,
+    /// ICMP errors about sequence numbers that were not on their way.
+    OutOfWindowIcmps,
 }
 
 /// A set of counters, each to be raised by one.
