@@ -38,9 +38,11 @@ impl Default for ShieldConfig {
 /// The XDP program in front of the engine, loaded into the kernel.
 ///
 /// A TCP segment for an owned (protocol, address, port) goes to the AF_XDP socket of the queue it arrived on, or is
-/// dropped and counted if there is none. All else is the kernel's. VLAN tags (up to two, 802.1Q or 802.1ad) and IPv6
-/// hop-by-hop, routing and destination options (up to eight) are looked through; a VLAN tag that the device strips before
-/// XDP sees the frame cannot be.
+/// dropped and counted if there is none. So does an ICMP error (destination unreachable, packet too big, time exceeded,
+/// parameter problem) that quotes a segment sent from there: its quote must reach to the sequence number, be no fragment,
+/// and, in IPv6, have no extension headers. All else is the kernel's, other ICMP and fragments of ICMP among it. VLAN tags
+/// (up to two, 802.1Q or 802.1ad) and IPv6 hop-by-hop, routing and destination options (up to eight) are looked through; a
+/// VLAN tag that the device strips before XDP sees the frame cannot be.
 ///
 /// Each interface has a shield of its own, since sockets are numbered by queue.
 pub struct Shield {

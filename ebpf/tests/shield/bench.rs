@@ -17,6 +17,8 @@ pub const PORT: u16 = 80;
 pub const MORE_FRAGMENTS: u16 = 0x2000;
 pub const DONT_FRAGMENT: u16 = 0x4000;
 pub const ETHERNET: usize = 14;
+/// In an IPv6 extension header: an option that is padding.
+pub const OPTION_PADDING: [u8; 6] = [1, 4, 0, 0, 0, 0];
 
 pub const OURS: (XdpAction, ShieldCounter) = (Redirect, Redirected);
 pub const KERNEL: (XdpAction, ShieldCounter) = (Pass, Passed);
@@ -62,4 +64,28 @@ pub fn eth() -> Frame {
 
 pub fn tagged(tags: &[u16]) -> Frame {
     tags.iter().fold(eth(), |frame, ethertype| frame.vlan(*ethertype, 7))
+}
+
+/// What a frame is, what becomes of it, and how many of its bytes decide that: a shorter one is the kernel's.
+pub struct Row {
+    pub what: &'static str,
+    pub frame: Frame,
+    pub verdict: (XdpAction, ShieldCounter),
+    pub decided_at: usize,
+}
+
+/// A row that is the kernel's at every length.
+pub fn kernel(what: &'static str, frame: Frame) -> Row {
+    Row { what, frame, verdict: KERNEL, decided_at: 0 }
+}
+
+/// Numbers below a limit, the same in each run.
+pub fn random() -> impl FnMut(usize) -> usize {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    move |below| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state >> 33).unwrap() % below
+    }
 }

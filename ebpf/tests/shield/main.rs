@@ -4,6 +4,7 @@
 mod attachment;
 mod bench;
 mod frame;
+mod icmp;
 mod namespace;
 mod ranges;
 mod traffic;
@@ -27,7 +28,7 @@ fn main() -> ExitCode {
         _ => {}
     }
     let root = rustix::process::geteuid().is_root();
-    let tests = [verdicts::TESTS, ranges::TESTS, attachment::TESTS, traffic::TESTS].concat();
+    let tests = [verdicts::TESTS, ranges::TESTS, icmp::TESTS, attachment::TESTS, traffic::TESTS].concat();
     let trials = tests.into_iter().map(|(name, test)| {
         let run = move || {
             test();
