@@ -124,6 +124,8 @@ counters! {
     FramesSteered,
     /// Connects refused because every source port towards the peer is in use (ours).
     SourcePortsExhausted,
+    /// ICMP errors about sequence numbers that were not on their way.
+    OutOfWindowIcmps,
 }
 
 /// A set of counters, each to be raised by one.

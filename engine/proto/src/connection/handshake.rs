@@ -107,6 +107,11 @@ impl SynSent {
         interval(self.sent)
     }
 
+    /// Whether `seq` is that of a SYN of ours on its way: `[SND.UNA, SND.NXT)`.
+    pub fn is_outstanding(&self, seq: SeqNum) -> bool {
+        self.sent > 0 && seq == self.iss
+    }
+
     /// Whether a SYN is to be sent.
     pub fn wants_transmit(&self) -> bool {
         self.due != Due::Nothing

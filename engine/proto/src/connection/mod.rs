@@ -4,7 +4,7 @@
 //! change state; [`Connection::poll_transmit`] then writes one segment at a time.
 //!
 //! Inside, `handshake` is SYN-SENT and `synchronised` everything after it. `established` walks a segment through the
-//! RFC's checks, `timeouts` runs the timers, `transmit` finds the next segment; they act on a `sender` (with `send_queue`,
+//! RFC's checks, `icmp` judges what is said about ours, `timeouts` runs the timers, `transmit` finds the next segment; they act on a `sender` (with `send_queue`,
 //! `rtt`, `recovery`, `congestion`), a `receiver` (with `reassembly`, `acknowledge`) and a `closing` stage.
 
 mod acknowledge;
@@ -14,6 +14,7 @@ mod config;
 mod congestion;
 mod established;
 mod handshake;
+mod icmp;
 mod info;
 mod keepalive;
 mod persist;
@@ -63,7 +64,8 @@ pub enum State {
     Closed,
 }
 
-/// Why a connection ended other than by an orderly close.
+/// Why a connection ended other than by an orderly close. All but the first three end an open of ours that an ICMP error
+/// answered.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Failure {
     /// The peer reset it (ECONNRESET).
@@ -72,6 +74,22 @@ pub enum Failure {
     Refused,
     /// A timer gave it up (ETIMEDOUT).
     TimedOut,
+    /// No way to the peer's network (ENETUNREACH).
+    NetworkUnreachable,
+    /// No way to the peer, or a filter on it (EHOSTUNREACH).
+    HostUnreachable,
+    /// There is no such host (EHOSTDOWN).
+    HostUnknown,
+    /// We are cut off ourselves (ENONET).
+    Isolated,
+    /// The peer has no TCP (ENOPROTOOPT).
+    NoProtocol,
+    /// A source route failed, though we ask for none (EOPNOTSUPP).
+    SourceRoute,
+    /// A filter forbids it; said by IPv6 only (EACCES).
+    Prohibited,
+    /// Somebody did not understand our SYN (EPROTO).
+    NotUnderstood,
 }
 
 bitflags! {

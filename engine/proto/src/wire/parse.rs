@@ -1,8 +1,8 @@
-//! A frame becomes a segment, or one reason why not.
+//! A frame becomes a segment or an ICMP error, or one reason why not.
 
 use super::checksum::Sum;
-use super::{Packet, ethernet, ipv4, ipv6, tcp};
-use crate::{DropReason, Endpoint, Segment, Span, Tuple};
+use super::{Packet, Upper, ethernet, icmp, ipv4, ipv6, tcp};
+use crate::{DropReason, Endpoint, IcmpError, Link, Segment, Span, Tuple};
 
 /// What to do about TCP checksums.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -14,28 +14,68 @@ pub enum ChecksumPolicy {
     AllowUnfinished,
 }
 
-/// Checks a frame from the Ethernet header to the TCP options.
+/// What a frame turned out to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Received {
+    /// A TCP segment.
+    Segment(Segment),
+    /// An ICMP error about a TCP segment that came from here.
+    IcmpError(IcmpError),
+}
+
+/// Checks a frame that may carry TCP or an ICMP error about it, from the Ethernet header on.
 ///
-/// The order is the order of the headers; within TCP, what the checksum protects is believed only after it.
+/// The order is the order of the headers; within TCP and ICMP, what the checksum protects is believed only after it. ICMP
+/// is never checksummed in part: `policy` is about TCP.
+///
+/// # Errors
+/// The one reason for which the frame is dead.
+#[inline]
+pub fn receive(frame: &[u8], policy: ChecksumPolicy) -> Result<Received, DropReason> {
+    let (link, packet) = network(frame)?;
+    match packet.upper {
+        Upper::Tcp => segment(link, &packet, policy).map(Received::Segment),
+        Upper::Icmp => icmp::parse(link, &packet).map(Received::IcmpError),
+    }
+}
+
+/// [`receive`], of a frame that is to carry TCP: from the Ethernet header to the TCP options.
 ///
 /// # Errors
 /// The one reason for which the frame is dead.
 pub fn parse(frame: &[u8], policy: ChecksumPolicy) -> Result<Segment, DropReason> {
+    let (link, packet) = network(frame)?;
+    match packet.upper {
+        Upper::Tcp => segment(link, &packet, policy),
+        Upper::Icmp => Err(DropReason::NotTcp),
+    }
+}
+
+/// Checks the headers of link and network.
+#[inline]
+fn network(frame: &[u8]) -> Result<(Link, Packet<'_>), DropReason> {
     let (link, ether_type, network) = ethernet::parse(frame)?;
+    let start = frame.len() - network.len();
     let packet = match ether_type {
-        ethernet::IPV4 => ipv4::parse(network)?,
-        ethernet::IPV6 => ipv6::parse(network)?,
+        ethernet::IPV4 => ipv4::parse(network, start)?,
+        ethernet::IPV6 => ipv6::parse(network, start)?,
         _ => return Err(DropReason::NotIp),
     };
     ethernet::check_addresses(&link)?;
+    Ok((link, packet))
+}
+
+/// Checks the TCP segment that `packet` carries.
+#[inline]
+fn segment(link: Link, packet: &Packet<'_>, policy: ChecksumPolicy) -> Result<Segment, DropReason> {
     let (header, options, payload) = tcp::split(packet.payload)?;
-    let unfinished_checksum = check_checksum(&packet, header, policy)?;
+    let unfinished_checksum = check_checksum(packet, header, policy)?;
     let (source, destination) = (header.source.get(), header.destination.get());
     if source == 0 || destination == 0 {
         return Err(DropReason::PortZero);
     }
     let flags = header.flags()?;
-    let payload_start = frame.len() - network.len() + packet.header_len + packet.payload.len() - payload.len();
+    let payload_start = packet.payload_start + packet.payload.len() - payload.len();
     Ok(Segment {
         link,
         tuple: Tuple {

@@ -203,6 +203,11 @@ impl Sender {
         self.una != self.nxt
     }
 
+    /// Whether `seq` was sent and is not acknowledged: `[SND.UNA, SND.NXT)`.
+    pub fn is_outstanding(&self, seq: SeqNum) -> bool {
+        seq.in_window(self.una, self.nxt.distance_from(self.una))
+    }
+
     /// Whether anything remains to be sent or acknowledged.
     pub fn busy(&self) -> bool {
         self.outstanding() || self.queue.len() > 0 || self.fin == Fin::Queued

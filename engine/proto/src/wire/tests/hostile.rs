@@ -1,16 +1,22 @@
-//! Frames that nobody should send: whatever comes, the door answers with a segment that keeps its promises or with one
-//! reason, and never panics.
+//! Frames that nobody should send: whatever comes, the door answers with a segment or an ICMP error that keeps its promises,
+//! or with one reason, and never panics.
 
-use super::frames::{self, INNER, LINK, OUTER, V4, V6, frame};
-use crate::wire::{ChecksumPolicy, HEADROOM, parse, write_segment};
-use crate::{Flags, Link, reset};
+use super::frames::{self, INNER, LINK, OUTER, V4, V6, frame, icmp_v4, icmp_v6, packet};
+use crate::wire::{ChecksumPolicy, HEADROOM, Received, parse, receive, write_segment};
+use crate::{DropReason, Flags, Link, reset};
 use alloc::vec::Vec;
 use proptest::prelude::*;
 
 /// What everybody behind the door relies on.
 fn check(frame: &[u8]) {
     for policy in [ChecksumPolicy::Full, ChecksumPolicy::AllowUnfinished] {
-        let Ok(segment) = parse(frame, policy) else { continue };
+        let segment = match (receive(frame, policy), parse(frame, policy)) {
+            (Ok(Received::Segment(received)), Ok(segment)) if received == segment => segment,
+            (Ok(Received::IcmpError(_)), Err(DropReason::NotTcp)) => continue,
+            (Err(_), Err(DropReason::NotTcp)) => continue,
+            (Err(reason), Err(same)) if reason == same => continue,
+            (received, parsed) => panic!("{received:?}, but {parsed:?}: {frame:02x?}"),
+        };
         let span = segment.payload;
         assert!(usize::from(span.start) + usize::from(span.len) <= frame.len());
         assert!(usize::from(span.start) >= 14 + 20 + 20);
@@ -37,6 +43,8 @@ fn seeds() -> Vec<Vec<u8>> {
             seeds.push(frame(&link, &frames::data(tuple), b"GET / HTTP/1.1\r\n\r\n"));
         }
     }
+    seeds.push(icmp_v4((3, 1, [0; 4]), &packet(V4)));
+    seeds.push(icmp_v6((1, 3, [0; 4]), &packet(V6)));
     seeds
 }
 
