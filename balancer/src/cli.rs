@@ -22,7 +22,7 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serve echo and HTTP from the engine on one queue of an interface.
+    /// Serve echo and HTTP from the engine on all queues of an interface.
     Serve(Serve),
     /// Say whether a configuration is right, or every mistake in it.
     Check(Check),

@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod demo;
+pub mod front;
 pub mod lab;
 pub mod ports;
 pub mod serve;

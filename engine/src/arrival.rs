@@ -1,16 +1,16 @@
 //! From a received frame to its verdict: who takes the segment, and what they say.
 
 use crate::accept_queue::Waiting;
-use crate::connections::Owner;
+use crate::connections::{Owner, Slot};
 use crate::demux::Route;
 use crate::shard::Shard;
 use std::sync::Arc;
 use synward_nic::{Frame, Port};
 use synward_proto::connection::{Connection, Decision, TimeWaitOutcome};
 use synward_proto::listener::Outcome;
-use synward_proto::wire::parse;
+use synward_proto::wire::{Received, receive};
 use synward_proto::{
-    Counter, Counts, DropReason, Fate, Flags, Instant, Link, Segment, Verdict, half_open::HalfOpen, reset,
+    Counter, Counts, DropReason, Fate, Flags, IcmpError, Instant, Link, Segment, Verdict, half_open::HalfOpen, reset,
 };
 
 /// On whose queue a frame arrived.
@@ -25,8 +25,8 @@ pub(crate) enum Arrived {
 impl Shard {
     /// Takes one received frame to its end.
     pub(crate) fn on_frame(&mut self, now: Instant, arrived: Arrived, frame: Frame, port: &mut impl Port) {
-        match parse(frame.as_slice(), self.config.checksums) {
-            Ok(segment) => {
+        match receive(frame.as_slice(), self.config.checksums) {
+            Ok(Received::Segment(segment)) => {
                 if arrived == Arrived::Here {
                     self.stats.count(Counter::InSegs);
                 }
@@ -35,6 +35,7 @@ impl Shard {
                 }
                 self.on_segment(now, arrived, &segment, frame, port);
             }
+            Ok(Received::IcmpError(error)) => self.on_icmp_error(now, arrived, &error, frame, port),
             Err(reason) => {
                 let verdict = Verdict::dropped(reason).counting(counts_of_unreadable(reason));
                 self.apply(frame, &Link::default(), verdict, None, port);
@@ -56,6 +57,22 @@ impl Shard {
             Route::TimeWait(index) => self.at_time_wait(now, index, segment, frame, port),
             Route::Listener(slot) => self.at_listener(now, slot, segment, frame, port),
             Route::Nobody => self.at_nobody(now, segment, frame, port),
+        }
+    }
+
+    /// An ICMP error about a segment that we sent: its connection's, wherever that is.
+    fn on_icmp_error(&mut self, now: Instant, arrived: Arrived, error: &IcmpError, frame: Frame, port: &mut impl Port) {
+        let found = self.connections.find(&error.tuple);
+        if let Some(Slot::Connection(index)) = found
+            && let Some(entry) = self.connections.get_mut(index)
+        {
+            let Decision { verdict, events } = entry.connection.on_icmp_error(now, error);
+            self.apply(frame, &error.link, verdict, Some(index), port);
+            return self.settle(now, index, events);
+        }
+        match self.crossing.foreign_owner(&error.tuple).filter(|_| arrived == Arrived::Here && found.is_none()) {
+            Some(owner) => self.hand_over(owner, frame, port),
+            None => self.apply(frame, &error.link, Verdict::dropped(DropReason::IcmpNoConnection), None, port),
         }
     }
 

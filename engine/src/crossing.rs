@@ -121,7 +121,8 @@ impl Shard {
         self.hand_over(owner, frame, port);
     }
 
-    fn hand_over(&mut self, owner: u16, frame: Frame, port: &mut impl Port) {
+    /// Lends a frame to the shard whose it is.
+    pub(crate) fn hand_over(&mut self, owner: u16, frame: Frame, port: &mut impl Port) {
         let has_share = self.lent < self.limits.readers;
         let room = |outlet: &&mut Outlet| has_share && !outlet.ring.is_full() && !outlet.ring.is_abandoned();
         let Some(outlet) = self.crossing.outlet(owner).filter(room) else {
