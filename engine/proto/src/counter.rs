@@ -100,7 +100,7 @@ counters! {
     TCPAbortOnLinger,
     /// Connections that entered TIME_WAIT.
     TW,
-    /// TIME_WAIT entries reused by a newer SYN (RFC 6191).
+    /// TIME_WAIT entries reused: by a newer SYN of the peer (RFC 6191), or by an open of ours.
     TWRecycled,
     /// Connections refused because the table is full. Linux: TCPMemoryPressures is its nearest relative.
     ConnectionTableFull,

@@ -36,9 +36,9 @@ mod tests;
 
 pub use config::{ConnectionConfig, Keepalive};
 pub use info::Info;
-pub use time_wait::{TimeWait, TimeWaitOutcome};
+pub use time_wait::{Reuse, TimeWait, TimeWaitOutcome};
 
-use crate::half_open::HalfOpen;
+use crate::half_open::{Clock, HalfOpen};
 use crate::{Counter, Counts, DropReason, Head, Instant, Link, Segment, SeqNum, Tuple, Verdict, reset};
 use alloc::vec::Vec;
 use bitflags::bitflags;
@@ -47,6 +47,7 @@ use core::mem;
 use established::Arrival;
 use handshake::{Answer, Expiry, SynSent};
 use synchronised::{Context, Opening, Synchronised};
+use timestamps::TimestampClock;
 
 /// The states of RFC 9293, figure 5, that a [`Connection`] can be in. LISTEN and SYN-RECEIVED belong to the listener,
 /// TIME-WAIT to [`TimeWait`]. An open of ours that crosses one of the peer's counts as SYN-SENT until it is complete.
@@ -174,8 +175,16 @@ impl Connection {
 
     /// A connection that opens from here: SYN-SENT, its SYN due at once.
     pub fn connect(now: Instant, tuple: Tuple, iss: SeqNum, timestamp_offset: u32, config: &ConnectionConfig) -> Self {
-        let phase = Phase::SynSent(SynSent::new(now, iss, timestamp_offset));
-        Self { tuple, settings: Settings::of(config), phase }
+        let clock = TimestampClock::new(now, Clock { recent: 0, offset: timestamp_offset });
+        Self { tuple, settings: Settings::of(config), phase: Phase::SynSent(SynSent::new(now, iss, clock)) }
+    }
+
+    /// A connection that opens from here in place of one in TIME-WAIT, whose clock and sequence space it continues.
+    pub fn reconnect(now: Instant, reuse: &Reuse, config: &ConnectionConfig) -> Self {
+        let Reuse { tuple, iss, clock } = *reuse;
+        let mut syn_sent = SynSent::new(now, iss, clock);
+        syn_sent.counts = syn_sent.counts.and(Counts::of(&[Counter::TWRecycled]));
+        Self { tuple, settings: Settings::of(config), phase: Phase::SynSent(syn_sent) }
     }
 
     /// Takes a segment of this connection. `frame` is the frame it was parsed from.
