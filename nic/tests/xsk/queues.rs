@@ -9,8 +9,8 @@ use synward_ebpf::{Attached, Shield};
 use synward_nic::{Frame, Port, XskConfig, XskPort};
 
 pub const TESTS: &[Test] = &[
-    ("every_queue_carries_packets_both_ways", On::Anything, every_queue),
-    ("a_queue_is_opened_again_beside_the_others", On::Anything, opened_again),
+    ("all_queues_carry_packets_both_ways", On::Anything, every_queue),
+    ("all_queues_are_opened_again_one_by_one", On::Anything, opened_again),
 ];
 
 /// Packets from each queue.
