@@ -37,7 +37,8 @@ pub(super) const REUSE_GAP: u32 = 65_535 + 2;
 /// What an open of ours takes over from the TIME-WAIT entry of the same two ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Reuse {
-    pub(super) tuple: Tuple,
+    /// Its two ends.
+    pub tuple: Tuple,
     pub(super) iss: SeqNum,
     pub(super) clock: TimestampClock,
 }
