@@ -58,6 +58,7 @@ mod readiness;
 mod ready;
 mod received;
 mod requests;
+mod rss;
 mod run;
 mod shard;
 mod socket;
@@ -80,6 +81,7 @@ pub use observe::{
 pub use parking::{BlockingSockets, Unparker};
 pub use poll_loop::{PollLoop, Stop, Turn};
 pub use readiness::{Interest, Ready, Source};
+pub use rss::{HashedFields, Rss};
 pub use run::RunError;
 pub use socket::{Accepted, ConnectConfig, ListenerId, Shutdown, SocketId};
 pub use socket_core::SocketCore;
