@@ -45,6 +45,9 @@ impl Shard {
 
     fn on_segment(&mut self, now: Instant, arrived: Arrived, segment: &Segment, frame: Frame, port: &mut impl Port) {
         let route = self.route(&segment.tuple);
+        if arrived == Arrived::Here {
+            self.crossing.note_arrival(&segment.tuple);
+        }
         // A connection that is here is ours. Whatever else the owner may know, it knows alone.
         if arrived == Arrived::Here
             && matches!(route, Route::Listener(_) | Route::Nobody)

@@ -75,6 +75,13 @@ impl Crossing {
         Some(self.steering.owner(tuple)).filter(|&owner| owner != self.id)
     }
 
+    /// A segment of `tuple` has arrived on this shard's queue.
+    pub(crate) fn note_arrival(&self, tuple: &Tuple) {
+        if !self.inlets.is_empty() {
+            self.steering.prove(tuple, self.id);
+        }
+    }
+
     /// Whether this shard owns a tuple.
     pub(crate) fn owns(&self, tuple: &Tuple) -> bool {
         self.foreign_owner(tuple).is_none()

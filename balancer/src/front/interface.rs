@@ -4,7 +4,7 @@ use crate::config::Queues;
 use anyhow::{Context, Result, ensure};
 use std::net::IpAddr;
 use synward_ebpf::{Interface, Owned, Protocol, Shield, ShieldConfig, XdpMode};
-use synward_engine::{EngineConfig, Queue};
+use synward_engine::{EngineConfig, Queue, Rss};
 use synward_nic::{BusyPoll, FrameBudget, ModeDemand, XskConfig, XskPort};
 use synward_proto::Endpoint;
 use synward_proto::wire::ChecksumPolicy;
@@ -73,7 +73,13 @@ impl InterfacePlan {
             shield.set_socket(queue.into(), &port)?;
             ports.push(Queue { port, core: self.cores.get(usize::from(queue)).copied() });
         }
-        let interface = synward_engine::Interface { config: self.engine_config(&link)?, queues: ports };
+        let rss = match queues {
+            1 => None,
+            _ => Rss::read(&self.name)?,
+        };
+        let by = if rss.is_some() { "RSS" } else { "a keyed hash" };
+        tracing::info!(interface = self.name, queues, by, "connections are spread over the queues");
+        let interface = synward_engine::Interface { config: self.engine_config(&link)?, rss, queues: ports };
         Ok(Opened { name: self.name, xdp: self.xdp, shield, interface })
     }
 
