@@ -1,5 +1,6 @@
 //! The command line `synward`.
 
+use crate::check::Check;
 use crate::demo::Demo;
 use crate::lab::LabCommand;
 use crate::serve::Serve;
@@ -23,6 +24,8 @@ pub struct Cli {
 pub enum Command {
     /// Serve echo and HTTP from the engine on one queue of an interface.
     Serve(Serve),
+    /// Say whether a configuration is right, or every mistake in it.
+    Check(Check),
     /// Show listeners with both queues, and connections.
     Ss {
         /// Whom to ask.

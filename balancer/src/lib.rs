@@ -1,7 +1,10 @@
 //! The front end on top of the engine: the server, the tools that look into it, the test bed's command line, the demo.
 
 pub mod app;
+pub mod balance;
+pub mod check;
 pub mod cli;
+pub mod config;
 pub mod control;
 pub mod demo;
 pub mod lab;

@@ -4,6 +4,7 @@ use clap::Parser;
 use serde::Serialize;
 use std::process::ExitCode;
 use synward::cli::{Cli, Command};
+use synward::config::Mistakes;
 use synward::control::{client, report, table};
 use synward::lab;
 
@@ -19,7 +20,10 @@ fn main() -> ExitCode {
     match run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("synward: {error:#}");
+            match error.downcast_ref::<Mistakes>() {
+                Some(mistakes) => eprintln!("{mistakes}"),
+                None => eprintln!("synward: {error:#}"),
+            }
             ExitCode::FAILURE
         }
     }
@@ -28,6 +32,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Serve(serve) => serve.run(),
+        Command::Check(check) => check.run(),
         Command::Lab(command) => lab::run(command),
         Command::Demo(demo) => demo.run(),
         Command::Ss { control, info, listening } => {

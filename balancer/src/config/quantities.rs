@@ -1,0 +1,124 @@
+//! Durations and sizes, as people write them.
+
+use super::forms::{Form, Hint, whole};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// Units of time in milliseconds, the longest first.
+const TIMES: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
+/// Units of memory in bytes, the largest first.
+const SIZES: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+
+/// A duration within `range`: a whole number and its unit.
+pub(super) fn duration(range: RangeInclusive<Duration>) -> Form<Duration> {
+    let (least, most) = (show_duration(*range.start()), show_duration(*range.end()));
+    let wanted = format!("a duration from {least:?} to {most:?} (units: ms, s, m, h, d)");
+    Form::new(wanted, move |value| {
+        let Some(text) = value.as_str() else {
+            return Err(whole(value)
+                .map(|number| format!("give it a unit, such as \"{number}s\""))
+                .unwrap_or_default());
+        };
+        let milliseconds = with_unit(text, &TIMES)?;
+        let duration = Duration::from_millis(milliseconds);
+        range.contains(&duration).then_some(duration).ok_or_else(Hint::new)
+    })
+}
+
+/// A size in bytes within `range`: a number, or text with a unit.
+pub(super) fn size(range: RangeInclusive<u32>) -> Form<u32> {
+    let (least, most) = (show_size(*range.start()), show_size(*range.end()));
+    let wanted = format!("a size from {least:?} to {most:?}, in bytes or with a unit (KiB, MiB, GiB)");
+    Form::new(wanted, move |value| {
+        let bytes = match value.as_str() {
+            Some(text) => Some(with_unit(text, &SIZES)?),
+            None => whole(value).and_then(|bytes| u64::try_from(bytes).ok()),
+        };
+        let bytes = bytes.and_then(|bytes| u32::try_from(bytes).ok());
+        bytes.filter(|bytes| range.contains(bytes)).ok_or_else(Hint::new)
+    })
+}
+
+/// Reads a whole number and one of the units behind it.
+fn with_unit(text: &str, units: &[(&str, u64)]) -> Result<u64, Hint> {
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, unit) = text.split_at(split);
+    let number: u64 = digits.parse().map_err(|_| Hint::new())?;
+    let factor = units.iter().find(|(name, _)| *name == unit).map(|(_, factor)| *factor);
+    let factor = factor.ok_or_else(|| unit_hint(unit, units))?;
+    number.checked_mul(factor).ok_or_else(Hint::new)
+}
+
+/// What to say of an unknown unit.
+fn unit_hint(unit: &str, units: &[(&str, u64)]) -> Hint {
+    let near = |name: &str| {
+        let (name, unit) = (name.to_ascii_lowercase(), unit.trim().to_ascii_lowercase());
+        !unit.is_empty() && (name == unit || name.replace('i', "") == unit || name.starts_with(&unit))
+    };
+    let names: Vec<&str> = units.iter().map(|(name, _)| *name).collect();
+    match names.iter().find(|name| near(name)) {
+        Some(name) => format!("the unit is written {name:?}"),
+        None if unit.is_empty() => format!("the unit is missing ({})", names.join(", ")),
+        None => format!("there is no unit {unit:?}"),
+    }
+}
+
+/// A duration as it would be written in the file, in the longest unit that is exact.
+pub(super) fn show_duration(duration: Duration) -> String {
+    let milliseconds = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    show(milliseconds, &TIMES).unwrap_or_else(|| "0s".to_owned())
+}
+
+/// A size as it would be written in the file, in the largest unit that is exact.
+pub(super) fn show_size(bytes: u32) -> String {
+    show(bytes.into(), &SIZES).unwrap_or_else(|| bytes.to_string())
+}
+
+fn show(number: u64, units: &[(&str, u64)]) -> Option<String> {
+    let (name, factor) = units.iter().find(|(_, factor)| number >= *factor && number.is_multiple_of(*factor))?;
+    Some(format!("{}{name}", number / factor))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_shown_as_they_are_written() {
+        for (text, milliseconds) in
+            [("250ms", 250), ("5s", 5000), ("2m", 120_000), ("90s", 90_000), ("1h", 3_600_000), ("1d", 86_400_000)]
+        {
+            assert_eq!(with_unit(text, &TIMES), Ok(milliseconds), "{text}");
+            assert_eq!(show_duration(Duration::from_millis(milliseconds)), text);
+        }
+        assert_eq!(show_duration(Duration::ZERO), "0s");
+    }
+
+    #[test]
+    fn sizes_are_shown_as_they_are_written() {
+        for (text, bytes) in [("1KiB", 1024), ("256KiB", 262_144), ("1MiB", 1 << 20), ("3GiB", 3 << 30)] {
+            assert_eq!(with_unit(text, &SIZES), Ok(bytes), "{text}");
+            assert_eq!(show_size(u32::try_from(bytes).unwrap()), text);
+        }
+    }
+
+    #[test]
+    fn wrong_units_are_explained() {
+        let cases = [
+            ("5", "the unit is missing (d, h, m, s, ms)"),
+            ("5S", "the unit is written \"s\""),
+            ("5sec", "there is no unit \"sec\""),
+            ("5 s", "the unit is written \"s\""),
+            ("1.5s", "there is no unit \".5s\""),
+            ("s", ""),
+            ("-5s", ""),
+            ("99999999999999999999s", ""),
+            ("18446744073709551615d", ""),
+        ];
+        for (text, hint) in cases {
+            assert_eq!(with_unit(text, &TIMES), Err(hint.to_owned()), "{text}");
+        }
+        assert_eq!(with_unit("4KB", &SIZES), Err("the unit is written \"KiB\"".to_owned()));
+        assert_eq!(with_unit("4k", &SIZES), Err("the unit is written \"KiB\"".to_owned()));
+    }
+}
