@@ -1,11 +1,11 @@
 //! `synward lab`: a test bed that stays, for tools of one's own.
 
 use anyhow::{Context, Result, bail};
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 use std::fmt::Write;
-use synward_lab::plan::HostPlan;
-use synward_lab::{End, Lab, LabConfig, Offloads, Record};
+use synward_lab::plan::{BridgePlan, HostPlan};
+use synward_lab::{End, FrontWiring, Lab, LabConfig, Offloads, Record};
 
 /// What to do with test beds.
 #[derive(Debug, Subcommand)]
@@ -27,15 +27,42 @@ pub struct Up {
     /// How many attackers.
     #[arg(long, default_value_t = 1)]
     attackers: u16,
-    /// How many queues the front has.
+    /// How many backends.
+    #[arg(long, default_value_t = 0)]
+    backends: u16,
+    /// How the front is joined to the others.
+    #[arg(long, value_enum, default_value_t = Wiring::One)]
+    wiring: Wiring,
+    /// How many queues each interface of the front has.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     queues: u16,
-    /// Let clients and attackers finish their checksums instead of leaving them to the (virtual) hardware.
+    /// Let the kernels ask for hardware addresses (ARP, NDP) instead of telling them for good.
+    #[arg(long)]
+    no_permanent_neighbours: bool,
+    /// Let all but the front finish their checksums instead of leaving them to the (virtual) hardware.
     #[arg(long)]
     no_checksum_offload: bool,
     /// Print one JSON document.
     #[arg(long)]
     json: bool,
+}
+
+/// How the front is joined to the others.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Wiring {
+    /// One interface and one subnet for all.
+    One,
+    /// An interface and a subnet each for clients (front0), attackers (front1) and backends (front2).
+    PerRole,
+}
+
+impl From<Wiring> for FrontWiring {
+    fn from(wiring: Wiring) -> Self {
+        match wiring {
+            Wiring::One => Self::One,
+            Wiring::PerRole => Self::PerRole,
+        }
+    }
 }
 
 /// Which test bed to remove.
@@ -76,6 +103,9 @@ impl Up {
         LabConfig {
             clients: self.clients,
             attackers: self.attackers,
+            backends: self.backends,
+            wiring: self.wiring.into(),
+            permanent_neighbours: !self.no_permanent_neighbours,
             queues: self.queues,
             far: End { offloads, ..usual.far },
             persistent: true,
@@ -174,16 +204,24 @@ struct ShownInterface {
 #[derive(Debug, Serialize)]
 struct ShownSwitch {
     namespace: String,
-    bridge: String,
+    bridges: Vec<ShownBridge>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownBridge {
+    name: String,
     ports: Vec<String>,
 }
 
 impl From<&Record> for Bed {
     fn from(record: &Record) -> Self {
+        let bridge = |bridge: &BridgePlan| ShownBridge {
+            name: bridge.name.clone(),
+            ports: bridge.ports.iter().map(|port| port.link.name.clone()).collect(),
+        };
         let switch = record.plan.switch.as_ref().map(|switch| ShownSwitch {
             namespace: record.namespace_of(&switch.name),
-            bridge: switch.bridge.clone(),
-            ports: switch.ports.iter().map(|port| port.link.name.clone()).collect(),
+            bridges: switch.bridges.iter().map(bridge).collect(),
         });
         Self {
             id: record.id.clone(),
@@ -230,7 +268,9 @@ impl Bed {
             }
         }
         if let Some(switch) = &self.switch {
-            line(&switch.namespace, [&switch.bridge, "", "", ""]);
+            for bridge in &switch.bridges {
+                line(&switch.namespace, [&bridge.name, "", "", ""]);
+            }
         }
         text
     }
@@ -291,7 +331,11 @@ mod tests {
         let config = up(&["--clients", "3", "--attackers", "0", "--queues", "4", "--no-checksum-offload"]);
         assert_eq!((config.clients, config.attackers, config.queues), (3, 0, 4));
         assert!(!config.far.offloads.tx_checksum && config.front.offloads.tx_checksum);
+        let config = up(&["--backends", "2", "--wiring", "per-role", "--no-permanent-neighbours"]);
+        assert_eq!((config.backends, config.wiring), (2, FrontWiring::PerRole));
+        assert!(!config.permanent_neighbours);
         assert!(Line::try_parse_from(["lab", "up", "--queues", "0"]).is_err());
+        assert!(Line::try_parse_from(["lab", "up", "--wiring", "two"]).is_err());
         assert!(Line::try_parse_from(["lab", "down", "12-abcd", "--all"]).is_err(), "one or all");
     }
 
@@ -316,6 +360,25 @@ Try:
   synward lab down 12-abcd
 ";
         assert_eq!(bed.table() + &bed.hints(), wanted);
+    }
+
+    #[test]
+    fn every_interface_of_a_front_with_several_is_shown() {
+        let wanted = "\
+lab 12-abcd, stays
+
+  NAMESPACE                  INTERFACE     IPV4             IPV6          MAC
+  synward-12-abcd-front      front0        10.77.0.1        fd77::1       02:53:59:01:00:00
+  synward-12-abcd-front      front1        10.77.191.254    fd77::2:fffe  02:53:59:01:00:01
+  synward-12-abcd-front      front2        10.77.255.254    fd77::3:fffe  02:53:59:01:00:02
+  synward-12-abcd-client0    client0       10.77.64.1       fd77::1:1     02:53:59:02:00:00
+  synward-12-abcd-attacker0  attacker0     10.77.128.1      fd77::2:1     02:53:59:03:00:00
+  synward-12-abcd-backend0   backend0      10.77.192.1      fd77::3:1     02:53:59:05:00:00
+  synward-12-abcd-switch     clients
+  synward-12-abcd-switch     attackers
+  synward-12-abcd-switch     backends
+";
+        assert_eq!(bed(&up(&["--backends", "1", "--wiring", "per-role"])).table(), wanted);
     }
 
     #[test]

@@ -49,6 +49,7 @@ mod demux;
 mod handoff;
 mod link_watch;
 mod listeners;
+mod neighbours;
 mod observe;
 mod orphans;
 mod outbox;
@@ -77,6 +78,7 @@ mod transmit;
 
 pub use build::{Engine, Fleet, Interface, Queue, Workers, build, build_fleet};
 pub use config::{BuildError, EngineConfig, ListenConfig, Secrets};
+pub use neighbours::{NextHop, NextHops, NoNextHop};
 pub use observe::{
     ConnectionRow, Gauges, ListenerRow, Listing, ModesInForce, ObserveError, Observer, Outcomes, Snapshot,
 };

@@ -1,7 +1,7 @@
 //! The thread that turns a poll loop: polls while there is work, sleeps when there is none.
 
 use crate::link_watch::{LinkChange, LinkWatch};
-use crate::{PollLoop, affinity, clock};
+use crate::{PollLoop, SocketCore, affinity, clock};
 use rustix::event::epoll;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -38,21 +38,103 @@ pub enum RunError {
     },
 }
 
-/// What ends a sleep: the shard's bell, and news of the link.
+/// What ends a sleep: the bells of those on this thread, and news of the link.
 struct Alarm {
-    /// Readable when one of the others is; only when there is a link to watch.
-    either: Option<(OwnedFd, LinkWatch)>,
+    /// Readable when one of them is.
+    any: OwnedFd,
+    watch: Option<LinkWatch>,
 }
 
 impl Alarm {
-    fn new(bell: BorrowedFd<'_>, interface: Option<&str>) -> io::Result<Self> {
-        let Some(interface) = interface else { return Ok(Self { either: None }) };
-        let watch = LinkWatch::open(interface)?;
-        let either = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        for (fd, data) in [(bell, 0), (watch.as_fd(), 1)] {
-            epoll::add(&either, fd, epoll::EventData::new_u64(data), epoll::EventFlags::IN)?;
+    fn new<'a>(bells: impl IntoIterator<Item = BorrowedFd<'a>>, interface: Option<&str>) -> io::Result<Self> {
+        let watch = interface.map(LinkWatch::open).transpose()?;
+        let any = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        bells.into_iter().try_for_each(|bell| add(&any, bell))?;
+        watch.as_ref().map_or(Ok(()), |watch| add(&any, watch.as_fd()))?;
+        Ok(Self { any, watch })
+    }
+}
+
+/// Whose descriptor it is does not matter: everything is looked at after a sleep.
+fn add(any: &OwnedFd, fd: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(epoll::add(any, fd, epoll::EventData::new_u64(0), epoll::EventFlags::IN)?)
+}
+
+/// Whoever runs on the thread of a poll loop besides it.
+trait Passenger {
+    /// Does what is to do after a turn at `now` that was idle or not; true when it did something.
+    fn ride(&mut self, now: Instant, idle: bool) -> bool;
+    /// When it has something to do even if nothing comes.
+    fn due(&self) -> Option<Instant>;
+    /// What wakes it.
+    fn bell(&self) -> Option<BorrowedFd<'_>>;
+    /// Says that it is going to sleep; true when it cannot, for there is work.
+    fn doze(&mut self) -> bool;
+    /// Says that it is awake.
+    fn rise(&mut self);
+}
+
+/// Nobody.
+struct Nobody;
+
+impl Passenger for Nobody {
+    fn ride(&mut self, _: Instant, _: bool) -> bool {
+        false
+    }
+
+    fn due(&self) -> Option<Instant> {
+        None
+    }
+
+    fn bell(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    fn doze(&mut self) -> bool {
+        false
+    }
+
+    fn rise(&mut self) {}
+}
+
+/// A worker.
+struct Worker<App> {
+    core: SocketCore,
+    app: App,
+    due: Option<Instant>,
+}
+
+impl<App: FnMut(&mut SocketCore, Instant) -> Option<Instant>> Passenger for Worker<App> {
+    fn ride(&mut self, now: Instant, idle: bool) -> bool {
+        let due = self.due.is_some_and(|due| due <= now);
+        let called = !idle || due || self.has_work();
+        if called {
+            self.due = (self.app)(&mut self.core, now);
         }
-        Ok(Self { either: Some((either, watch)) })
+        called
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    fn bell(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.core.shards.as_fd())
+    }
+
+    fn doze(&mut self) -> bool {
+        self.core.shards.doze();
+        self.has_work()
+    }
+
+    fn rise(&mut self) {
+        self.core.shards.rise();
+    }
+}
+
+impl<App> Worker<App> {
+    fn has_work(&mut self) -> bool {
+        self.core.has_outside_work() || self.core.has_any_waiting() || self.core.has_ready()
     }
 }
 
@@ -64,7 +146,25 @@ impl<P: Port> PollLoop<P> {
     /// [`RunError::DeviceGone`] when the device is lost for good; every socket then fails with
     /// [`NetworkDown`](crate::SocketError::NetworkDown). A link that goes down is waited for: connections keep their
     /// state, and their retransmissions resume with it.
-    pub fn run(mut self) -> Result<(), RunError> {
+    pub fn run(self) -> Result<(), RunError> {
+        self.turn_with(&mut Nobody)
+    }
+
+    /// As [`run`](Self::run), with a worker on the same thread: `app` is called after every turn that did something, when the worker has
+    /// news, and when the time has come that it returned last. It polls the core itself, and must not block: the loop
+    /// stands still meanwhile.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_with(
+        self,
+        core: SocketCore,
+        app: impl FnMut(&mut SocketCore, Instant) -> Option<Instant>,
+    ) -> Result<(), RunError> {
+        self.turn_with(&mut Worker { core, app, due: None })
+    }
+
+    fn turn_with(mut self, passenger: &mut impl Passenger) -> Result<(), RunError> {
         if let Some(core) = self.shard.config.core
             && !affinity::pin_to(core)
         {
@@ -74,50 +174,53 @@ impl<P: Port> PollLoop<P> {
             tracing::warn!("without CAP_SYS_NICE the poll loop waits for its core like any other thread");
         }
         let interface = self.shard.config.interface.clone();
-        let mut alarm = Alarm::new(self.shard.workers.as_fd(), interface.as_deref())
+        let bells = std::iter::once(self.shard.workers.as_fd()).chain(passenger.bell());
+        let mut alarm = Alarm::new(bells, interface.as_deref())
             .map_err(|source| RunError::LinkWatch { interface: interface.unwrap_or_default(), source })?;
-        tracing::info!(modes = ?self.port.modes(), core = ?self.shard.config.core, "the poll loop begins");
+        tracing::info!(shard = self.shard.id, modes = ?self.port.modes(), core = ?self.shard.config.core, "a poll loop begins");
         let (mut busy, mut checked, mut status) = (clock::monotonic(), Instant::ZERO, PortStatus::Up);
         while !self.stop.load(Ordering::Acquire) {
             let now = clock::monotonic();
-            let turn = self.poll_once(now);
+            let idle = self.poll_once(now).is_idle();
+            let rode = passenger.ride(now, idle);
             if now.since(checked) >= CHECK_INTERVAL {
                 (status, checked) = (self.check_device(&mut alarm)?, now);
             }
-            if !turn.is_idle() {
+            if !idle || rode {
                 busy = now;
             } else if now.since(busy) < self.shard.config.spin {
                 std::hint::spin_loop();
             } else {
-                self.sleep(now, status, &alarm);
+                self.sleep(now, status, &alarm, passenger);
             }
         }
         Ok(())
     }
 
     /// Sleeps until something may have happened.
-    fn sleep(&mut self, now: Instant, status: PortStatus, alarm: &Alarm) {
-        let due = self.next_deadline(now);
+    fn sleep(&mut self, now: Instant, status: PortStatus, alarm: &Alarm, passenger: &mut impl Passenger) {
+        let due = self.next_deadline(now).into_iter().chain(passenger.due()).min();
         let Self { port, shard, stop, .. } = self;
-        // The order matters: first say that the shard sleeps, then look once more. See `Bell`.
+        // The order matters: first say that they sleep, then look once more. See `Bell`.
         shard.workers.doze();
-        if !shard.has_outside_work() && !stop.load(Ordering::Acquire) {
+        let has_work = passenger.doze() || shard.has_outside_work();
+        if !has_work && !stop.load(Ordering::Acquire) {
             let longest = match status {
                 PortStatus::Up if shard.is_congested() => CONGESTED_SLEEP,
                 PortStatus::Down if shard.is_congested() => DOWN_SLEEP,
                 PortStatus::Up | PortStatus::Down | PortStatus::Gone => LONGEST_SLEEP,
             };
             let due = due.map_or(longest, |deadline| deadline.since(now));
-            let wake = alarm.either.as_ref().map_or(shard.workers.as_fd(), |(fd, _)| fd.as_fd());
-            port.wait(Some(wake), Some(due.min(longest)));
+            port.wait(Some(alarm.any.as_fd()), Some(due.min(longest)));
         }
         shard.workers.rise();
+        passenger.rise();
     }
 
     /// Hears what became of the link and of the device.
     fn check_device(&mut self, alarm: &mut Alarm) -> Result<PortStatus, RunError> {
         self.shard.stats.set_port(&self.port.statistics());
-        if let Some((_, watch)) = &mut alarm.either {
+        if let Some(watch) = &mut alarm.watch {
             while let Some(change) = watch.poll() {
                 match change {
                     LinkChange::Up => tracing::info!("the link is up"),

@@ -93,12 +93,14 @@ pub(crate) struct Listening {
     /// The shard whose queue is asked first at the next accept.
     next: usize,
     pub(crate) listed: bool,
+    /// Connections are left to wait.
+    pub(crate) paused: bool,
 }
 
 impl Listening {
-    /// Whether no connection waits.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.queues.iter().all(|queue| queue.is_empty())
+    /// Whether no connection waits that is to be told of.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.paused || self.queues.iter().all(|queue| queue.is_empty())
     }
 
     /// Takes a connection, from the shards in turn; with it comes the shard's number.
@@ -156,7 +158,7 @@ impl SocketCore {
             let (config, queue, shared) = (config.clone(), Arc::clone(queue), Arc::clone(&shared));
             self.say(shard, Request::Listen { listener, config, queue, shared });
         }
-        let listening = Listening { generation: listener.generation, queues, next: 0, listed: false };
+        let listening = Listening { generation: listener.generation, queues, next: 0, listed: false, paused: false };
         self.listeners.insert(listener.index, listening);
         Ok(listener)
     }
@@ -176,6 +178,16 @@ impl SocketCore {
         Ok(())
     }
 
+    /// Leaves connections to wait (`true`), or takes them again: while a listener is paused, nothing tells that connections wait, and
+    /// when its queue is full, clients wait as its limit says.
+    ///
+    /// # Errors
+    /// `BadSocket`.
+    pub fn pause(&mut self, listener: ListenerId, paused: bool) -> Result<(), SocketError> {
+        self.listening_mut(listener)?.paused = paused;
+        Ok(())
+    }
+
     /// Takes the connection that has waited longest in the queue of some shard.
     ///
     /// # Errors
@@ -192,10 +204,7 @@ impl SocketCore {
         self.check_up()?;
         let room = self.sockets.len() < self.limits.sockets;
         let listening = self.listening_mut(listener)?;
-        if listening.is_empty() {
-            return Err(SocketError::WouldBlock);
-        }
-        if !room {
+        if !room && listening.queues.iter().any(|queue| !queue.is_empty()) {
             return Err(SocketError::NoBuffers);
         }
         let (shard, waiting) = listening.pop().ok_or(SocketError::WouldBlock)?;

@@ -20,12 +20,12 @@ impl SocketCore {
 
     /// Whether a connection waits at this listener.
     pub(crate) fn has_waiting(&self, listener: ListenerId) -> bool {
-        self.listening(listener).is_ok_and(|listening| !listening.is_empty())
+        self.listening(listener).is_ok_and(|listening| !listening.is_quiet())
     }
 
     /// Whether a connection waits at any listener.
     pub(crate) fn has_any_waiting(&self) -> bool {
-        self.listeners.values().any(|listening| !listening.is_empty())
+        self.listeners.values().any(|listening| !listening.is_quiet())
     }
 
     /// Whether a shard has left something to do since the last `poll`.
@@ -254,7 +254,7 @@ impl SocketCore {
     pub(crate) fn list_listeners(&mut self) {
         let down = self.is_down();
         for (&index, listening) in &mut self.listeners {
-            let ready = !listening.is_empty() || down;
+            let ready = !listening.is_quiet() || down;
             if ready && !std::mem::replace(&mut listening.listed, true) {
                 let listener = ListenerId { index, generation: listening.generation };
                 self.maybe_ready.push_back(Source::Listener(listener));
@@ -268,7 +268,7 @@ impl SocketCore {
             Source::Listener(listener) => {
                 let down = self.is_down();
                 self.listening(listener).map_or(Ready::default(), |listening| Ready {
-                    readable: !listening.is_empty() || down,
+                    readable: !listening.is_quiet() || down,
                     error: down,
                     ..Ready::default()
                 })

@@ -36,6 +36,7 @@ mod umem;
 mod xsk_config;
 mod xsk_port;
 mod xsk_ring;
+mod zero_copy;
 
 pub use frame::{Frame, LentFrame};
 pub use frame_budget::FrameBudget;

@@ -80,9 +80,10 @@ pub struct Modes {
 pub enum PortStatus {
     /// It does.
     Up,
-    /// The link is down (ENETDOWN); it may come back.
+    /// The link is down (ENETDOWN), or the driver does not send for this socket yet (EINVAL, ENXIO: no XDP program is
+    /// attached); it may come back.
     Down,
-    /// The device is gone (ENXIO, ENODEV); it will not come back.
+    /// The device is gone (ENXIO, and the socket is unbound); it will not come back.
     Gone,
 }
 
@@ -178,7 +179,8 @@ pub enum PortError {
     },
     /// Zero-copy was demanded and cannot be had.
     #[error(
-        "interface {interface}, queue {queue}: no zero-copy; its driver or kernel has none: demand any mode or copy"
+        "interface {interface}, queue {queue}: no zero-copy; its driver or kernel has none (virtio_net has it with \
+         iommu_platform=on,disable-legacy=on on the host's side): demand any mode or copy"
     )]
     NoZeroCopy {
         /// The interface.

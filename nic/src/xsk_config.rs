@@ -1,12 +1,14 @@
 //! What an AF_XDP port is asked for, and how the kernel is asked.
 
 use crate::xsk_ring::{XskRings, kernel_error};
+use crate::zero_copy::{Driver, SMALL_FRAME};
 use crate::{FrameBudget, Mode, Modes, PortError};
 use rustix::io::Errno;
 use rustix::net::sockopt;
 use rustix::net::xdp::XdpOptionsFlags;
 use std::io;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use xsk_rs::Umem;
 use xsk_rs::config::{BindFlags, FrameSize, Interface, LibxdpFlags, QueueSize, SocketConfig, UmemConfig};
@@ -17,17 +19,10 @@ const BUSY_PATIENCE: Duration = Duration::from_secs(1);
 /// How long to wait between two tries.
 const BUSY_PAUSE: Duration = Duration::from_millis(5);
 
-/// Drivers whose zero-copy mode is not used unless it is demanded (as of 2026).
-const UNTRUSTED_ZERO_COPY: [&str; 2] = ["ice", "ena"];
-
-/// Drivers that in zero-copy mode spread a packet over two frames, saying nothing, where a frame is smaller than a page
-/// (seen with packets over 1024 bytes in frames of 2048 on Linux 6.18).
-const SPLITS_IN_SMALL_FRAMES: [&str; 1] = ["igb"];
-
 /// Which mode a port must run in.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum ModeDemand {
-    /// Zero-copy where driver and kernel have it and are known to be good at it, else copy.
+    /// Zero-copy where driver and kernel have it and are known to be good at it (`zero-copy.tsv`), else copy.
     #[default]
     Any,
     /// Copy.
@@ -53,8 +48,9 @@ pub struct XskConfig {
     pub interface: String,
     /// Receive queue of that interface.
     pub queue: u32,
-    /// Size of a frame in bytes: 2048 or 4096. 256 of them lie in front of the data.
-    pub frame_size: u16,
+    /// Size of a frame in bytes: 2048 or 4096. 256 of them lie in front of the data. `None`: 2048, or what the driver
+    /// needs in zero-copy mode where that may come about.
+    pub frame_size: Option<u16>,
     /// Frames by holder; its ring lines are the sizes of the rings, powers of two.
     pub budget: FrameBudget,
     /// Which mode the port must run in.
@@ -66,12 +62,12 @@ pub struct XskConfig {
 }
 
 impl XskConfig {
-    /// The defaults for queue `queue` of `interface`: frames of 2048 bytes, any mode, need-wakeup, no busy-polling.
+    /// The defaults for queue `queue` of `interface`: frames as the driver needs them, any mode, need-wakeup, no busy-polling.
     pub fn new(interface: impl Into<String>, queue: u32) -> Self {
         Self {
             interface: interface.into(),
             queue,
-            frame_size: 2048,
+            frame_size: None,
             budget: FrameBudget::default(),
             mode: ModeDemand::Any,
             need_wakeup: true,
@@ -79,9 +75,17 @@ impl XskConfig {
         }
     }
 
-    /// Registers the memory for the frames; returns it with one descriptor for each.
-    pub(crate) fn umem(&self) -> Result<(Umem, Vec<FrameDesc>), PortError> {
-        let frame_size = self.frame_size;
+    /// The size of a frame in bytes, over `driver`.
+    pub(crate) fn frame_size_over(&self, driver: &Driver) -> u16 {
+        let needed = match self.mode {
+            ModeDemand::Any | ModeDemand::ZeroCopy => driver.least_frame,
+            ModeDemand::Copy => SMALL_FRAME,
+        };
+        self.frame_size.unwrap_or(needed)
+    }
+
+    /// Registers the memory for frames of `frame_size` bytes; returns it with one descriptor for each.
+    pub(crate) fn umem(&self, frame_size: u16) -> Result<(Umem, Vec<FrameDesc>), PortError> {
         let size = match FrameSize::new(frame_size.into()) {
             Ok(size) if matches!(frame_size, 2048 | 4096) => size,
             _ => return Err(PortError::FrameSize { size: frame_size }),
@@ -105,14 +109,14 @@ impl XskConfig {
     }
 
     /// Binds the rings, patiently where the queue is still busy.
-    pub(crate) fn bind(&self, umem: &Umem, chunks: &[FrameDesc]) -> Result<XskRings, PortError> {
+    pub(crate) fn bind(&self, umem: &Umem, chunks: &[FrameDesc], driver: &Driver) -> Result<XskRings, PortError> {
         let no_such = || PortError::NoSuchInterface { name: self.interface.clone() };
         let interface: Interface = self.interface.parse().map_err(|_| no_such())?;
         let config = SocketConfig::builder()
             .rx_queue_size(ring_size("rx ring", self.budget.rx_ring)?)
             .tx_queue_size(ring_size("tx ring", self.budget.tx_ring)?)
             .libxdp_flags(LibxdpFlags::XSK_LIBXDP_FLAGS_INHIBIT_PROG_LOAD)
-            .bind_flags(self.bind_flags())
+            .bind_flags(self.bind_flags(driver))
             .build();
         let give_up = Instant::now() + BUSY_PATIENCE;
         loop {
@@ -128,9 +132,11 @@ impl XskConfig {
         }
     }
 
-    fn bind_flags(&self) -> BindFlags {
+    /// The mode is always named unless zero-copy may come about: without a name, the kernel takes zero-copy wherever it
+    /// can (`xsk_bind`).
+    fn bind_flags(&self, driver: &Driver) -> BindFlags {
         let mode = match self.mode {
-            ModeDemand::Any if zero_copy_trusted(driver(&self.interface).as_deref()) => BindFlags::empty(),
+            ModeDemand::Any if driver.trusted => BindFlags::empty(),
             ModeDemand::Any | ModeDemand::Copy => BindFlags::XDP_COPY,
             ModeDemand::ZeroCopy => BindFlags::XDP_ZEROCOPY,
         };
@@ -142,6 +148,7 @@ impl XskConfig {
         match (Errno::from_io_error(&source), self.mode) {
             (Some(Errno::BUSY), _) => PortError::QueueBusy { interface, queue },
             (Some(Errno::PERM | Errno::ACCESS), _) => PortError::NotPermitted { source },
+            (Some(Errno::INVAL), _) if lacks_queue(&interface, queue) => PortError::NoSuchQueue { interface, queue },
             (Some(Errno::OPNOTSUPP | Errno::INVAL), ModeDemand::ZeroCopy) => PortError::NoZeroCopy { interface, queue },
             (Some(Errno::INVAL), ModeDemand::Any | ModeDemand::Copy) => PortError::NoSuchQueue { interface, queue },
             _ => PortError::Bind { interface, queue, source },
@@ -149,7 +156,7 @@ impl XskConfig {
     }
 
     /// Turns on what is asked for and reads back what is in force.
-    pub(crate) fn settle(&self, rings: &XskRings) -> Result<Modes, PortError> {
+    pub(crate) fn settle(&self, rings: &XskRings, driver: &Driver) -> Result<Modes, PortError> {
         let bind_error = |source| PortError::Bind { interface: self.interface.clone(), queue: self.queue, source };
         if let Some(BusyPoll { microseconds, budget }) = self.busy_poll {
             rings.prefer_busy_poll(microseconds, budget).map_err(|source| PortError::BusyPoll { source })?;
@@ -159,11 +166,10 @@ impl XskConfig {
         if self.mode == ModeDemand::ZeroCopy && !zero_copy {
             return Err(PortError::NoZeroCopy { interface: self.interface.clone(), queue: self.queue });
         }
-        match driver(&self.interface) {
-            Some(driver) if zero_copy && splits_packets(&driver, self.frame_size) => {
-                return Err(PortError::FrameSizeForDriver { driver, size: self.frame_size });
-            }
-            Some(_) | None => (),
+        let frame_size = self.frame_size_over(driver);
+        if zero_copy && frame_size < driver.least_frame {
+            let driver = driver.name.clone().unwrap_or_default();
+            return Err(PortError::FrameSizeForDriver { driver, size: frame_size });
         }
         Ok(Modes {
             mode: if zero_copy { Mode::ZeroCopy } else { Mode::Copy },
@@ -178,55 +184,56 @@ fn ring_size(ring: &'static str, size: u32) -> Result<QueueSize, PortError> {
     QueueSize::new(size).map_err(|_| PortError::RingSize { ring, size })
 }
 
-/// The driver of an interface, where sysfs shows it (virtual devices have none).
-fn driver(interface: &str) -> Option<String> {
-    let link = std::fs::read_link(format!("/sys/class/net/{interface}/device/driver")).ok()?;
-    Some(link.file_name()?.to_string_lossy().into_owned())
-}
-
-fn zero_copy_trusted(driver: Option<&str>) -> bool {
-    driver.is_none_or(|driver| !UNTRUSTED_ZERO_COPY.contains(&driver))
-}
-
-fn splits_packets(driver: &str, frame_size: u16) -> bool {
-    SPLITS_IN_SMALL_FRAMES.contains(&driver) && frame_size < 4096
+/// Whether `interface` has no receive queue `queue`, by the word of sysfs; `false` where that shows no queues at all.
+fn lacks_queue(interface: &str, queue: u32) -> bool {
+    let queues = PathBuf::from(format!("/sys/class/net/{interface}/queues"));
+    queues.exists() && !queues.join(format!("rx-{queue}")).exists()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn driver(trusted: bool, least_frame: u16) -> Driver {
+        Driver { name: Some("igb".into()), trusted, least_frame }
+    }
+
     #[test]
-    fn small_frames_are_refused_only_where_they_would_split_packets() {
-        for (driver, frame_size, splits) in
-            [("igb", 2048, true), ("igb", 4096, false), ("virtio_net", 2048, false), ("virtio_net", 4096, false)]
-        {
-            assert_eq!(splits_packets(driver, frame_size), splits, "{driver} {frame_size}");
+    fn only_a_trusted_driver_leaves_the_mode_to_the_kernel() {
+        let needing = BindFlags::XDP_USE_NEED_WAKEUP;
+        for (mode, trusted, flags) in [
+            (ModeDemand::Any, true, needing),
+            (ModeDemand::Any, false, needing | BindFlags::XDP_COPY),
+            (ModeDemand::Copy, true, needing | BindFlags::XDP_COPY),
+            (ModeDemand::ZeroCopy, false, needing | BindFlags::XDP_ZEROCOPY),
+        ] {
+            let config = XskConfig { mode, ..XskConfig::new("eth0", 0) };
+            assert_eq!(config.bind_flags(&driver(trusted, 2048)).bits(), flags.bits(), "{mode:?}, trusted {trusted}");
         }
     }
 
     #[test]
-    fn zero_copy_is_left_to_the_kernel_except_with_drivers_known_bad() {
-        for (driver, trusted) in [
-            (None, true),
-            (Some("virtio_net"), true),
-            (Some("mlx5_core"), true),
-            (Some("ice"), false),
-            (Some("ena"), false),
+    fn frames_are_as_asked_for_or_as_the_driver_needs_them() {
+        for (mode, asked, size) in [
+            (ModeDemand::Any, None, 4096),
+            (ModeDemand::ZeroCopy, None, 4096),
+            (ModeDemand::Copy, None, 2048),
+            (ModeDemand::ZeroCopy, Some(2048), 2048),
+            (ModeDemand::Copy, Some(4096), 4096),
         ] {
-            assert_eq!(zero_copy_trusted(driver), trusted, "{driver:?}");
+            let config = XskConfig { mode, frame_size: asked, ..XskConfig::new("eth0", 0) };
+            assert_eq!(config.frame_size_over(&driver(true, 4096)), size, "{mode:?}, asked for {asked:?}");
         }
     }
 
     #[test]
     fn sizes_that_the_kernel_would_refuse_are_refused_by_name() {
-        let refused = |config: &XskConfig| config.umem().err().map(|error| error.to_string());
+        let refused = |config: &XskConfig, size| config.umem(size).err().map(|error| error.to_string());
         let config = XskConfig::new("lo", 0);
-        let odd_frames = XskConfig { frame_size: 1024, ..config.clone() };
-        assert!(refused(&odd_frames).is_some_and(|error| error.starts_with("frame size 1024:")));
+        assert!(refused(&config, 1024).is_some_and(|error| error.starts_with("frame size 1024:")));
         let odd_ring = XskConfig { budget: FrameBudget { fill_ring: 100, ..config.budget }, ..config.clone() };
-        assert!(refused(&odd_ring).is_some_and(|error| error.starts_with("fill ring of 100 entries:")));
+        assert!(refused(&odd_ring, 2048).is_some_and(|error| error.starts_with("fill ring of 100 entries:")));
         let too_many = XskConfig { budget: FrameBudget { readers: u32::MAX, ..config.budget }, ..config };
-        assert!(refused(&too_many).is_some_and(|error| error.starts_with("frame budget:")));
+        assert!(refused(&too_many, 2048).is_some_and(|error| error.starts_with("frame budget:")));
     }
 }

@@ -3,6 +3,7 @@
 use crate::frame_pool::{FramePool, HEADROOM};
 use crate::port::sleep_until_readable;
 use crate::xsk_ring::{Received, XskRings};
+use crate::zero_copy::Driver;
 use crate::{Frame, FrameBudget, Ledger, Mode, Modes, Port, PortError, PortStatistics, PortStatus, XskConfig};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, sockopt};
@@ -32,7 +33,7 @@ pub struct XskPort {
 }
 
 /// What came of a kick.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Kick {
     /// The kernel sent what it was given.
     Done,
@@ -42,6 +43,18 @@ enum Kick {
     Broken,
 }
 
+/// What a kick's result says, where `is_unbound` tells whether the socket has lost its device.
+fn judge_kick(result: Result<(), Errno>, is_unbound: impl FnOnce() -> bool) -> (Kick, PortStatus) {
+    match result {
+        Ok(()) => (Kick::Done, PortStatus::Up),
+        Err(Errno::AGAIN | Errno::BUSY | Errno::NOBUFS | Errno::INTR) => (Kick::Busy, PortStatus::Up),
+        Err(Errno::NXIO) if is_unbound() => (Kick::Broken, PortStatus::Gone),
+        // Besides ENETDOWN: EINVAL or, from older kernels, ENXIO, by which drivers say in zero-copy mode that no XDP
+        // program is attached (igb_xsk_wakeup, ixgbe_xsk_wakeup).
+        Err(_) => (Kick::Broken, PortStatus::Down),
+    }
+}
+
 impl XskPort {
     /// Opens the port and reads back what is in force.
     ///
@@ -49,17 +62,27 @@ impl XskPort {
     /// When the configuration is not usable, the interface or queue is missing or taken, the process may not do this,
     /// or what is demanded is not to be had.
     pub fn open(config: &XskConfig) -> Result<Self, PortError> {
-        let (umem, chunks) = config.umem()?;
-        let rings = config.bind(&umem, &chunks)?;
-        let modes = config.settle(&rings)?;
-        let len = chunks.len() * usize::from(config.frame_size);
+        let driver = Driver::of(&config.interface);
+        let frame_size = config.frame_size_over(&driver);
+        let (umem, chunks) = config.umem(frame_size)?;
+        let rings = config.bind(&umem, &chunks, &driver)?;
+        let modes = config.settle(&rings, &driver)?;
+        let len = chunks.len() * usize::from(frame_size);
         let memory = XskRings::memory(&umem, &chunks, len, HEADROOM.into()).map_err(|source| PortError::Memory {
             frames: chunks.len() as u32,
-            frame_size: config.frame_size,
+            frame_size,
             source,
         })?;
-        let pool = FramePool::new(memory, config.frame_size, config.budget);
-        tracing::info!(interface = config.interface, queue = config.queue, ?modes, "AF_XDP port open");
+        let pool = FramePool::new(memory, frame_size, config.budget);
+        tracing::info!(
+            interface = config.interface,
+            queue = config.queue,
+            driver = driver.name,
+            zero_copy_trusted = driver.trusted,
+            frame_size,
+            ?modes,
+            "AF_XDP port open"
+        );
         let status = PortStatus::Up;
         Ok(Self { rings, pool, modes, status, skipping: false, rx_split: 0, bad_descriptors: 0 })
     }
@@ -83,15 +106,16 @@ impl XskPort {
 
     /// One transmit kick. Finds out, by the way, whether the device works.
     fn kick(&mut self) -> Kick {
-        let (kick, status) = match rustix::net::send(self.rings.fd(), &[], SendFlags::DONTWAIT) {
-            Ok(_) => (Kick::Done, PortStatus::Up),
-            Err(Errno::AGAIN | Errno::BUSY | Errno::NOBUFS | Errno::INTR) => (Kick::Busy, PortStatus::Up),
-            Err(Errno::NXIO | Errno::NODEV) => (Kick::Broken, PortStatus::Gone),
-            // Besides ENETDOWN: EINVAL, by which some drivers say that no XDP program is attached.
-            Err(_) => (Kick::Broken, PortStatus::Down),
-        };
+        let result = rustix::net::send(self.rings.fd(), &[], SendFlags::DONTWAIT).map(|_| ());
+        let (kick, status) = judge_kick(result, || self.is_unbound());
         self.note_status(status);
         kick
+    }
+
+    /// Whether the kernel has unbound the socket, because its device went away: it leaves an error then, and at no other
+    /// time (xsk_notifier).
+    fn is_unbound(&self) -> bool {
+        matches!(sockopt::socket_error(self.rings.fd()), Ok(Err(_)))
     }
 
     fn note_status(&mut self, status: PortStatus) {
@@ -223,10 +247,6 @@ impl Port for XskPort {
     fn status(&mut self) -> PortStatus {
         if self.status != PortStatus::Gone {
             self.kick();
-            // The kernel leaves ENETDOWN here when the device goes away (xsk_notifier).
-            if let Ok(Err(_)) = sockopt::socket_error(self.rings.fd()) {
-                self.kick();
-            }
         }
         self.status
     }
@@ -234,5 +254,26 @@ impl Port for XskPort {
     fn statistics(&self) -> PortStatistics {
         let kernel = self.rings.statistics();
         PortStatistics { rx_split: self.rx_split, bad_descriptors: self.bad_descriptors, ..kernel }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_is_gone_only_when_the_kernel_has_unbound_the_socket() {
+        for (result, unbound, kick, status) in [
+            (Ok(()), false, Kick::Done, PortStatus::Up),
+            (Err(Errno::AGAIN), false, Kick::Busy, PortStatus::Up),
+            (Err(Errno::BUSY), false, Kick::Busy, PortStatus::Up),
+            (Err(Errno::NOBUFS), false, Kick::Busy, PortStatus::Up),
+            (Err(Errno::NETDOWN), false, Kick::Broken, PortStatus::Down),
+            (Err(Errno::INVAL), false, Kick::Broken, PortStatus::Down),
+            (Err(Errno::NXIO), false, Kick::Broken, PortStatus::Down),
+            (Err(Errno::NXIO), true, Kick::Broken, PortStatus::Gone),
+        ] {
+            assert_eq!(judge_kick(result, || unbound), (kick, status), "{result:?}, unbound {unbound}");
+        }
     }
 }

@@ -5,10 +5,11 @@ use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
 
-use crate::host::{Host, Peer};
+use crate::host::Host;
+use crate::interface::{self, Interface, Peer};
 use crate::namespace::{self, Namespace};
 use crate::netlink::Netlink;
-use crate::plan::{HostPlan, LinkPlan, Plan, SwitchPlan, Wire};
+use crate::plan::{BridgePlan, HostPlan, LinkPlan, Plan, SwitchPlan, Wire};
 use crate::state::{self, Record};
 use crate::{LabError, Offloads, address, ethtool, link, process, xdp};
 
@@ -71,7 +72,7 @@ impl Bed {
         &self.hosts
     }
 
-    /// The namespace of the bridge, where the plan has one.
+    /// The namespace of the bridges, where the plan has one.
     pub(crate) fn switch(&self) -> Option<&Namespace> {
         self.switch.as_ref()
     }
@@ -87,37 +88,55 @@ impl Bed {
 
     fn build(&mut self) -> Result<(), LabError> {
         let plan = &self.record.plan;
-        let mut namespaces = HashMap::new();
+        let mut nodes = Nodes::default();
         for node in plan.nodes() {
-            namespaces.insert(node, create_namespace(&self.record.namespace_of(node))?);
+            nodes.namespaces.insert(node, create_namespace(&self.record.namespace_of(node))?);
         }
-        let find = |node: &str| {
-            namespaces.get(node).ok_or_else(|| LabError::Config(format!("a wire leads to {node}, which is no node")))
-        };
         for wire in &plan.wires {
-            create_wire(plan, wire, find(&wire.a.node)?, find(&wire.b.node)?)?;
+            create_wire(plan, wire, nodes.find(&wire.a.node)?, nodes.find(&wire.b.node)?)?;
         }
         let pass = xdp::load_pass()?;
         if let Some(switch) = &plan.switch {
-            let namespace = find(&switch.name)?;
+            let namespace = nodes.find(&switch.name)?;
             set_up_switch(namespace, switch, &pass)?;
             self.switch = Some(namespace.clone());
         }
         for host in &plan.hosts {
-            let namespace = find(&host.name)?;
-            set_up_links(namespace, host.interfaces.iter().map(|interface| &interface.link), &pass)?;
+            let links = host.interfaces.iter().map(|interface| &interface.link);
+            set_up_links(nodes.find(&host.name)?, links, &pass)?;
         }
         for host in &plan.hosts {
-            let namespace = find(&host.name)?;
-            set_up_addresses(namespace, host)?;
-            let [interface, ..] = host.interfaces.as_slice() else { continue };
+            set_up_addresses(nodes.find(&host.name)?, host)?;
+            self.hosts.push(nodes.host(plan, host)?);
+        }
+        self.hosts.iter().flat_map(Host::interfaces).try_for_each(Interface::await_ready)
+    }
+}
+
+/// The namespaces of a plan's nodes, by name.
+#[derive(Default)]
+struct Nodes<'a> {
+    namespaces: HashMap<&'a str, Namespace>,
+}
+
+impl Nodes<'_> {
+    fn find(&self, node: &str) -> Result<&Namespace, LabError> {
+        let unknown = || LabError::Config(format!("a wire leads to {node}, which is no node"));
+        self.namespaces.get(node).ok_or_else(unknown)
+    }
+
+    fn host(&self, plan: &Plan, host: &HostPlan) -> Result<Host, LabError> {
+        let namespace = self.find(&host.name)?;
+        let mut interfaces = Vec::new();
+        for interface in &host.interfaces {
             let peer = match plan.peer(&host.name, &interface.link.name) {
-                Some(plug) => Some(Peer { namespace: find(&plug.node)?.clone(), link: plug.link.clone() }),
+                Some(plug) => Some(Peer { namespace: self.find(&plug.node)?.clone(), link: plug.link.clone() }),
                 None => None,
             };
-            self.hosts.push(Host::new(namespace.clone(), &host.name, interface.clone(), peer));
+            interfaces.push(Interface::new(namespace.clone(), interface.clone(), peer));
         }
-        self.hosts.iter().try_for_each(Host::await_ready)
+        let bare = || LabError::Config(format!("host {} has no interface", host.name));
+        Host::new(namespace.clone(), &host.name, interfaces).ok_or_else(bare)
     }
 }
 
@@ -164,16 +183,20 @@ fn set_up_switch(namespace: &Namespace, switch: &SwitchPlan, pass: &OwnedFd) -> 
     // The switch has no addresses, and speaks to nobody.
     set_sysctls(namespace, &[("net.ipv6.conf.default.disable_ipv6", "1")])?;
     let mut netlink = Netlink::open(namespace)?;
-    link::create_bridge(&mut netlink, &switch.bridge)?;
-    for port in &switch.ports {
-        link::join_bridge(&mut netlink, &port.link.name, &switch.bridge)?;
-        let index = link::find(&mut netlink, &port.link.name)?.index;
+    switch.bridges.iter().try_for_each(|bridge| set_up_bridge(&mut netlink, bridge))?;
+    set_up_links(namespace, switch.ports().map(|port| &port.link), pass)
+}
+
+fn set_up_bridge(netlink: &mut Netlink, bridge: &BridgePlan) -> Result<(), LabError> {
+    link::create_bridge(netlink, &bridge.name)?;
+    for port in &bridge.ports {
+        link::join_bridge(netlink, &port.link.name, &bridge.name)?;
+        let index = link::find(netlink, &port.link.name)?.index;
         for station in &port.stations {
-            address::put_station(&mut netlink, index, *station)?;
+            address::put_station(netlink, index, *station)?;
         }
     }
-    link::set_up(&mut netlink, &switch.bridge)?;
-    set_up_links(namespace, switch.ports.iter().map(|port| &port.link), pass)
+    link::set_up(netlink, &bridge.name)
 }
 
 /// Configures links and brings them up. The program comes before the offloads, because attaching it turns GRO on.
@@ -214,7 +237,7 @@ fn set_up_addresses(namespace: &Namespace, host: &HostPlan) -> Result<(), LabErr
         for prefix in interface.addresses() {
             address::put_address(&mut netlink, index, prefix)?;
         }
-        crate::host::put_reachability(&mut netlink, index, interface)?;
+        interface::put_reachability(&mut netlink, index, interface)?;
     }
     host.blackholes.iter().try_for_each(|prefix| address::put_blackhole(&mut netlink, *prefix))
 }

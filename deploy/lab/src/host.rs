@@ -1,4 +1,4 @@
-//! One namespace of a test bed: run code and commands in it, read its counters, break its link.
+//! One namespace of a test bed: run code and commands in it, read its counters, break its links.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -9,49 +9,29 @@ use std::sync::Arc;
 
 use crate::bed::{set_sysctls, sysctl_path};
 use crate::namespace::Namespace;
-use crate::netlink::Netlink;
-use crate::plan::InterfacePlan;
-use crate::{LabError, Offloads, address, counters, ethtool, link, loss};
+use crate::{Interface, InterfaceStats, LabError, Offloads, counters};
 
-/// One namespace with one interface in it. Cheap to clone; a clone that outlives its lab gets errors, not another lab.
+/// One namespace with the interfaces in it: one, unless the host is the front of a lab that is wired
+/// [`PerRole`](crate::FrontWiring::PerRole). Cheap to clone; a clone that outlives its lab gets errors, not another lab.
+///
+/// What is said of *the* interface here concerns the first one; [`Host::interfaces`] has all of them.
 #[derive(Clone, Debug)]
 pub struct Host {
     namespace: Namespace,
     name: Arc<str>,
-    interface: Arc<InterfacePlan>,
-    peer: Option<Arc<Peer>>,
-}
-
-/// Where the other end of the interface is.
-#[derive(Debug)]
-pub(crate) struct Peer {
-    pub(crate) namespace: Namespace,
-    pub(crate) link: String,
-}
-
-/// Counters of one interface since it was made (`rtnl_link_stats64`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct InterfaceStats {
-    /// Packets received.
-    pub rx_packets: u64,
-    /// Bytes received.
-    pub rx_bytes: u64,
-    /// Packets that arrived and were dropped by the device.
-    pub rx_dropped: u64,
-    /// Packets sent.
-    pub tx_packets: u64,
-    /// Bytes sent.
-    pub tx_bytes: u64,
-    /// Packets that the device could not send.
-    pub tx_dropped: u64,
+    first: Interface,
+    interfaces: Arc<[Interface]>,
 }
 
 impl Host {
-    pub(crate) fn new(namespace: Namespace, name: &str, interface: InterfacePlan, peer: Option<Peer>) -> Self {
-        Self { namespace, name: name.into(), interface: Arc::new(interface), peer: peer.map(Arc::new) }
+    /// `None` without an interface.
+    pub(crate) fn new(namespace: Namespace, name: &str, interfaces: Vec<Interface>) -> Option<Self> {
+        let first = interfaces.first()?.clone();
+        Some(Self { namespace, name: name.into(), first, interfaces: interfaces.into() })
     }
 
-    /// The role in the lab: `front`, `client0`, `attacker0`, `near`, `far`.
+    /// The role in the lab, and its number where there may be several: `front`, `client0`, `attacker0`, `backend0`, `near`,
+    /// `far`.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -63,28 +43,34 @@ impl Host {
         self.namespace.name()
     }
 
+    /// All interfaces, in the order of their numbers.
+    #[must_use]
+    pub fn interfaces(&self) -> &[Interface] {
+        &self.interfaces
+    }
+
     /// The name of the interface inside the namespace, such as `front0`.
     #[must_use]
     pub fn interface(&self) -> &str {
-        &self.interface.link.name
+        self.first.name()
     }
 
     /// The hardware address of the interface.
     #[must_use]
     pub fn mac(&self) -> [u8; 6] {
-        self.interface.link.mac.0
+        self.first.mac()
     }
 
     /// The IPv4 address of the interface.
     #[must_use]
     pub fn ipv4(&self) -> Ipv4Addr {
-        self.interface.ipv4
+        self.first.ipv4()
     }
 
     /// The IPv6 address of the interface (not the link-local one).
     #[must_use]
     pub fn ipv6(&self) -> Ipv6Addr {
-        self.interface.ipv6
+        self.first.ipv6()
     }
 
     /// Runs `work` on a fresh thread inside the namespace and returns what it returns.
@@ -135,94 +121,59 @@ impl Host {
             .map_err(|source| LabError::system(format!("read the counters of {}", self.namespace()), source))
     }
 
-    /// The counters of the interface.
+    /// [`Interface::stats`] of the interface.
     ///
     /// # Errors
     /// The interface is gone.
     pub fn stats(&self) -> Result<InterfaceStats, LabError> {
-        let stats = link::find(&mut Netlink::open(&self.namespace)?, self.interface())?.stats;
-        Ok(InterfaceStats {
-            rx_packets: stats.rx_packets,
-            rx_bytes: stats.rx_bytes,
-            rx_dropped: stats.rx_dropped,
-            tx_packets: stats.tx_packets,
-            tx_bytes: stats.tx_bytes,
-            tx_dropped: stats.tx_dropped,
-        })
+        self.first.stats()
     }
 
-    /// Sets the offloads of the interface.
+    /// [`Interface::set_offloads`] of the interface.
     ///
     /// # Errors
     /// The interface is gone.
     pub fn set_offloads(&self, offloads: Offloads) -> Result<(), LabError> {
-        ethtool::set_offloads(&self.namespace, self.interface(), offloads)
+        self.first.set_offloads(offloads)
     }
 
-    /// The offloads of the interface as they are in force. They may be fewer than were set: TSO and GSO of an end are off
-    /// while its peer carries an XDP program.
+    /// [`Interface::offloads`] of the interface.
     ///
     /// # Errors
     /// The interface is gone.
     pub fn offloads(&self) -> Result<Offloads, LabError> {
-        ethtool::offloads(&self.namespace, self.interface())
+        self.first.offloads()
     }
 
-    /// Takes the interface down. The kernel forgets its neighbours and routes.
+    /// [`Interface::link_down`] of the interface.
     ///
     /// # Errors
     /// The interface is gone.
     pub fn link_down(&self) -> Result<(), LabError> {
-        link::set_down(&mut Netlink::open(&self.namespace)?, self.interface())
+        self.first.link_down()
     }
 
-    /// Brings the interface up, puts back the neighbours and routes that going down took, and waits until frames pass.
+    /// [`Interface::link_up`] of the interface.
     ///
     /// # Errors
     /// The interface is gone, or its peer is down.
     pub fn link_up(&self) -> Result<(), LabError> {
-        let mut netlink = Netlink::open(&self.namespace)?;
-        link::set_up(&mut netlink, self.interface())?;
-        let index = link::find(&mut netlink, self.interface())?.index;
-        put_reachability(&mut netlink, index, &self.interface)?;
-        self.await_ready()
+        self.first.link_up()
     }
 
-    /// Waits until frames pass in both directions and the host takes those to its addresses.
-    pub(crate) fn await_ready(&self) -> Result<(), LabError> {
-        link::await_ready(&self.namespace, self.interface())?;
-        if let Some(Peer { namespace, link }) = self.peer.as_deref() {
-            link::await_ready(namespace, link)?;
-        }
-        address::await_address(&self.namespace, self.ipv6())
-    }
-
-    /// Deletes the interface, and with it the other end of its pair.
+    /// [`Interface::delete`] of the interface.
     ///
     /// # Errors
     /// The interface is gone already.
     pub fn delete_interface(&self) -> Result<(), LabError> {
-        let mut netlink = Netlink::open(&self.namespace)?;
-        let index = link::find(&mut netlink, self.interface())?.index;
-        link::delete(&mut netlink, index, self.interface())
+        self.first.delete()
     }
 
-    /// Loses this share of what arrives at the interface, at random; 0 loses nothing. Needs `nft`.
-    ///
-    /// What XDP takes from the interface (an AF_XDP socket) is taken before the loss. To lose what is sent *to* such a
-    /// receiver, use [`crate::Lab::set_loss`], which loses it inside the switch.
+    /// [`Interface::set_incoming_loss`] of the interface.
     ///
     /// # Errors
     /// `nft` is missing or refuses; the percentage is not within 0 to 100.
     pub fn set_incoming_loss(&self, percent: f64) -> Result<(), LabError> {
-        loss::set(&self.namespace, &[self.interface()], percent)
+        self.first.set_incoming_loss(percent)
     }
-}
-
-/// Puts the neighbours and routes of an interface that is up.
-pub(crate) fn put_reachability(netlink: &mut Netlink, index: u32, interface: &InterfacePlan) -> Result<(), LabError> {
-    for neighbour in &interface.neighbours {
-        address::put_neighbour(netlink, index, *neighbour)?;
-    }
-    interface.routes.iter().try_for_each(|route| address::put_route(netlink, index, *route))
 }

@@ -4,8 +4,8 @@
 //!
 //! * [`Pair`]: two namespaces and one veth pair between them. For tests of a driver, of a program, and of the kernel as an
 //!   oracle.
-//! * [`Lab`]: the namespace of the front end, and clients and attackers with veth pairs of their own, all joined by a
-//!   bridge in a namespace called `switch`.
+//! * [`Lab`]: the namespace of the front end, and clients, attackers and backends with veth pairs of their own, joined by
+//!   bridges in a namespace called `switch`: by one, or by one for each role ([`FrontWiring`]).
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -29,6 +29,7 @@ mod end;
 mod error;
 mod ethtool;
 mod host;
+mod interface;
 mod lab;
 mod link;
 mod loss;
@@ -38,17 +39,21 @@ mod packet;
 mod pair;
 pub mod plan;
 mod process;
+mod role;
 mod signals;
 mod state;
+mod topology;
 mod xdp;
 
 pub use bed::{sweep, take_down};
 pub use end::{End, Offloads};
 pub use error::LabError;
-pub use host::{Host, InterfaceStats};
-pub use lab::{Lab, LabConfig, MOST_FAR_HOSTS, SPOOFED_V4, SPOOFED_V6};
+pub use host::Host;
+pub use interface::{Interface, InterfaceStats};
+pub use lab::{FrontWiring, Lab, LabConfig};
 pub use packet::{PacketSocket, send_frame};
 pub use pair::{Pair, PairConfig};
 pub use process::{Owner, root_available};
+pub use role::{MOST_FAR_HOSTS, Role, SPOOFED_V4, SPOOFED_V6};
 pub use signals::take_down_on_signals;
 pub use state::{Record, list};

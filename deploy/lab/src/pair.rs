@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::bed::Bed;
-use crate::plan::{HostPlan, InterfacePlan, LinkPlan, Mac, Plan, Plug, Wire};
+use crate::plan::{HostPlan, InterfacePlan, LinkPlan, Mac, ONE_LINK, Plan, Plug, Wire};
 use crate::{End, Host, LabError};
 
 /// What a [`Pair`] is built of.
@@ -78,6 +78,7 @@ fn plan(config: &PairConfig) -> Plan {
         link: LinkPlan { name: name.into(), mac: Mac([0x02, 0x53, 0x59, 0, 0, number]), mtu, queues, end },
         ipv4: Ipv4Addr::new(10, 77, 0, number),
         ipv6: Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, number.into()),
+        subnet: ONE_LINK,
         neighbours: Vec::new(),
         routes: Vec::new(),
     };

@@ -13,7 +13,7 @@ use crate::End;
 pub struct Plan {
     /// The hosts, each a namespace of its own.
     pub hosts: Vec<HostPlan>,
-    /// The namespace with the bridge, where there is one.
+    /// The namespace with the bridges, where there is one.
     pub switch: Option<SwitchPlan>,
     /// The veth pairs.
     pub wires: Vec<Wire>,
@@ -24,9 +24,9 @@ pub struct Plan {
 /// One host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostPlan {
-    /// Its role: `front`, `client0`, `attacker0`, `near`, `far`.
+    /// Its role, and its number where there may be several: `front`, `client0`, `attacker0`, `backend0`, `near`, `far`.
     pub name: String,
-    /// Its interfaces; the first is the one that [`crate::Host`] speaks of.
+    /// Its interfaces, at least one; the first is *the* interface of [`crate::Host`].
     pub interfaces: Vec<InterfacePlan>,
     /// Destinations that it drops without an answer.
     pub blackholes: Vec<Prefix>,
@@ -37,14 +37,25 @@ pub struct HostPlan {
 pub struct InterfacePlan {
     /// The link itself.
     pub link: LinkPlan,
-    /// Its IPv4 address; the subnet is [`SUBNET_V4`].
+    /// Its IPv4 address.
     pub ipv4: Ipv4Addr,
-    /// Its IPv6 address; the subnet is [`SUBNET_V6`].
+    /// Its IPv6 address.
     pub ipv6: Ipv6Addr,
+    /// How far its subnets reach around its addresses.
+    pub subnet: SubnetLengths,
     /// Permanent neighbours.
     pub neighbours: Vec<Neighbour>,
     /// Routes through this interface beyond its own subnet.
     pub routes: Vec<Route>,
+}
+
+/// The lengths of the prefixes that are on the link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubnetLengths {
+    /// Of the IPv4 subnet, at most 32.
+    pub v4: u8,
+    /// Of the IPv6 subnet, at most 128.
+    pub v6: u8,
 }
 
 /// One end of a veth pair.
@@ -62,13 +73,20 @@ pub struct LinkPlan {
     pub end: End,
 }
 
-/// The namespace that holds the bridge.
+/// The namespace that holds the bridges.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SwitchPlan {
     /// The name of the node.
     pub name: String,
+    /// The bridges; nothing passes from one to another.
+    pub bridges: Vec<BridgePlan>,
+}
+
+/// One bridge.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BridgePlan {
     /// The name of the bridge.
-    pub bridge: String,
+    pub name: String,
     /// Its ports.
     pub ports: Vec<PortPlan>,
 }
@@ -118,10 +136,8 @@ pub struct Route {
     pub via: IpAddr,
 }
 
-/// The IPv4 subnet of every interface.
-pub const SUBNET_V4: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 77, 0, 0), 16);
-/// The IPv6 subnet of every interface.
-pub const SUBNET_V6: (Ipv6Addr, u8) = (Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 0), 64);
+/// `10.77.0.0/16` and `fd77::/64`: the subnets of a bed where everybody is on one link.
+pub const ONE_LINK: SubnetLengths = SubnetLengths { v4: 16, v6: 64 };
 
 /// A hardware address, written as `02:53:59:01:00:00`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -158,7 +174,7 @@ impl Plan {
         let hosts = self.hosts.iter().filter(|host| host.name == plug.node);
         let links = hosts.flat_map(|host| host.interfaces.iter().map(|interface| &interface.link));
         let switches = self.switch.iter().filter(|switch| switch.name == plug.node);
-        let ports = switches.flat_map(|switch| switch.ports.iter().map(|port| &port.link));
+        let ports = switches.flat_map(|switch| switch.ports().map(|port| &port.link));
         links.chain(ports).find(|link| link.name == plug.link)
     }
 
@@ -174,13 +190,20 @@ impl Plan {
     }
 }
 
+impl SwitchPlan {
+    /// The ports of all bridges.
+    pub fn ports(&self) -> impl Iterator<Item = &PortPlan> {
+        self.bridges.iter().flat_map(|bridge| &bridge.ports)
+    }
+}
+
 impl InterfacePlan {
     /// Both addresses with the lengths of their subnets.
     #[must_use]
     pub fn addresses(&self) -> [Prefix; 2] {
         [
-            Prefix { address: self.ipv4.into(), length: SUBNET_V4.1 },
-            Prefix { address: self.ipv6.into(), length: SUBNET_V6.1 },
+            Prefix { address: self.ipv4.into(), length: self.subnet.v4 },
+            Prefix { address: self.ipv6.into(), length: self.subnet.v6 },
         ]
     }
 
@@ -189,6 +212,15 @@ impl InterfacePlan {
     pub fn as_neighbours(&self) -> [Neighbour; 2] {
         let mac = self.link.mac;
         [Neighbour { address: self.ipv4.into(), mac }, Neighbour { address: self.ipv6.into(), mac }]
+    }
+}
+
+impl Prefix {
+    /// The prefix of this one address.
+    #[must_use]
+    pub fn host(address: impl Into<IpAddr>) -> Self {
+        let address = address.into();
+        Self { address, length: if address.is_ipv4() { 32 } else { 128 } }
     }
 }
 

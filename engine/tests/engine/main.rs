@@ -3,6 +3,7 @@
 mod accept;
 mod bed;
 mod fairness;
+mod fleet;
 mod isolation;
 mod life;
 mod loss;

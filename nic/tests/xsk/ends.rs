@@ -1,18 +1,20 @@
-//! Two ports at the two ends of a veth pair, each fed by the shield.
+//! Two ports at the two ends of a wire, each fed by the shield.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 use synward_ebpf::{Attached, Owned, Protocol, Shield, ShieldConfig, XdpMode};
-use synward_lab::{Host, Pair, PairConfig};
-use synward_nic::{Frame, FrameBudget, Port, XskConfig, XskPort};
+use synward_nic::{Frame, FrameBudget, Mode, ModeDemand, Port, XskConfig, XskPort};
+
+use crate::wire::{self, Device, Wire};
 
 /// Ethernet, IPv4 and TCP headers.
 pub const HEADERS: usize = 14 + 20 + 20;
 /// The port that belongs to the engine on both ends.
 const TCP_PORT: u16 = 7;
 /// How long a test waits for what must come.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Enough for these tests, and little to map.
 pub const BUDGET: FrameBudget = FrameBudget {
@@ -29,52 +31,53 @@ pub const BUDGET: FrameBudget = FrameBudget {
 /// One end: its port, and the program that feeds it.
 pub struct End {
     pub port: XskPort,
-    pub host: Host,
-    // Held for their attachment alone.
-    _program: (Shield, Attached),
+    pub device: Device,
+    // Held for its attachment alone.
+    program: Option<(Shield, Attached)>,
 }
 
-/// Both ends, and the pair between them, which goes last.
+/// Both ends, and the wire between them, which goes last.
 pub struct Ends {
     pub near: End,
     pub far: End,
-    pub pair: Pair,
+    pub wire: Wire,
 }
 
-/// The configuration of these tests for the interface of `host`.
-pub fn config(host: &Host) -> XskConfig {
-    XskConfig { budget: BUDGET, ..XskConfig::new(host.interface(), 0) }
-}
-
-/// A pair without programs.
-pub fn pair() -> Pair {
-    let far = PairConfig::default().near;
-    Pair::up(&PairConfig { far, ..PairConfig::default() }).expect("a veth pair")
+/// The configuration of these tests for `interface`: zero-copy is demanded where it is to be tested.
+pub fn config(interface: &str) -> XskConfig {
+    let mode = match wire::best_mode() {
+        Mode::ZeroCopy => ModeDemand::ZeroCopy,
+        Mode::Copy | Mode::Memory => ModeDemand::Any,
+    };
+    XskConfig { budget: BUDGET, mode, ..XskConfig::new(interface, wire::queue()) }
 }
 
 impl End {
     /// Opens the port and attaches the program.
-    pub fn open(host: &Host, config: XskConfig) -> Self {
-        let address = IpAddr::V4(host.ipv4());
-        let interface = host.interface();
-        let open = || {
-            let mut port = XskPort::open(&config).expect("open the port");
-            port.refill();
-            let mut shield = Shield::load(&ShieldConfig::default()).expect("load the shield");
-            shield.set_socket(0, &port).expect("put the socket into the XSKMAP");
-            shield.own(Owned { protocol: Protocol::Tcp, address, port: TCP_PORT }).expect("own the port");
-            let attached = shield.attach(interface, XdpMode::Native).expect("attach the shield");
-            (port, (shield, attached))
-        };
-        let (port, program) = host.enter(open).expect("enter the namespace");
-        Self { port, host: host.clone(), _program: program }
+    pub fn open(device: &Device, config: XskConfig) -> Self {
+        let mut end = Self::without_program(device, &config);
+        end.attach_program(config.queue);
+        end
+    }
+
+    /// Opens the port, which gets nothing until the program is attached.
+    pub fn without_program(device: &Device, config: &XskConfig) -> Self {
+        let mut port = device.enter(|| XskPort::open(config)).expect("open the port");
+        port.refill();
+        Self { port, device: device.clone(), program: None }
+    }
+
+    /// Attaches the program that feeds the port, which is that of `queue`.
+    pub fn attach_program(&mut self, queue: u32) {
+        let Self { port, device, program } = self;
+        *program = Some(attach(device, &[(queue, port.as_fd())]));
     }
 
     /// Writes one packet for `to` into a frame: `len` bytes in all, numbered `number` and filled with its low byte.
-    pub fn packet(&mut self, to: &Host, len: usize, number: u64) -> Frame {
+    pub fn packet(&mut self, to: &Device, len: usize, number: u64) -> Frame {
         let mut frame = self.port.alloc().expect("a free frame");
-        write_packet(frame.buffer_mut(), &self.host, to, len, number);
-        frame.set_len(len);
+        let flow = Flow { from: &self.device, to, source: TCP_PORT };
+        write_packet(&mut frame, &flow, len, number);
         frame
     }
 
@@ -89,23 +92,25 @@ impl End {
     }
 
     /// Sends one packet to `to`, or fails.
-    pub fn send_one(&mut self, to: &Host, number: u64) {
+    pub fn send_one(&mut self, to: &Device, number: u64) {
         let mut frames = VecDeque::from([self.packet(to, 60, number)]);
         assert_eq!(self.port.tx_burst(&mut frames), 1);
     }
 }
 
 impl Ends {
-    /// A pair with a port at each end, as `change` makes their configuration.
+    /// A wire with a port at each end, as `change` makes their configuration.
     pub fn open(change: impl Fn(XskConfig) -> XskConfig) -> Self {
-        let pair = pair();
-        let open = |host: &Host| End::open(host, change(config(host)));
-        Self { near: open(pair.near()), far: open(pair.far()), pair }
+        let wire = Wire::up();
+        let open = |device: &Device| End::open(device, change(config(device.interface())));
+        let ends = Self { near: open(wire.near()), far: open(wire.far()), wire };
+        ends.wire.await_carrier();
+        ends
     }
 
     /// One packet goes from near to far.
     pub fn pass_one(&mut self, number: u64) {
-        self.near.send_one(&self.far.host, number);
+        self.near.send_one(&self.far.device, number);
         let frame = self.far.receive_one();
         assert_eq!(number_of(frame.as_slice()), Some(number));
         self.far.port.recycle(frame);
@@ -122,19 +127,45 @@ pub fn until(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
-fn write_packet(buffer: &mut [u8], from: &Host, to: &Host, len: usize, number: u64) {
+/// Attaches to `device` a program that feeds `sockets`, each that of a queue, what is for the port of these tests.
+pub fn attach(device: &Device, sockets: &[(u32, BorrowedFd<'_>)]) -> (Shield, Attached) {
+    let mut shield =
+        Shield::load(&ShieldConfig { queues: device.queues(), ..ShieldConfig::default() }).expect("load the shield");
+    for &(queue, socket) in sockets {
+        shield.set_socket(queue, socket).expect("put the socket into the XSKMAP");
+    }
+    let address = IpAddr::V4(device.ipv4());
+    shield.own(Owned { protocol: Protocol::Tcp, address, port: TCP_PORT }).expect("own the port");
+    let attach = || shield.attach(device.interface(), XdpMode::Native).expect("attach the shield");
+    let attached = device.enter(attach);
+    (shield, attached)
+}
+
+/// Whose packet it is. Devices spread packets over their queues by such things.
+pub struct Flow<'a> {
+    pub from: &'a Device,
+    pub to: &'a Device,
+    /// Source port.
+    pub source: u16,
+}
+
+/// Makes of `frame` a packet of `flow`: `len` bytes in all, numbered `number` and filled with its low byte.
+pub fn write_packet(frame: &mut Frame, flow: &Flow<'_>, len: usize, number: u64) {
+    let &Flow { from, to, source } = flow;
+    let buffer = frame.buffer_mut();
     buffer[..6].copy_from_slice(&to.mac());
     buffer[6..12].copy_from_slice(&from.mac());
     buffer[12..14].copy_from_slice(&0x0800_u16.to_be_bytes());
     write_ipv4(&mut buffer[14..34], from.ipv4(), to.ipv4(), (len - 14) as u16);
     let tcp = &mut buffer[34..HEADERS];
     tcp.fill(0);
-    tcp[..2].copy_from_slice(&TCP_PORT.to_be_bytes());
+    tcp[..2].copy_from_slice(&source.to_be_bytes());
     tcp[2..4].copy_from_slice(&TCP_PORT.to_be_bytes());
     tcp[4..12].copy_from_slice(&number.to_be_bytes());
     // A header of five words; an ACK.
     tcp[12..14].copy_from_slice(&[0x50, 0x10]);
     buffer[HEADERS..len].fill(number as u8);
+    frame.set_len(len);
 }
 
 fn write_ipv4(header: &mut [u8], from: Ipv4Addr, to: Ipv4Addr, total: u16) {

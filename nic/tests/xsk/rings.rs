@@ -1,37 +1,33 @@
 //! What crosses the rings.
 
-use crate::Test;
 use crate::ends::{BUDGET, Ends, HEADERS, number_of, turn_around, until};
+use crate::wire;
+use crate::{On, Test};
 use std::collections::VecDeque;
 use std::os::fd::AsFd;
-use synward_nic::{BusyPoll, Frame, ModeDemand, Port, XskConfig};
+use synward_nic::{BusyPoll, Frame, Mode, Port, XskConfig};
 
 pub const TESTS: &[Test] = &[
-    ("echo_returns_every_packet_intact_and_in_order", echo_as_configured),
-    ("echo_without_need_wakeup_in_large_frames", echo_without_need_wakeup),
-    ("echo_with_busy_polling", echo_with_busy_polling),
-    ("an_answer_may_be_longer_than_its_question", longer_answer),
-    ("trimmed_data_is_sent_from_where_it_starts", trimmed),
-    ("one_burst_is_sent_whole_though_the_kernel_takes_32_at_a_time", whole_burst),
-    ("a_full_tx_ring_leaves_the_rest_in_order", full_tx_ring),
-    ("an_empty_fill_ring_loses_and_counts_and_recovers", starvation),
-    ("wait_ends_with_a_packet_and_by_the_callers_descriptor", wait),
-    ("wait_is_short_while_something_comes_unannounced", unannounced),
+    ("echo_returns_every_packet_intact_and_in_order", On::Anything, echo_as_configured),
+    ("echo_without_need_wakeup_in_large_frames", On::Anything, echo_without_need_wakeup),
+    ("echo_with_busy_polling", On::Anything, echo_with_busy_polling),
+    ("an_answer_may_be_longer_than_its_question", On::Anything, longer_answer),
+    ("trimmed_data_is_sent_from_where_it_starts", On::Anything, trimmed),
+    ("one_burst_is_sent_whole_though_the_kernel_takes_32_at_a_time", On::Anything, whole_burst),
+    ("a_full_tx_ring_leaves_the_rest_in_order", On::Anything, full_tx_ring),
+    ("an_empty_fill_ring_loses_and_counts_and_recovers", On::Anything, starvation),
+    ("wait_ends_with_a_packet_and_by_the_callers_descriptor", On::Anything, wait),
+    ("wait_is_short_while_something_comes_unannounced", On::Anything, unannounced),
 ];
 
-const PACKETS: u64 = 50_000;
+const PACKETS: u64 = 20_000;
 
 fn echo_as_configured() {
     echo(&mut Ends::open(|config| config));
 }
 
 fn echo_without_need_wakeup() {
-    echo(&mut Ends::open(|config| XskConfig {
-        need_wakeup: false,
-        frame_size: 4096,
-        mode: ModeDemand::Copy,
-        ..config
-    }));
+    echo(&mut Ends::open(|config| XskConfig { need_wakeup: false, frame_size: Some(4096), ..config }));
 }
 
 fn echo_with_busy_polling() {
@@ -49,7 +45,7 @@ fn echo(ends: &mut Ends) {
     until("every packet is back", || {
         near.port.reclaim();
         while sent < PACKETS && sent - back < 128 {
-            to_send.push_back(near.packet(&far.host, HEADERS + sent as usize % 1461, sent));
+            to_send.push_back(near.packet(&far.device, HEADERS + sent as usize % 1461, sent));
             sent += 1;
         }
         near.port.tx_burst(&mut to_send);
@@ -81,12 +77,12 @@ fn echo(ends: &mut Ends) {
 
 fn longer_answer() {
     let mut ends = Ends::open(|config| config);
-    ends.near.send_one(&ends.far.host, 1);
+    ends.near.send_one(&ends.far.device, 1);
     let asked = ends.far.receive_one();
-    // 2048 bytes less the 256 in front of the data.
-    assert_eq!((asked.len(), asked.capacity()), (60, 1792));
+    // A frame's bytes less the 256 in front of the data.
+    assert!(matches!((asked.len(), asked.capacity()), (60, 1792 | 3840)), "{asked:?}");
     ends.far.port.recycle(asked);
-    let answer = ends.far.packet(&ends.near.host, 1514, 2);
+    let answer = ends.far.packet(&ends.near.device, 1514, 2);
     assert_eq!(ends.far.port.tx_burst(&mut VecDeque::from([answer])), 1);
     let answer = ends.near.receive_one();
     assert_eq!((answer.len(), number_of(answer.as_slice())), (1514, Some(2)));
@@ -96,7 +92,7 @@ fn longer_answer() {
 fn trimmed() {
     let mut ends = Ends::open(|config| config);
     let Ends { near, far, .. } = &mut ends;
-    let mut frame = near.packet(&far.host, 100, 3);
+    let mut frame = near.packet(&far.device, 100, 3);
     frame.buffer_mut().copy_within(..100, 11);
     frame.set_len(111);
     frame.trim_front(11);
@@ -110,7 +106,7 @@ fn whole_burst() {
     const BURST: u64 = 200;
     let mut ends = Ends::open(|config| config);
     let Ends { near, far, .. } = &mut ends;
-    let mut frames: VecDeque<_> = (0..BURST).map(|number| near.packet(&far.host, 60, number)).collect();
+    let mut frames: VecDeque<_> = (0..BURST).map(|number| near.packet(&far.device, 60, number)).collect();
     assert_eq!(near.port.tx_burst(&mut frames), BURST as usize);
     for number in 0..BURST {
         let frame = far.receive_one();
@@ -125,15 +121,15 @@ fn full_tx_ring() {
     let mut ends = Ends::open(|config| config);
     let Ends { near, far, .. } = &mut ends;
     // With the link down the kernel takes nothing out of the ring.
-    near.host.link_down().expect("link down");
-    let mut frames: VecDeque<_> = (0..MORE).map(|number| near.packet(&far.host, 60, number)).collect();
+    near.device.link_down();
+    let mut frames: VecDeque<_> = (0..MORE).map(|number| near.packet(&far.device, 60, number)).collect();
     assert_eq!(near.port.tx_burst(&mut frames), BUDGET.tx_ring as usize);
     assert_eq!(near.port.tx_burst(&mut frames), 0);
     assert_eq!(near.port.ledger().sending, BUDGET.tx_ring);
     assert_eq!(near.port.ledger().in_hand as usize, frames.len());
     assert!(near.port.ledger().is_balanced());
 
-    near.host.link_up().expect("link up");
+    near.device.link_up();
     let (mut received, mut next, mut last) = (VecDeque::new(), 0, MORE);
     until("all of them have crossed", || {
         near.port.tx_burst(&mut frames);
@@ -148,7 +144,7 @@ fn full_tx_ring() {
         far.port.refill();
         // One more, which finds every ring empty and so gets through.
         if frames.is_empty() && near.port.ledger().sending == 0 {
-            frames.push_back(near.packet(&far.host, 60, last));
+            frames.push_back(near.packet(&far.device, 60, last));
             last += 1;
         }
         next > MORE
@@ -162,20 +158,24 @@ fn starvation() {
     let mut ends = Ends::open(|config| config);
     let mut frames = VecDeque::new();
     for number in 0..SENT {
-        frames.push_back(ends.near.packet(&ends.far.host, 60, number));
+        frames.push_back(ends.near.packet(&ends.far.device, 60, number));
         ends.near.port.tx_burst(&mut frames);
         until("it was sent", || ends.near.port.reclaim() == 1 || ends.near.port.ledger().sending == 0);
         // Taken out of the rx ring, but never given back to the fill ring.
         ends.far.port.rx_burst(&mut frames, usize::MAX);
         frames.drain(..).for_each(|frame| ends.far.port.recycle(frame));
     }
-    until("the losses are counted", || {
+    // In zero-copy mode a device that has no frame drops packets unseen, and the kernel counts its own tries instead.
+    let losses = match wire::best_mode() {
+        Mode::ZeroCopy => 1,
+        Mode::Copy | Mode::Memory => SENT - u64::from(BUDGET.fill_ring),
+    };
+    until("every frame of the fill ring was used, and the losses are counted", || {
         ends.far.port.rx_burst(&mut frames, usize::MAX);
         frames.drain(..).for_each(|frame| ends.far.port.recycle(frame));
-        ends.far.port.statistics().fill_ring_empty >= SENT - u64::from(BUDGET.fill_ring)
+        ends.far.port.statistics().fill_ring_empty >= losses && ends.far.port.ledger().receiving == 0
     });
-    let ledger = ends.far.port.ledger();
-    assert_eq!((ledger.receiving, ledger.missing()), (0, 0), "every frame of the fill ring was used");
+    assert!(ends.far.port.ledger().is_balanced());
     assert_eq!(ends.far.port.refill(), BUDGET.fill_ring as usize);
     ends.pass_one(SENT);
 }
@@ -183,7 +183,7 @@ fn starvation() {
 fn wait() {
     let mut ends = Ends::open(|config| config);
     let (wake, waker) = std::os::unix::net::UnixStream::pair().expect("socket pair");
-    ends.near.send_one(&ends.far.host, 5);
+    ends.near.send_one(&ends.far.device, 5);
     ends.far.port.wait(None, None);
     let got = ends.far.receive_one();
     ends.far.port.recycle(got);
@@ -201,8 +201,8 @@ fn unannounced() {
     drop(lent);
     assert!(near.port.reclaim() > 0);
 
-    near.host.link_down().expect("link down");
-    let mut frames = VecDeque::from([near.packet(&far.host, 60, 1)]);
+    near.device.link_down();
+    let mut frames = VecDeque::from([near.packet(&far.device, 60, 1)]);
     near.port.tx_burst(&mut frames);
     near.port.wait(None, None);
     assert!(near.port.ledger().is_balanced());

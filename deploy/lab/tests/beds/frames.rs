@@ -24,7 +24,12 @@ pub struct Wiretap {
 impl Wiretap {
     /// Listens from now on.
     pub fn on(host: &Host) -> Result<Self, Failed> {
-        Ok(Self { socket: host.enter(|| PacketSocket::open(host.interface()))?? })
+        Self::on_interface(host, host.interface())
+    }
+
+    /// Listens on one of several interfaces.
+    pub fn on_interface(host: &Host, interface: &str) -> Result<Self, Failed> {
+        Ok(Self { socket: host.enter(|| PacketSocket::open(interface))?? })
     }
 
     /// Sends one frame.
