@@ -94,11 +94,16 @@ fn either(words: &[String]) -> String {
 
 /// A name of a listener, a pool or a backend: it appears in metrics, logs and addresses of the control socket.
 pub(super) fn name() -> Form<String> {
-    let letter = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    Form::of_text("1 to 64 letters, digits, \"-\", \"_\" and \".\"", move |text| {
+    Form::of_text("1 to 64 letters, digits, \"-\", \"_\" and \".\"", |text| {
+        let letter = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         let fits = (1..=64).contains(&text.len()) && text.chars().all(letter);
         fits.then(|| text.to_owned()).ok_or_else(Hint::new)
     })
+}
+
+/// A name that something else must have.
+pub(super) fn name_of(what: &str) -> Form<String> {
+    Form::of_text(format!("the name of {what}"), |text| Ok(text.to_owned()))
 }
 
 /// The value as an error shows it: as it was written, shortened.

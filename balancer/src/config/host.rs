@@ -6,7 +6,7 @@ use super::settings::Queues;
 use rustix::thread::{CpuSet, sched_getaffinity};
 use std::io;
 use std::net::IpAddr;
-use synward_ebpf::Interface;
+use synward_ebpf::{EbpfError, Interface};
 
 /// What is asked of a machine.
 pub trait Host {
@@ -40,7 +40,10 @@ impl ThisHost {
 
 impl Host for ThisHost {
     fn queues(&self, interface: &str) -> Result<Option<usize>, String> {
-        Interface::by_name(interface).map_err(|error| error.to_string())?;
+        Interface::by_name(interface).map_err(|error| match error {
+            EbpfError::NoSuchInterface { .. } => "there is no such interface in this network namespace".to_owned(),
+            other => other.to_string(),
+        })?;
         Ok(count_queues(interface))
     }
 

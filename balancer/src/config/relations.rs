@@ -114,7 +114,7 @@ fn overlap(a: Endpoint, b: Endpoint) -> bool {
 
 fn source_ports_free(draft: &Draft, report: &Report<'_>) {
     for interface in &draft.interfaces {
-        let range = interface.source_ports.get_ref();
+        let range = &interface.source_ports;
         let (first, last) = (range.start(), range.end());
         for (label, address) in listened(draft) {
             let Endpoint { port, .. } = *address.get_ref();

@@ -132,6 +132,11 @@ impl<'a> Section<'a> {
         self.table.get(key)
     }
 
+    /// Whether a list is empty or not there.
+    pub(super) fn has_no(&mut self, key: &'static str) -> bool {
+        self.ask(key).is_none_or(|value| value.get_ref().as_array().is_some_and(|list| list.is_empty()))
+    }
+
     /// Where the value of the first of `keys` that is there stands; else the header.
     pub(super) fn place_of(&self, keys: &[&str]) -> Span {
         keys.iter().find_map(|key| self.table.get(*key)).map_or_else(|| self.span.clone(), Spanned::span)
@@ -147,11 +152,10 @@ impl<'a> Section<'a> {
     pub(super) fn finish(self) {
         let strangers = self.table.keys().filter(|key| !self.asked.contains(&key.get_ref().as_ref()));
         for key in strangers {
-            let hint = did_you_mean(key.get_ref(), self.asked.iter().copied()).map_or(String::new(), |hint| hint + " ");
-            self.note(
-                &key.span(),
-                &format!("unknown key {:?}; {hint}(keys: {})", key.get_ref(), self.asked.join(", ")),
-            );
+            let hint = did_you_mean(key.get_ref(), self.asked.iter().copied());
+            let hint = hint.map_or(String::new(), |hint| format!("; {hint}"));
+            let known = self.asked.join(", ");
+            self.note(&key.span(), &format!("unknown key {}{hint} (keys: {known})", shown_text(key.get_ref())));
         }
     }
 

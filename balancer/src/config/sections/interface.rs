@@ -33,7 +33,8 @@ pub(in crate::config) struct InterfaceDraft {
     pub(in crate::config) queues: Queues,
     pub(in crate::config) cores: Vec<Spanned<usize>>,
     pub(in crate::config) source_addresses: Vec<Spanned<IpAddr>>,
-    pub(in crate::config) source_ports: Spanned<RangeInclusive<u16>>,
+    /// Contains no port where it was wrong.
+    pub(in crate::config) source_ports: RangeInclusive<u16>,
     frames: ModeDemand,
     xdp: XdpMode,
     busy_poll: bool,
@@ -46,7 +47,7 @@ pub(super) fn read(mut section: Section<'_>) -> InterfaceDraft {
     let queues = section.optional("queues", &integer_or(QUEUES, Queues::Exactly, ("all", || Queues::All)));
     let draft = InterfaceDraft {
         label: section.label().to_owned(),
-        name: name.unwrap_or_else(|| Spanned::new(header.clone(), String::new())),
+        name: name.unwrap_or_else(|| Spanned::new(header, String::new())),
         queues_at: section.place_of(&["queues", "cores"]),
         queues: queues.map_or(Queues::All, Spanned::into_inner),
         cores: section.list("cores", &integer(CORES)),
@@ -54,9 +55,7 @@ pub(super) fn read(mut section: Section<'_>) -> InterfaceDraft {
         xdp: section.or("xdp", &word(&XDP), XdpMode::Any),
         busy_poll: section.or("busy_poll", &switch(), false),
         source_addresses: section.list("source_addresses", &source_address()),
-        source_ports: section
-            .optional("source_ports", &source_ports())
-            .unwrap_or_else(|| Spanned::new(header, DEFAULT_SOURCE_PORTS)),
+        source_ports: source_range(&mut section),
     };
     one_core_for_each_queue(&section, &draft);
     section.finish();
@@ -73,9 +72,15 @@ impl InterfaceDraft {
             xdp: self.xdp,
             busy_poll: self.busy_poll,
             source_addresses: self.source_addresses.into_iter().map(Spanned::into_inner).collect(),
-            source_ports: self.source_ports.into_inner(),
+            source_ports: self.source_ports,
         }
     }
+}
+
+fn source_range(section: &mut Section<'_>) -> RangeInclusive<u16> {
+    let nothing = RangeInclusive::new(1, 0);
+    let absent = section.ask("source_ports").is_none();
+    section.or("source_ports", &source_ports(), if absent { DEFAULT_SOURCE_PORTS } else { nothing })
 }
 
 /// What the kernel takes as a name (`dev_valid_name`).

@@ -2,7 +2,7 @@
 
 use super::CONNECTIONS;
 use crate::config::addresses::listen_address;
-use crate::config::forms::{integer, name};
+use crate::config::forms::{integer, name, name_of};
 use crate::config::quantities::duration;
 use crate::config::section::Section;
 use crate::config::settings::ListenerConfig;
@@ -33,12 +33,12 @@ pub(in crate::config) struct ListenerDraft {
 
 pub(super) fn read(mut section: Section<'_>) -> ListenerDraft {
     let header = section.span().clone();
-    let name_of = section.required("name", &name());
+    let own_name = section.required("name", &name());
     let draft = ListenerDraft {
         label: section.label().to_owned(),
-        name: name_of.unwrap_or_else(|| Spanned::new(header, String::new())),
+        name: own_name.unwrap_or_else(|| Spanned::new(header, String::new())),
         addresses: addresses(&mut section),
-        pool: section.required("pool", &name()),
+        pool: section.required("pool", &name_of("a pool")),
         backlog: section.or("backlog", &integer(BACKLOG), DEFAULT_BACKLOG),
         idle_timeout: section.or("idle_timeout", &duration(IDLE_TIMEOUT), DEFAULT_IDLE_TIMEOUT),
         max_connections: section.optional("max_connections", &integer(CONNECTIONS)),

@@ -45,8 +45,8 @@ impl Draft {
             shutdown: shutdown::read(root.table("shutdown")),
         };
         for (key, what) in [("interface", "serve on"), ("listener", "listen on"), ("pool", "send connections to")] {
-            if root.ask(key).is_none() {
-                root.note(&(0..0), &format!("there is no [[{key}]]: nothing to {what}"));
+            if root.has_no(key) {
+                root.note(&root.place_of(&[key]), &format!("there is no [[{key}]]: nothing to {what}"));
             }
         }
         root.finish();

@@ -54,10 +54,10 @@ pub(in crate::config) struct BackendDraft {
 
 pub(super) fn read(mut section: Section<'_>) -> PoolDraft {
     let header = section.span().clone();
-    let name_of = section.required("name", &name());
+    let own_name = section.required("name", &name());
     let draft = PoolDraft {
         label: section.label().to_owned(),
-        name: name_of.unwrap_or_else(|| Spanned::new(header, String::new())),
+        name: own_name.unwrap_or_else(|| Spanned::new(header, String::new())),
         balance: balance(&mut section),
         connect_timeout: section.or("connect_timeout", &duration(CONNECT_TIMEOUT), DEFAULT_CONNECT_TIMEOUT),
         backoff: section.table("backoff").map_or(DEFAULT_BACKOFF, backoff),
@@ -123,7 +123,7 @@ fn backoff(mut section: Section<'_>) -> Backoff {
 fn backends(section: &mut Section<'_>) -> Vec<BackendDraft> {
     let sections = section.tables("backend");
     let count = sections.len();
-    if section.ask("backend").is_none_or(|value| value.get_ref().as_array().is_some_and(|list| list.is_empty())) {
+    if section.has_no("backend") {
         section.note(section.span(), "has no backend; add [[pool.backend]] with an address");
     }
     if count > MAX_BACKENDS {

@@ -1,5 +1,6 @@
 //! Files, the mistakes in them, and the reference.
 
+mod host;
 mod mistakes;
 mod noise;
 mod reference;
