@@ -9,5 +9,6 @@ pub mod control;
 pub mod demo;
 pub mod lab;
 pub mod ports;
+pub mod proxy;
 pub mod serve;
 pub mod served;

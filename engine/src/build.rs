@@ -85,7 +85,8 @@ pub enum Workers {
 /// When a setting is out of range, or the system gives no entropy or no descriptors.
 pub fn build<P: Port>(config: EngineConfig, port: P) -> Result<Engine<P>, BuildError> {
     let queues = vec![Queue { port, core: config.core }];
-    let Fleet { poll_loops, workers, observer, shards: _ } = build_fleet(vec![Interface { config, queues }], Workers::Threads(1))?;
+    let Fleet { poll_loops, workers, observer, shards: _ } =
+        build_fleet(vec![Interface { config, queues }], Workers::Threads(1))?;
     match (poll_loops.into_iter().next(), workers.into_iter().next()) {
         (Some(poll_loop), Some(sockets)) => Ok(Engine { poll_loop, sockets, observer }),
         _ => Err(BuildError::NoShards),
