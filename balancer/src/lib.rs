@@ -10,5 +10,6 @@ pub mod demo;
 pub mod front;
 pub mod lab;
 pub mod ports;
+pub mod proxy;
 pub mod serve;
 pub mod served;

@@ -18,7 +18,7 @@ use crate::splice::Splices;
 use crate::stats::ShardStats;
 use crate::steering::Steering;
 use crate::timer_wheel::TimerWheel;
-use crate::{Observer, PollLoop, Rss, SocketCore};
+use crate::{Observer, PollLoop, Rss, ShardId, SocketCore};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use synward_nic::{FrameBudget, Port};
@@ -44,6 +44,8 @@ pub struct Engine<P: Port> {
 pub struct Fleet<P: Port> {
     /// One for each queue, in the order in which interfaces and queues were given: each for a thread of its own.
     pub poll_loops: Vec<PollLoop<P>>,
+    /// The shards of each interface, in the order in which interfaces were given.
+    pub shards: Vec<Vec<ShardId>>,
     /// One for each worker.
     pub workers: Vec<SocketCore>,
     /// For everybody.
@@ -85,7 +87,7 @@ pub enum Workers {
 /// When a setting is out of range, or the system gives no entropy or no descriptors.
 pub fn build<P: Port>(config: EngineConfig, port: P) -> Result<Engine<P>, BuildError> {
     let queues = vec![Queue { port, core: config.core }];
-    let Fleet { poll_loops, workers, observer } =
+    let Fleet { poll_loops, workers, observer, shards: _ } =
         build_fleet(vec![Interface { config, rss: None, queues }], Workers::Threads(1))?;
     match (poll_loops.into_iter().next(), workers.into_iter().next()) {
         (Some(poll_loop), Some(sockets)) => Ok(Engine { poll_loop, sockets, observer }),
@@ -135,8 +137,9 @@ pub fn build_fleet<P: Port>(interfaces: Vec<Interface<P>>, workers: Workers) -> 
     }
     let (registry, steering): (_, Arc<[_]>) = (Arc::new(Registry::default()), steering.into());
     let worker = |ends| SocketCore::new(limits, ends, Arc::clone(&registry), Arc::clone(&steering));
+    let shards = steering.iter().map(|steering| steering.shards().map(ShardId).collect()).collect();
     let workers = worker_ends.into_iter().map(worker).collect();
-    Ok(Fleet { poll_loops, workers, observer: Observer::new(observed) })
+    Ok(Fleet { poll_loops, shards, workers, observer: Observer::new(observed) })
 }
 
 fn sides(count: usize) -> Result<Vec<Arc<Side>>, BuildError> {
@@ -204,7 +207,7 @@ impl Plan {
             wheel: TimerWheel::with_capacity(connections + time_waits + splices),
             ready: ReadyList::new(connections),
             undelivered: (0..workers.len()).map(|_| ReadyList::new(connections)).collect(),
-            splices: Splices::with_capacity(splices),
+            splices: Splices::with_capacity(splices, workers.len()),
             source_ports: SourcePorts::new(config.source_ports.clone(), &secrets.source_ports),
             crossing,
             orphans: Orphans::new(workers.len()),

@@ -24,11 +24,11 @@ const RETRIES_PER_TURN: usize = 256;
 impl Shard {
     /// Takes requests, and tries again to tell what found no room; returns how many requests there were.
     pub(crate) fn take_requests(&mut self, now: Instant, port: &mut impl Port) -> u32 {
-        self.tell_reports();
         (0..self.workers.len() as u16).map(|worker| self.take_requests_of(now, worker, port)).sum()
     }
 
     fn take_requests_of(&mut self, now: Instant, worker: u16, port: &mut impl Port) -> u32 {
+        self.tell_reports(worker);
         self.retry_undelivered(worker);
         let mut taken = 0;
         while taken < REQUESTS_PER_TURN && self.can_take_request(worker) {

@@ -165,6 +165,10 @@ impl Socket {
 
     /// Takes news from the shard.
     pub(crate) fn hear(&mut self, event: Event) {
+        if matches!(self.phase, Phase::Spliced(_)) && !matches!(event, Event::Spliced(_)) {
+            // Said before the shard took up the splice, whose report will tell.
+            return;
+        }
         match event {
             Event::Opening { conn, local } => {
                 self.phase = Phase::Connecting(conn);

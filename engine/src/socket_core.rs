@@ -280,7 +280,7 @@ impl SocketCore {
 
     /// Joins two established connections of one shard whose bytes were [held](Delivery::Held): what comes from either goes to
     /// the other inside the shard, the ends of both streams and failures included. When nothing has gone either way for as
-    /// long as `idle`, both are closed.
+    /// long as `idle`, both are reset.
     ///
     /// The second socket is given back by this. The first becomes ready (`hangup`) when both connections are over;
     /// [`splice_report`](Self::splice_report) tells how. Closing it before resets both.
@@ -302,7 +302,7 @@ impl SocketCore {
     fn open_conn(&mut self, socket: SocketId) -> Result<(u16, ConnId), SocketError> {
         let state = self.socket_mut(socket)?;
         match state.phase {
-            Phase::Open(conn) => Ok((state.shard, conn)),
+            Phase::Open(conn) if state.failure.is_none() => Ok((state.shard, conn)),
             _ => Err(SocketError::NotConnected),
         }
     }
@@ -332,6 +332,19 @@ impl SocketCore {
         }
         let ended = state.end_of_stream || state.read_closed || state.phase == Phase::Over;
         if ended { Ok(0) } else { Err(SocketError::WouldBlock) }
+    }
+
+    /// How many bytes [`send`](Self::send) would take now: none while the connection is not established, or the ring to its shard is
+    /// full. A socket that could send becomes writable.
+    ///
+    /// # Errors
+    /// `BadSocket`.
+    pub fn send_space(&mut self, socket: SocketId) -> Result<usize, SocketError> {
+        let shard = self.socket_mut(socket)?.shard;
+        let can_say = self.can_say(shard);
+        let state = self.socket_mut(socket)?;
+        let can_send = can_say && !state.write_closed && matches!(state.phase, Phase::Open(_));
+        Ok(if can_send { (state.send_space as usize).min(SEND_CHUNK) } else { 0 })
     }
 
     /// Queues bytes to send, as many as there is room for.

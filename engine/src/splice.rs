@@ -27,7 +27,7 @@ pub enum SpliceEnd {
     First(SocketError),
     /// The second failed, and the first was reset.
     Second(SocketError),
-    /// Nothing came for as long as was allowed: both were closed.
+    /// Nothing came for as long as was allowed: both were reset.
     Idle,
     /// The worker ended them.
     Ended,
@@ -77,25 +77,34 @@ struct Splice {
 /// One of them, and what came from it.
 #[derive(Clone, Copy, Debug)]
 struct Side {
-    /// None once it is over and all that came from it was carried across.
-    connection: Option<u32>,
+    connection: u32,
     bytes: u64,
     /// Whether the end of its stream was carried across.
     ended: bool,
+}
+
+/// How far a side has come.
+enum SideState {
+    /// More may come from it, or what came is not carried across.
+    Alive,
+    /// It is over, and all that came from it was carried across.
+    Done,
+    /// It is over before its time.
+    Failed(SocketError),
 }
 
 /// The splices of a shard.
 #[derive(Debug, Default)]
 pub(crate) struct Splices {
     splices: Slab<Splice>,
-    /// Reports that wait for room in a ring.
-    reports: VecDeque<(u16, SocketId, SpliceReport)>,
+    /// By worker: reports that wait for room in the ring.
+    reports: Box<[VecDeque<(SocketId, SpliceReport)>]>,
 }
 
 impl Splices {
-    /// No splices, and room for so many.
-    pub(crate) fn with_capacity(limit: usize) -> Self {
-        Self { splices: Slab::with_capacity(limit), reports: VecDeque::new() }
+    /// No splices of so many workers, and room for `limit`.
+    pub(crate) fn with_capacity(limit: usize, workers: usize) -> Self {
+        Self { splices: Slab::with_capacity(limit), reports: (0..workers).map(|_| VecDeque::new()).collect() }
     }
 
     /// Whose splice it is.
@@ -116,7 +125,7 @@ impl Shard {
         let (Some(a), Some(b)) = (self.connections.resolve(first), self.connections.resolve(second)) else {
             return self.splice_with_nobody(now, worker, request, port);
         };
-        let side = |index| Side { connection: Some(index), bytes: 0, ended: false };
+        let side = |connection| Side { connection, bytes: 0, ended: false };
         let splice = Splice { worker, socket, sides: [a, b].map(side), idle, moved: now, timer: None };
         let id = self.splices.splices.insert(splice) as u32;
         for (side, index) in [a, b].into_iter().enumerate() {
@@ -143,8 +152,7 @@ impl Shard {
         for index in [first, second].into_iter().flatten() {
             self.part(now, index, Parting::Reset, port);
         }
-        self.splices.reports.push_back((worker, socket, SpliceReport { forward: 0, backward: 0, end }));
-        self.tell_reports();
+        self.report(worker, socket, SpliceReport { forward: 0, backward: 0, end });
     }
 
     /// Carries across what has come and what there is room for, and draws the consequences of an end.
@@ -158,9 +166,7 @@ impl Shard {
     /// Moves bytes, and then the end of the stream, from one side to the other.
     fn carry(&mut self, now: Instant, id: u32, from: usize) {
         let Some(splice) = self.splices.splices.get_mut(id as usize) else { return };
-        let (Some(source), Some(sink)) = (splice.sides[from].connection, splice.sides[1 - from].connection) else {
-            return;
-        };
+        let (source, sink) = (splice.sides[from].connection, splice.sides[1 - from].connection);
         let Some((from_entry, to_entry)) = self.connections.pair_mut(source, sink) else { return };
         let bytes = carry_bytes(now, from_entry, to_entry);
         let side = &mut splice.sides[from];
@@ -181,50 +187,52 @@ impl Shard {
         }
     }
 
-    /// Lets go of sides that are over; when one has failed, or both are over, the splice is.
+    /// Ends the splice when a side has failed, or when both are over and all that came from them was carried across.
     fn conclude(&mut self, id: u32) {
-        for number in 0..2 {
-            let Some(splice) = self.splices.splices.get_mut(id as usize) else { return };
-            let side = &mut splice.sides[number];
-            let Some(index) = side.connection else { continue };
-            let Some(entry) = self.connections.get_mut(index).filter(|entry| entry.outbox.over) else { continue };
-            if let Some(failure) = entry.outbox.failure {
-                let end = if number == 0 { SpliceEnd::First } else { SpliceEnd::Second };
-                return self.end_splice(id, end(failure.into()));
-            }
-            if entry.outbox.received.is_empty() && side.ended {
-                side.connection = None;
-                drop(self.connections.remove(index));
-            } else if !entry.outbox.end_of_stream {
-                let gone = SocketError::ConnectionReset;
-                let end = if number == 0 { SpliceEnd::First(gone) } else { SpliceEnd::Second(gone) };
-                return self.end_splice(id, end);
-            }
-        }
-        let over = |splice: &Splice| splice.sides.iter().all(|side| side.connection.is_none());
-        if self.splices.splices.get(id as usize).is_some_and(over) {
-            self.end_splice(id, SpliceEnd::Closed);
+        let Some(splice) = self.splices.splices.get(id as usize) else { return };
+        let states = splice.sides.map(|side| self.state_of(side));
+        let end = match states {
+            [SideState::Failed(error), _] => SpliceEnd::First(error),
+            [_, SideState::Failed(error)] => SpliceEnd::Second(error),
+            [SideState::Done, SideState::Done] => SpliceEnd::Closed,
+            [SideState::Alive | SideState::Done, SideState::Alive | SideState::Done] => return,
+        };
+        self.end_splice(id, end);
+    }
+
+    fn state_of(&self, side: Side) -> SideState {
+        let Some(Entry { outbox, .. }) = self.connections.get(side.connection) else {
+            return SideState::Failed(SocketError::ConnectionReset);
+        };
+        if !outbox.over {
+            SideState::Alive
+        } else if let Some(failure) = outbox.failure {
+            SideState::Failed(failure.into())
+        } else if !outbox.end_of_stream {
+            // Its failure was told before the splice.
+            SideState::Failed(SocketError::ConnectionReset)
+        } else if side.ended {
+            SideState::Done
+        } else {
+            SideState::Alive
         }
     }
 
-    /// Forgets the splice and tells its worker. Connections that are left are closed when it was idle and reset otherwise,
-    /// later in this turn.
+    /// Forgets the splice and tells its worker. Connections that are left are reset later in this turn.
     pub(crate) fn end_splice(&mut self, id: u32, end: SpliceEnd) {
         let Some(splice) = self.splices.splices.try_remove(id as usize) else { return };
         if let Some(timer) = splice.timer {
             self.wheel.cancel(timer);
         }
-        let parting = if end == SpliceEnd::Idle { Parting::Close } else { Parting::Reset };
-        for index in splice.sides.iter().filter_map(|side| side.connection) {
+        for Side { connection: index, .. } in splice.sides {
             if let Some(entry) = self.connections.get_mut(index) {
                 entry.owner = Owner::Nobody;
                 let conn = ConnId { index, generation: entry.generation() };
-                self.orphans.doom(conn, parting);
+                self.orphans.doom(conn, Parting::Reset);
             }
         }
         let [forward, backward] = splice.sides.map(|side| side.bytes);
-        self.splices.reports.push_back((splice.worker, splice.socket, SpliceReport { forward, backward, end }));
-        self.tell_reports();
+        self.report(splice.worker, splice.socket, SpliceReport { forward, backward, end });
     }
 
     /// The timer of a splice: it is over if nothing has moved since it was set.
@@ -239,12 +247,24 @@ impl Shard {
         }
     }
 
-    /// Passes on reports for which there is room.
-    pub(crate) fn tell_reports(&mut self) {
-        for _ in 0..self.splices.reports.len() {
-            let Some((worker, socket, report)) = self.splices.reports.pop_front() else { return };
-            if self.workers.end(worker).push((socket, Event::Spliced(report))).is_err() {
-                self.splices.reports.push_back((worker, socket, report));
+    fn report(&mut self, worker: u16, socket: SocketId, report: SpliceReport) {
+        if let Some(reports) = self.splices.reports.get_mut(usize::from(worker)) {
+            reports.push_back((socket, report));
+        }
+        self.tell_reports(worker);
+    }
+
+    /// Passes on the reports for which there is room; a worker that is gone wants none.
+    pub(crate) fn tell_reports(&mut self, worker: u16) {
+        let Some(reports) = self.splices.reports.get_mut(usize::from(worker)) else { return };
+        let end = self.workers.end(worker);
+        if end.is_far_gone() {
+            reports.clear();
+        }
+        while !reports.is_empty() && end.has_room() {
+            if let Some((socket, report)) = reports.pop_front() {
+                // There is room.
+                let _ = end.push((socket, Event::Spliced(report)));
             }
         }
     }
@@ -252,7 +272,8 @@ impl Shard {
     /// Whether a report waits that its worker could take now.
     pub(crate) fn can_report(&mut self) -> bool {
         let Self { splices, workers, .. } = self;
-        splices.reports.iter().any(|(worker, ..)| workers.end(*worker).has_room())
+        let reports = splices.reports.iter().zip(workers.iter_mut());
+        reports.into_iter().any(|(reports, end)| !reports.is_empty() && end.has_room())
     }
 }
 

@@ -1,10 +1,10 @@
 //! What a configuration says once it has been checked. Every value is in its range and every default is filled in.
 
+use crate::balance::TableSize;
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
-
-use std::net::IpAddr;
 use synward_ebpf::XdpMode;
 use synward_nic::ModeDemand;
 use synward_proto::Endpoint;
@@ -100,8 +100,8 @@ pub enum Queues {
 pub struct ListenerConfig {
     /// Its name, unique among the listeners.
     pub name: String,
-    /// Where it listens, at least one. An unspecified address takes every address of its own family that no other listener
-    /// takes; `[::]` does not take IPv4.
+    /// Where it listens, at least one. An unspecified address takes every address of its own family; `[::]` does not take
+    /// IPv4.
     pub addresses: Vec<Endpoint>,
     /// The pool that its connections go to: an index into [`Config::pools`].
     pub pool: usize,
@@ -135,8 +135,8 @@ pub enum Balance {
     RoundRobin,
     /// By a hash of the connection, so that several front ends choose alike.
     Maglev {
-        /// Entries of the lookup table, a prime.
-        table_size: u32,
+        /// Entries of the lookup table.
+        table_size: TableSize,
     },
 }
 

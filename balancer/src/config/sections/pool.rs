@@ -1,8 +1,8 @@
 //! `[[pool]]` and `[[pool.backend]]`
 
-use crate::balance::{LARGEST_TABLE, MAX_BACKENDS, is_prime};
+use crate::balance::{MAX_BACKENDS, TableSize};
 use crate::config::addresses::backend_address;
-use crate::config::forms::{Form, integer, name, whole, word};
+use crate::config::forms::{Form, Hint, integer, name, whole, word};
 use crate::config::quantities::{duration, show_duration};
 use crate::config::section::Section;
 use crate::config::settings::{BackendConfig, Backoff, Balance, PoolConfig};
@@ -17,9 +17,6 @@ const BACKOFF: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::
 const DEFAULT_BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(30) };
 const WEIGHT: RangeInclusive<u16> = 0..=1000;
 const DEFAULT_WEIGHT: u16 = 1;
-/// Entries of a Maglev table.
-const MAGLEV_SIZE: RangeInclusive<u32> = 2..=LARGEST_TABLE;
-const DEFAULT_MAGLEV_SIZE: u32 = 65_537;
 /// Entries for each backend, at least: the paper's bound for shares that differ by at most one per cent (section 5.3).
 const ENTRIES_PER_BACKEND: usize = 100;
 
@@ -71,7 +68,7 @@ pub(super) fn read(mut section: Section<'_>) -> PoolDraft {
 fn table_has_room(section: &Section<'_>, draft: &PoolDraft) {
     let least = draft.backends.len() * ENTRIES_PER_BACKEND;
     if let Balance::Maglev { table_size } = draft.balance
-        && (table_size as usize) < least
+        && (table_size.get() as usize) < least
     {
         let backends = draft.backends.len();
         let text =
@@ -84,7 +81,9 @@ fn balance(section: &mut Section<'_>) -> Balance {
     let policy = section.or("balance", &word(&BALANCE), Policy::RoundRobin);
     let table_size = section.optional("maglev_size", &prime());
     match (policy, table_size) {
-        (Policy::Maglev, size) => Balance::Maglev { table_size: size.map_or(DEFAULT_MAGLEV_SIZE, Spanned::into_inner) },
+        (Policy::Maglev, size) => {
+            Balance::Maglev { table_size: size.map_or_else(TableSize::default, Spanned::into_inner) }
+        }
         (Policy::RoundRobin, Some(size)) => {
             section.note(&size.span(), "maglev_size has a meaning with balance = \"maglev\" only");
             Balance::RoundRobin
@@ -93,20 +92,12 @@ fn balance(section: &mut Section<'_>) -> Balance {
     }
 }
 
-fn prime() -> Form<u32> {
-    let (least, most) = (MAGLEV_SIZE.start(), MAGLEV_SIZE.end());
-    Form::new(format!("a prime from {least} to {most}"), |value| {
-        let number = whole(value).and_then(|number| u32::try_from(number).ok());
-        match number.filter(|number| MAGLEV_SIZE.contains(number)) {
-            Some(number) if is_prime(number) => Ok(number),
-            Some(number) => Err(next_prime(number).map(|next| format!("the next prime is {next}")).unwrap_or_default()),
-            None => Err(String::new()),
-        }
+fn prime() -> Form<TableSize> {
+    Form::new(format!("a prime from {} to {}", TableSize::MIN, TableSize::MAX), |value| {
+        let number = whole(value).and_then(|number| u32::try_from(number).ok()).ok_or_else(Hint::new)?;
+        let next = || TableSize::at_least(number).map(|next| format!("the next prime is {next}"));
+        TableSize::new(number).ok_or_else(|| next().unwrap_or_default())
     })
-}
-
-fn next_prime(number: u32) -> Option<u32> {
-    (number..=LARGEST_TABLE).find(|&candidate| is_prime(candidate))
 }
 
 fn backoff(mut section: Section<'_>) -> Backoff {

@@ -1,6 +1,7 @@
 //! What a file says is what the structs say.
 
 use super::{LEAST, parse};
+use crate::balance::TableSize;
 use crate::config::{
     BackendConfig, Backoff, Balance, Config, EngineSettings, InterfaceConfig, ListenerConfig, PoolConfig, Queues,
     ShutdownConfig,
@@ -125,7 +126,7 @@ fn every_key_is_read() {
     let backend = |name: &str, address, weight| BackendConfig { name: name.into(), address: endpoint(address), weight };
     let cache = PoolConfig {
         name: "cache".into(),
-        balance: Balance::Maglev { table_size: 251 },
+        balance: Balance::Maglev { table_size: TableSize::new(251).unwrap() },
         connect_timeout: Duration::from_millis(250),
         backoff: Backoff { first: Duration::from_secs(2), longest: Duration::from_secs(3600) },
         backends: vec![backend("old", "10.0.1.10:8080", 0), backend("[fd00::10]:8080", "[fd00::10]:8080", 7)],
@@ -150,7 +151,7 @@ fn what_is_not_said_is_the_default() {
     assert_eq!((backends[0].name.as_str(), backends[0].weight), ("10.0.1.1:8080", 1));
     assert_eq!(shutdown, ShutdownConfig { drain: Duration::from_secs(30) });
     let maglev = parse(&LEAST.replace("[[pool]]", "[[pool]]\nbalance = 'maglev'"));
-    assert_eq!(maglev.pools[0].balance, Balance::Maglev { table_size: 65_537 });
+    assert_eq!(maglev.pools[0].balance, Balance::Maglev { table_size: TableSize::new(65_537).unwrap() });
 }
 
 #[test]
