@@ -10,7 +10,11 @@ use synward_nic::{Frame, FrameBudget, Mode, ModeDemand, Port, XskConfig, XskPort
 use crate::wire::{self, Device, Wire};
 
 /// Ethernet, IPv4 and TCP headers.
-pub const HEADERS: usize = 14 + 20 + 20;
+const HEADERS: usize = 14 + 20 + 20;
+/// The shortest frame of Ethernet (its check sequence aside); devices pad what is shorter.
+const SHORTEST: usize = 60;
+/// The longest, with an MTU of 1500.
+const LONGEST: usize = 14 + 1500;
 /// The port that belongs to the engine on both ends.
 const TCP_PORT: u16 = 7;
 /// How long a test waits for what must come.
@@ -139,6 +143,11 @@ pub fn attach(device: &Device, sockets: &[(u32, BorrowedFd<'_>)]) -> (Shield, At
     let attach = || shield.attach(device.interface(), XdpMode::Native).expect("attach the shield");
     let attached = device.enter(attach);
     (shield, attached)
+}
+
+/// A length for packet `number`; in their order they have every length that a frame can have.
+pub fn length(number: u64) -> usize {
+    SHORTEST + number as usize % (LONGEST - SHORTEST + 1)
 }
 
 /// Whose packet it is. Devices spread packets over their queues by such things.

@@ -1,6 +1,6 @@
 //! All queues of an interface at once.
 
-use crate::ends::{BUDGET, Flow, HEADERS, attach, config, number_of, turn_around, until, write_packet};
+use crate::ends::{BUDGET, Flow, attach, config, length, number_of, turn_around, until, write_packet};
 use crate::wire::{Device, Wire};
 use crate::{On, Test};
 use std::collections::VecDeque;
@@ -128,8 +128,4 @@ fn send(near: &mut Station, to: &Device, number: u64) {
     let flow = Flow { from: &near.device, to, source: (10_000 + number / queues % FLOWS) as u16 };
     write_packet(&mut frame, &flow, length(number), number);
     assert_eq!(port.tx_burst(&mut VecDeque::from([frame])), 1);
-}
-
-fn length(number: u64) -> usize {
-    HEADERS + number as usize % 1461
 }

@@ -1,9 +1,9 @@
 //! What crosses the rings.
 
-use crate::ends::{BUDGET, Ends, HEADERS, number_of, turn_around, until};
+use crate::ends::{BUDGET, Ends, length, number_of, turn_around, until};
 use crate::wire;
 use crate::{On, Test};
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::os::fd::AsFd;
 use synward_nic::{BusyPoll, Frame, Mode, Port, XskConfig};
 
@@ -45,7 +45,7 @@ fn echo(ends: &mut Ends) {
     until("every packet is back", || {
         near.port.reclaim();
         while sent < PACKETS && sent - back < 128 {
-            to_send.push_back(near.packet(&far.device, HEADERS + sent as usize % 1461, sent));
+            to_send.push_back(near.packet(&far.device, length(sent), sent));
             sent += 1;
         }
         near.port.tx_burst(&mut to_send);
@@ -61,7 +61,7 @@ fn echo(ends: &mut Ends) {
 
         near.port.rx_burst(&mut received, BUDGET.burst as usize);
         for frame in received.drain(..) {
-            assert_eq!((number_of(frame.as_slice()), frame.len()), (Some(back), HEADERS + back as usize % 1461));
+            assert_eq!((number_of(frame.as_slice()), frame.len()), (Some(back), length(back)));
             back += 1;
             near.port.recycle(frame);
         }
@@ -130,15 +130,17 @@ fn full_tx_ring() {
     assert!(near.port.ledger().is_balanced());
 
     near.device.link_up();
-    let (mut received, mut next, mut last) = (VecDeque::new(), 0, MORE);
+    let (mut received, mut seen, mut next, mut last) = (VecDeque::new(), HashSet::new(), 0, MORE);
     until("all of them have crossed", || {
         near.port.tx_burst(&mut frames);
         near.port.reclaim();
         far.port.rx_burst(&mut received, BUDGET.burst as usize);
         for frame in received.drain(..) {
             let number = number_of(frame.as_slice()).expect("intact");
-            assert!(number >= next, "in order, though veth may lose some of such a burst");
-            next = number + 1;
+            // A hub of QEMU's hands a frame over before one that has waited for the receiver to have room.
+            assert!(number >= next || wire::is_real(), "{number} when {next} was due; veth may only lose some");
+            assert!(seen.insert(number), "{number} twice");
+            next = next.max(number + 1);
             far.port.recycle(frame);
         }
         far.port.refill();
