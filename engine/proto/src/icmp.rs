@@ -27,8 +27,10 @@ pub enum IcmpKind {
         /// The next hop's MTU, bytes, as claimed: any number. Zero from routers older than RFC 1191.
         mtu: u32,
     },
-    /// Its hop limit ran out, or its fragments did not all come (ICMP type 11; ICMPv6 type 3).
+    /// Its hop limit ran out (ICMP type 11; ICMPv6 type 3).
     TimeExceeded,
+    /// Its fragments did not all come, though we send none (code 1 of the same types).
+    ReassemblyTimeExceeded,
     /// Somebody did not understand its header (ICMP type 12; ICMPv6 type 4).
     ParameterProblem,
 }
@@ -64,6 +66,7 @@ impl IcmpKind {
             // RFC 1191, section 4.
             (3, 4) => Some(Self::PacketTooBig { mtu: u16::from_be_bytes([mtu_high, mtu_low]) as u32 }),
             (3, code) => Some(Self::Unreachable(Unreachable::of_v4(code))),
+            (11, 1) => Some(Self::ReassemblyTimeExceeded),
             (11, _) => Some(Self::TimeExceeded),
             (12, _) => Some(Self::ParameterProblem),
             (_, _) => None,
@@ -72,13 +75,14 @@ impl IcmpKind {
 
     /// The same of an ICMPv6 message.
     pub(crate) const fn of_v6(icmp_type: u8, code: u8, rest: [u8; 4]) -> Option<Self> {
-        match icmp_type {
-            1 => Some(Self::Unreachable(Unreachable::of_v6(code))),
+        match (icmp_type, code) {
+            (1, code) => Some(Self::Unreachable(Unreachable::of_v6(code))),
             // RFC 4443, section 3.2; the code is of no importance.
-            2 => Some(Self::PacketTooBig { mtu: u32::from_be_bytes(rest) }),
-            3 => Some(Self::TimeExceeded),
-            4 => Some(Self::ParameterProblem),
-            _ => None,
+            (2, _) => Some(Self::PacketTooBig { mtu: u32::from_be_bytes(rest) }),
+            (3, 1) => Some(Self::ReassemblyTimeExceeded),
+            (3, _) => Some(Self::TimeExceeded),
+            (4, _) => Some(Self::ParameterProblem),
+            (_, _) => None,
         }
     }
 }
@@ -113,11 +117,15 @@ impl Unreachable {
 
 #[cfg(test)]
 mod tests {
-    use super::IcmpKind::{self, PacketTooBig, ParameterProblem, TimeExceeded};
+    use super::IcmpKind::{self, PacketTooBig, ParameterProblem, ReassemblyTimeExceeded, TimeExceeded};
     use super::Unreachable::{self, *};
 
     fn unreachable(why: Unreachable) -> Option<IcmpKind> {
         Some(IcmpKind::Unreachable(why))
+    }
+
+    fn time_exceeded(code: u8) -> Option<IcmpKind> {
+        Some(if code == 1 { ReassemblyTimeExceeded } else { TimeExceeded })
     }
 
     #[test]
@@ -144,7 +152,7 @@ mod tests {
         for code in 0..=u8::MAX {
             let wanted = codes.get(usize::from(code)).copied().unwrap_or(unreachable(Other(code)));
             assert_eq!(IcmpKind::of_v4(3, code, REST), wanted, "{code}");
-            assert_eq!(IcmpKind::of_v4(11, code, REST), Some(TimeExceeded));
+            assert_eq!(IcmpKind::of_v4(11, code, REST), time_exceeded(code));
             assert_eq!(IcmpKind::of_v4(12, code, REST), Some(ParameterProblem));
             // Echo and its reply, source quench, redirect.
             assert_eq!([8, 0, 4, 5].map(|icmp_type| IcmpKind::of_v4(icmp_type, code, REST)), [None; 4]);
@@ -159,7 +167,7 @@ mod tests {
             let why = codes.get(usize::from(code)).copied().unwrap_or(Other(code));
             assert_eq!(IcmpKind::of_v6(1, code, REST), unreachable(why), "{code}");
             assert_eq!(IcmpKind::of_v6(2, code, REST), Some(PacketTooBig { mtu: 0x0102_0304 }));
-            assert_eq!(IcmpKind::of_v6(3, code, REST), Some(TimeExceeded));
+            assert_eq!(IcmpKind::of_v6(3, code, REST), time_exceeded(code));
             assert_eq!(IcmpKind::of_v6(4, code, REST), Some(ParameterProblem));
             // Echo and its reply, neighbour discovery, redirect.
             assert_eq!([128, 129, 135, 136, 137].map(|icmp_type| IcmpKind::of_v6(icmp_type, code, REST)), [None; 5]);

@@ -32,17 +32,21 @@ fn dropped(reason: DropReason, counters: &[Counter]) -> Decision {
     Decision { verdict: Verdict::dropped(reason).counting(Counts::of(counters)), events: Events::empty() }
 }
 
-/// How an open fails that meets this error (Linux: `icmp_err_convert`, `icmpv6_err_convert` and what `tcp_v4_err` and
-/// `tcp_v6_err` add); `None` when it goes on.
+/// How an open fails that meets this error (Linux: `icmp_unreach`, `icmp_err_convert`, `icmpv6_err_convert` and what
+/// `tcp_v4_err` and `tcp_v6_err` add); `None` when it goes on.
 fn failure(error: &IcmpError) -> Option<Failure> {
     let is_ipv6 = error.tuple.is_ipv6();
-    let why = match error.kind {
+    match error.kind {
+        IcmpKind::Unreachable(why) => unreachable(why, is_ipv6),
         // A SYN fits the least MTU of either family.
-        IcmpKind::PacketTooBig { .. } => return None,
-        IcmpKind::TimeExceeded => return Some(Failure::HostUnreachable),
-        IcmpKind::ParameterProblem => return Some(Failure::NotUnderstood),
-        IcmpKind::Unreachable(why) => why,
-    };
+        IcmpKind::PacketTooBig { .. } => None,
+        IcmpKind::TimeExceeded => Some(Failure::HostUnreachable),
+        IcmpKind::ReassemblyTimeExceeded => is_ipv6.then_some(Failure::HostUnreachable),
+        IcmpKind::ParameterProblem => Some(Failure::NotUnderstood),
+    }
+}
+
+fn unreachable(why: Unreachable, is_ipv6: bool) -> Option<Failure> {
     match why {
         Unreachable::Network => Some(Failure::NetworkUnreachable),
         Unreachable::Host => Some(Failure::HostUnreachable),
@@ -53,7 +57,6 @@ fn failure(error: &IcmpError) -> Option<Failure> {
         Unreachable::Isolated => Some(Failure::Isolated),
         Unreachable::Prohibited if is_ipv6 => Some(Failure::Prohibited),
         Unreachable::Prohibited => Some(Failure::HostUnreachable),
-        Unreachable::Other(_) if is_ipv6 => Some(Failure::NotUnderstood),
-        Unreachable::Other(_) => None,
+        Unreachable::Other(_) => is_ipv6.then_some(Failure::NotUnderstood),
     }
 }

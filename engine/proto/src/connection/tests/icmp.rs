@@ -42,6 +42,7 @@ fn how_an_open_fails() {
         (unreachable(Prohibited), Some(Failure::HostUnreachable), Some(Failure::Prohibited)),
         (unreachable(Other(99)), None, Some(Failure::NotUnderstood)),
         (IcmpKind::TimeExceeded, Some(Failure::HostUnreachable), Some(Failure::HostUnreachable)),
+        (IcmpKind::ReassemblyTimeExceeded, None, Some(Failure::HostUnreachable)),
         (IcmpKind::ParameterProblem, Some(Failure::NotUnderstood), Some(Failure::NotUnderstood)),
         (IcmpKind::PacketTooBig { mtu: 68 }, None, None),
     ] {
