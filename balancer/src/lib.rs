@@ -11,5 +11,6 @@ pub mod front;
 pub mod lab;
 pub mod ports;
 pub mod proxy;
+pub mod run;
 pub mod serve;
 pub mod served;

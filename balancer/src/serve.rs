@@ -122,7 +122,7 @@ impl Serve {
         let worker = self.worker(sockets, &endpoints)?;
         let (running, xdp, mut modes) = ready.start(Vec::new())?;
         modes.insert("syncookies".to_owned(), self.syncookies.name().to_owned());
-        let view = View { observer, xdp, modes, syncookies: self.syncookies.name() };
+        let view = View { observer, xdp, modes, syncookies: self.syncookies.name(), proxy: None };
         let _control = ControlSocket::serve(&self.control, view)?;
         for (endpoint, _) in &endpoints {
             tracing::info!(%endpoint, "listening");

@@ -78,6 +78,7 @@ mod timers;
 mod transmit;
 
 pub use build::{Engine, Fleet, Interface, Queue, Workers, build, build_fleet};
+pub use clock::monotonic;
 pub use config::{BuildError, EngineConfig, ListenConfig, Secrets};
 pub use neighbours::{NextHop, NextHops, NoNextHop};
 pub use observe::{

@@ -85,12 +85,7 @@ impl InterfacePlan {
 
     /// Every queue is served: a frame on a queue without a socket would be lost.
     fn count_queues(&self) -> Result<u16> {
-        let name = &self.name;
-        let folder = format!("/sys/class/net/{name}/queues");
-        let entries = std::fs::read_dir(&folder).with_context(|| format!("{folder}: counting the queues of {name}"))?;
-        let count = entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with("rx-")).count();
-        let count = u16::try_from(count).with_context(|| format!("{name}: has {count} receive queues"))?;
-        ensure!(count > 0, "{name}: has no receive queue");
+        let (name, count) = (&self.name, queues_of(&self.name)?);
         if let Queues::Exactly(wanted) = self.queues {
             ensure!(
                 wanted == count,
@@ -120,6 +115,18 @@ impl InterfacePlan {
         };
         Ok(EngineConfig { mtu, checksums, interface: Some(self.name.clone()), ..self.engine.clone() })
     }
+}
+
+/// The receive queues of an interface.
+///
+/// # Errors
+/// When there is no such interface, or it has none.
+pub fn queues_of(interface: &str) -> Result<u16> {
+    let folder = format!("/sys/class/net/{interface}/queues");
+    let entries = std::fs::read_dir(&folder).with_context(|| format!("{interface}: no such device ({folder})"))?;
+    let count = entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with("rx-")).count();
+    ensure!(count > 0, "{interface}: has no receive queue");
+    u16::try_from(count).with_context(|| format!("{interface}: has {count} receive queues"))
 }
 
 /// The addresses of an interface, but for IPv6's link-local ones.

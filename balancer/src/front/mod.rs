@@ -4,7 +4,7 @@
 mod interface;
 mod running;
 
-pub use interface::{InterfacePlan, Opened, addresses_of};
+pub use interface::{InterfacePlan, Opened, addresses_of, queues_of};
 pub use running::{Ready, Rider, Running};
 
 /// Has the kernel provide all memory when it is reserved instead of when it is first touched. Every table is sized at the
