@@ -7,7 +7,7 @@ use crate::kernel_server::accept;
 use anyhow::Result;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use synward_lab::Host;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -74,7 +74,7 @@ async fn converse(mut stream: TcpStream, site: Arc<Site>) -> io::Result<()> {
     let mut input = Vec::with_capacity(CHUNK);
     loop {
         let Some(end) = receive_head(&mut stream, &mut input).await? else { return Ok(()) };
-        let Some(request) = Request::parse(&input[..end], &site) else {
+        let Some(request) = Request::parse(&input[..end], site.root()) else {
             return stream
                 .write_all(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
                 .await;
@@ -112,8 +112,8 @@ async fn converse(mut stream: TcpStream, site: Arc<Site>) -> io::Result<()> {
 }
 
 impl Request {
-    /// `None` for what is not HTTP, or not the part of it that is spoken here.
-    fn parse(head: &[u8], site: &Site) -> Option<Self> {
+    /// A request for what is under `root`; `None` for what is not HTTP, or not the part of it that is spoken here.
+    fn parse(head: &[u8], root: &Path) -> Option<Self> {
         let mut headers = [httparse::EMPTY_HEADER; HEADERS];
         let mut request = httparse::Request::new(&mut headers);
         request.parse(head).ok()?;
@@ -131,15 +131,15 @@ impl Request {
             _ => !connection.eq_ignore_ascii_case("close"),
         };
         let expects_continue = header("expect").is_some_and(|value| value.eq_ignore_ascii_case("100-continue"));
-        Some(Self { route: Route::of(request.method?, request.path?, site), length, keep_alive, expects_continue })
+        Some(Self { route: Route::of(request.method?, request.path?, root), length, keep_alive, expects_continue })
     }
 }
 
 impl Route {
-    fn of(method: &str, path: &str, site: &Site) -> Self {
+    fn of(method: &str, path: &str, root: &Path) -> Self {
         let file = |folder: &str| {
             let name = path.strip_prefix('/')?.strip_prefix(folder)?.strip_prefix('/')?;
-            is_plain(name).then(|| site.root().join(folder).join(name))
+            is_plain(name).then(|| root.join(folder).join(name))
         };
         match method {
             "GET" if path == "/" => Self::Greeting,
@@ -195,7 +195,7 @@ async fn skip_body(stream: &mut TcpStream, input: &mut Vec<u8>, length: u64) -> 
     receive_body(stream, input, length, |_| Ok(())).await
 }
 
-async fn send_file(stream: &mut TcpStream, path: &PathBuf, keep: &str) -> io::Result<()> {
+async fn send_file(stream: &mut TcpStream, path: &Path, keep: &str) -> io::Result<()> {
     let Ok(mut file) = File::open(path) else {
         return stream.write_all(head("404 Not Found", 0, keep).as_bytes()).await;
     };
@@ -214,11 +214,7 @@ mod tests {
     use super::*;
 
     fn parse(head: &str) -> Option<Request> {
-        let folder = std::env::temp_dir().join(format!("synward-http-test-{}", std::process::id()));
-        let site = Site::new("backend0", &folder).expect("a folder");
-        let request = Request::parse(head.as_bytes(), &site);
-        std::fs::remove_dir_all(folder).expect("the folder");
-        request
+        Request::parse(head.as_bytes(), Path::new("/site"))
     }
 
     #[test]
@@ -227,7 +223,9 @@ mod tests {
         assert_eq!(get, Request { route: Route::Greeting, length: 0, keep_alive: true, expects_continue: false });
         let put = "PUT /uploads/a HTTP/1.1\r\nContent-Length: 5\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n";
         let put = parse(put).expect("a request");
-        assert!(matches!(&put.route, Route::Upload(path) if path.ends_with("uploads/a")), "{put:?}");
+        assert_eq!(put.route, Route::Upload("/site/uploads/a".into()));
+        let get = parse("GET /bytes/1024 HTTP/1.1\r\n\r\n").expect("a request");
+        assert_eq!(get.route, Route::Download("/site/bytes/1024".into()));
         assert_eq!((put.length, put.keep_alive, put.expects_continue), (5, false, true));
         assert!(!parse("GET / HTTP/1.0\r\n\r\n").expect("a request").keep_alive);
     }

@@ -19,7 +19,10 @@ const LARGE: u64 = 16 * 1024 * 1024;
 type StartWeb = fn(&Host) -> Result<Web>;
 type StartProxy = fn(&Host, &[SocketAddr]) -> Result<Proxy>;
 
-const WEB_TESTS: &[(&str, fn(StartWeb) -> Result<()>)] = &[
+type WebTest = (&'static str, fn(StartWeb) -> Result<()>);
+type ProxyTest = (&'static str, fn(StartProxy) -> Result<()>);
+
+const WEB_TESTS: &[WebTest] = &[
     ("greets_with_the_name_of_its_host", greets),
     ("serves_large_files_and_keeps_uploads", transfers),
     ("keeps_connections_open", keeps_connections),
@@ -27,7 +30,7 @@ const WEB_TESTS: &[(&str, fn(StartWeb) -> Result<()>)] = &[
     ("ends_with_its_value", ends),
 ];
 
-const PROXY_TESTS: &[(&str, fn(StartProxy) -> Result<()>)] =
+const PROXY_TESTS: &[ProxyTest] =
     &[("takes_backends_in_turn", takes_turns), ("carries_large_bodies", carries), ("needs_a_backend", needs_a_backend)];
 
 fn main() -> ExitCode {
