@@ -171,7 +171,7 @@ fn agreement() {
     let rows = rows();
     let mut random = random();
     let (mut taken, mut refused, mut of_others) = (0, 0, 0);
-    for _ in 0..40_000 {
+    for _ in 0..20_000 {
         let mut frame = rows[random(rows.len())].frame.bytes().to_vec();
         for _ in 0..random(3) {
             let at = random(frame.len());

@@ -128,7 +128,7 @@ drop_reasons! {
     IcmpNoConnection = "icmp_no_connection",
     /// ICMP error about a sequence number that is not on its way (RFC 5927, section 4).
     IcmpOutOfWindow = "icmp_out_of_window",
-    /// ICMP error that changes nothing (RFC 9293, MUST-54 to MUST-56).
+    /// ICMP error that changes nothing (MUST-56; RFC 5927, section 5.2).
     IcmpIgnored = "icmp_ignored",
 }
 

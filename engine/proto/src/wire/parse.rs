@@ -25,8 +25,8 @@ pub enum Received {
 
 /// Checks a frame that may carry TCP or an ICMP error about it, from the Ethernet header on.
 ///
-/// The order is the order of the headers; within TCP and ICMP, what the checksum protects is believed only after it. ICMP
-/// is never checksummed in part: `policy` is about TCP.
+/// The order is the order of the headers; within TCP and ICMP, what the checksum protects is believed only after it.
+/// `policy` is about TCP alone: no device finishes the checksum of ICMP, so kernels do.
 ///
 /// # Errors
 /// The one reason for which the frame is dead.
