@@ -40,7 +40,7 @@ drop_reasons! {
     IpFragment = "ip_fragment",
     /// An IPv6 extension header that the engine does not walk, or too many of them.
     Ipv6Extension = "ipv6_extension",
-    /// Another protocol than TCP, or than the ICMP of its family where errors are taken.
+    /// Neither TCP nor the ICMP of its family.
     NotTcp = "not_tcp",
     /// TCP data offset below 20 bytes or beyond the segment.
     TcpDataOffset = "tcp_data_offset",
