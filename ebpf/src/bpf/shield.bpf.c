@@ -37,16 +37,15 @@ INLINE int is_in_range(const struct port_range *range, __u16 port)
 	return port && range->lo <= port && port <= range->hi;
 }
 
-/* The address first: where none is ours, no port is, and a stranger's segment costs no second lookup. */
+/* The port first: it is segments for listeners that come in floods. */
 INLINE enum owner owner_at(const struct owned_port *end)
 {
-	const struct port_range *range = bpf_map_lookup_elem(&owned_addresses, &end->address);
+	const struct port_range *range;
 
-	if (!range)
-		return KERNEL;
-	if (is_in_range(range, host16(end->port)))
+	if (bpf_map_lookup_elem(&owned_ports, end))
 		return ENGINE;
-	return bpf_map_lookup_elem(&owned_ports, end) ? ENGINE : KERNEL;
+	range = bpf_map_lookup_elem(&owned_addresses, &end->address);
+	return range && is_in_range(range, host16(end->port)) ? ENGINE : KERNEL;
 }
 
 INLINE enum owner owner_of_port(const struct owned_port *local)

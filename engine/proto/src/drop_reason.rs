@@ -40,7 +40,7 @@ drop_reasons! {
     IpFragment = "ip_fragment",
     /// An IPv6 extension header that the engine does not walk, or too many of them.
     Ipv6Extension = "ipv6_extension",
-    /// Another protocol than TCP, or than the ICMP of its family where errors are taken.
+    /// Neither TCP nor the ICMP of its family.
     NotTcp = "not_tcp",
     /// TCP data offset below 20 bytes or beyond the segment.
     TcpDataOffset = "tcp_data_offset",
@@ -130,7 +130,7 @@ drop_reasons! {
     IcmpNoConnection = "icmp_no_connection",
     /// ICMP error about a sequence number that is not on its way (RFC 5927, section 4).
     IcmpOutOfWindow = "icmp_out_of_window",
-    /// ICMP error that changes nothing (RFC 9293, MUST-54 to MUST-56).
+    /// ICMP error that changes nothing (MUST-56; RFC 5927, section 5.2).
     IcmpIgnored = "icmp_ignored",
 }
 

@@ -7,7 +7,7 @@
 //! The walk of a packet: [`wire::parse`] turns a frame into a [`Segment`]; the engine routes it by [`Tuple`] to a
 //! [`listener::Listener`], a [`connection::Connection`], a [`connection::TimeWait`] or to nobody ([`reset::answer`]);
 //! each returns a [`Verdict`], and the engine's `apply` acts on it. An ICMP error about a segment of ours takes the same
-//! way: [`wire::receive`], [`IcmpError`], [`connection::Connection::on_icmp_error`].
+//! way: [`wire::parse_icmp_error`], [`IcmpError`], [`connection::Connection::on_icmp_error`].
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -8,8 +8,8 @@ use crate::{Counter, Counts, DropReason, Instant, Verdict};
 impl Connection {
     /// Takes an ICMP error about a segment of this connection. Nothing is ever answered, so the verdict has no reply.
     ///
-    /// An open fails at once, as in Linux, when the error quotes its SYN and is none that another SYN could get around. In
-    /// the synchronised states every error is soft: retransmission decides (MUST-54 to MUST-56).
+    /// An open fails at once, as in Linux, when the error quotes its SYN and says that it cannot arrive. In the synchronised
+    /// states every error is soft (MUST-56; RFC 5927, section 5.2; Linux): retransmission decides.
     pub fn on_icmp_error(&mut self, _now: Instant, error: &IcmpError) -> Decision {
         let is_outstanding = match &self.phase {
             Phase::SynSent(syn_sent) => syn_sent.is_outstanding(error.seq),
@@ -23,7 +23,9 @@ impl Connection {
         }
         match (&self.phase, failure(error)) {
             (Phase::SynSent(_), Some(failure)) => self.fail_to_open(failure, Counts::NONE),
-            _ => dropped(DropReason::IcmpIgnored, &[]),
+            (Phase::SynSent(_), None) | (Phase::Synchronised(_) | Phase::NeverOpened(_), _) => {
+                dropped(DropReason::IcmpIgnored, &[])
+            }
         }
     }
 }

@@ -38,7 +38,8 @@ const FRAGMENT: u16 = 0x3fff;
 const TIME_TO_LIVE: u8 = 64;
 
 /// Reads the header of the packet that `bytes` start with, `start` bytes into the frame.
-pub(super) fn parse(bytes: &[u8], start: usize) -> Result<Packet<'_>, DropReason> {
+#[inline(always)]
+pub(super) fn parse(bytes: &[u8], start: usize, upper: Upper) -> Result<Packet<'_>, DropReason> {
     let (header, _) = Header::ref_from_prefix(bytes).map_err(|_| DropReason::FrameTooShort)?;
     check_header_length(header, bytes)?;
     if !Sum::of(header.as_bytes()).is_intact() {
@@ -50,18 +51,19 @@ pub(super) fn parse(bytes: &[u8], start: usize) -> Result<Packet<'_>, DropReason
     if header.fragment.get() & FRAGMENT != 0 {
         return Err(DropReason::IpFragment);
     }
-    let upper = match header.protocol {
-        tcp::PROTOCOL => Upper::Tcp,
-        icmp::PROTOCOL_V4 => Upper::Icmp,
-        _ => return Err(DropReason::NotTcp),
+    let protocol = match upper {
+        Upper::Tcp => tcp::PROTOCOL,
+        Upper::Icmp => icmp::PROTOCOL_V4,
     };
+    if header.protocol != protocol {
+        return Err(DropReason::NotTcp);
+    }
     let (source, destination) = (Ipv4Addr::from(header.source), Ipv4Addr::from(header.destination));
     check_addresses(source, destination)?;
     let len = header.total_length.get() - HEADER_LEN as u16;
     Ok(Packet {
         source: source.into(),
         destination: destination.into(),
-        upper,
         payload_start: start + HEADER_LEN,
         payload,
         pseudo_header: match upper {

@@ -43,7 +43,8 @@ const HOST_IDENTITY: u8 = 139;
 const SHIM6: u8 = 140;
 
 /// Reads the headers of the packet that `bytes` start with, `start` bytes into the frame.
-pub(super) fn parse(bytes: &[u8], start: usize) -> Result<Packet<'_>, DropReason> {
+#[inline(always)]
+pub(super) fn parse(bytes: &[u8], start: usize, upper: Upper) -> Result<Packet<'_>, DropReason> {
     let (header, rest) = Header::ref_from_prefix(bytes).map_err(|_| DropReason::FrameTooShort)?;
     if header.version_class_flow.get() >> 28 != 6 {
         return Err(DropReason::IpVersion);
@@ -51,14 +52,17 @@ pub(super) fn parse(bytes: &[u8], start: usize) -> Result<Packet<'_>, DropReason
     // As in IPv4, the IP length counts and not the frame's. A jumbogram has none (RFC 2675) and ends here.
     let rest = rest.get(..usize::from(header.payload_length.get())).ok_or(DropReason::IpLength)?;
     let (source, destination) = (Ipv6Addr::from(header.source), Ipv6Addr::from(header.destination));
-    let (upper, payload) = walk_extensions(header.next_header, rest)?;
+    let protocol = match upper {
+        Upper::Tcp => tcp::PROTOCOL,
+        Upper::Icmp => icmp::PROTOCOL_V6,
+    };
+    let payload = walk_extensions(header.next_header, rest, protocol)?;
     check_addresses(source, destination)?;
     // Not above the payload length, which was a u16.
     let len = payload.len() as u16;
     Ok(Packet {
         source: source.into(),
         destination: destination.into(),
-        upper,
         payload_start: start + HEADER_LEN + (rest.len() - payload.len()),
         payload,
         pseudo_header: match upper {
@@ -80,13 +84,14 @@ pub(super) fn quoted(bytes: &[u8]) -> Result<Quoted<'_>, DropReason> {
     Ok(Quoted { source: source.into(), destination: destination.into(), payload })
 }
 
-/// Walks from extension header to extension header until TCP or ICMPv6.
-fn walk_extensions(mut next_header: u8, bytes: &[u8]) -> Result<(Upper, &[u8]), DropReason> {
+/// Walks from extension header to extension header until `protocol`.
+fn walk_extensions(mut next_header: u8, bytes: &[u8], protocol: u8) -> Result<&[u8], DropReason> {
     let mut rest = bytes;
     for position in 0..=MAX_EXTENSIONS {
+        if next_header == protocol {
+            return Ok(rest);
+        }
         match next_header {
-            tcp::PROTOCOL => return Ok((Upper::Tcp, rest)),
-            icmp::PROTOCOL_V6 => return Ok((Upper::Icmp, rest)),
             // "restricted to appear immediately after an IPv6 header only" (RFC 8200, section 4.1).
             HOP_BY_HOP if position > 0 => return Err(DropReason::Ipv6Extension),
             HOP_BY_HOP | DESTINATION_OPTIONS => {

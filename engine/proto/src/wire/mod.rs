@@ -1,7 +1,7 @@
 //! Bytes to [`Segment`](crate::Segment) or [`IcmpError`](crate::IcmpError), and [`Head`](crate::Head) to bytes.
 //!
-//! One file per header, each holding its layout, how it is read and how it is written; [`receive`] and
-//! [`SegmentWriter`] walk them in order. Nothing here can panic on what a peer sends: headers are views that exist only
+//! One file per header, each holding its layout, how it is read and how it is written; [`parse()`],
+//! [`parse_icmp_error`] and [`SegmentWriter`] walk them in order. Nothing here can panic on what a peer sends: headers are views that exist only
 //! where the bytes do.
 
 pub mod checksum;
@@ -18,7 +18,7 @@ mod tests;
 mod vlan;
 
 pub use emit::{HEADROOM, SegmentWriter, write_segment};
-pub use parse::{ChecksumPolicy, Received, parse, receive};
+pub use parse::{ChecksumPolicy, parse, parse_icmp_error};
 
 use checksum::Sum;
 use core::net::IpAddr;
@@ -27,7 +27,6 @@ use core::net::IpAddr;
 struct Packet<'a> {
     source: IpAddr,
     destination: IpAddr,
-    upper: Upper,
     /// Where the payload starts in the frame.
     payload_start: usize,
     /// What the IP length says, without trailing link-layer padding.
@@ -36,7 +35,7 @@ struct Packet<'a> {
     pseudo_header: Sum,
 }
 
-/// What an IP packet carries, if it interests us.
+/// What an IP packet is to carry.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Upper {
     Tcp,

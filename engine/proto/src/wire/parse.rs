@@ -14,62 +14,17 @@ pub enum ChecksumPolicy {
     AllowUnfinished,
 }
 
-/// What a frame turned out to be.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Received {
-    /// A TCP segment.
-    Segment(Segment),
-    /// An ICMP error about a TCP segment that came from here.
-    IcmpError(IcmpError),
-}
-
-/// Checks a frame that may carry TCP or an ICMP error about it, from the Ethernet header on.
+/// Checks a frame that is to carry TCP, from the Ethernet header to the TCP options.
 ///
-/// The order is the order of the headers; within TCP and ICMP, what the checksum protects is believed only after it. ICMP
-/// is never checksummed in part: `policy` is about TCP.
+/// The order is the order of the headers; within TCP, what the checksum protects is believed only after it.
 ///
 /// # Errors
-/// The one reason for which the frame is dead.
-#[inline]
-pub fn receive(frame: &[u8], policy: ChecksumPolicy) -> Result<Received, DropReason> {
-    let (link, packet) = network(frame)?;
-    match packet.upper {
-        Upper::Tcp => segment(link, &packet, policy).map(Received::Segment),
-        Upper::Icmp => icmp::parse(link, &packet).map(Received::IcmpError),
-    }
-}
-
-/// [`receive`], of a frame that is to carry TCP: from the Ethernet header to the TCP options.
-///
-/// # Errors
-/// The one reason for which the frame is dead.
+/// The one reason for which the frame is dead. [`DropReason::NotTcp`] is found before anything behind the IP header is
+/// read: such a frame may carry an ICMP error, for [`parse_icmp_error`].
 pub fn parse(frame: &[u8], policy: ChecksumPolicy) -> Result<Segment, DropReason> {
-    let (link, packet) = network(frame)?;
-    match packet.upper {
-        Upper::Tcp => segment(link, &packet, policy),
-        Upper::Icmp => Err(DropReason::NotTcp),
-    }
-}
-
-/// Checks the headers of link and network.
-#[inline]
-fn network(frame: &[u8]) -> Result<(Link, Packet<'_>), DropReason> {
-    let (link, ether_type, network) = ethernet::parse(frame)?;
-    let start = frame.len() - network.len();
-    let packet = match ether_type {
-        ethernet::IPV4 => ipv4::parse(network, start)?,
-        ethernet::IPV6 => ipv6::parse(network, start)?,
-        _ => return Err(DropReason::NotIp),
-    };
-    ethernet::check_addresses(&link)?;
-    Ok((link, packet))
-}
-
-/// Checks the TCP segment that `packet` carries.
-#[inline]
-fn segment(link: Link, packet: &Packet<'_>, policy: ChecksumPolicy) -> Result<Segment, DropReason> {
+    let (link, packet) = network(frame, Upper::Tcp)?;
     let (header, options, payload) = tcp::split(packet.payload)?;
-    let unfinished_checksum = check_checksum(packet, header, policy)?;
+    let unfinished_checksum = check_checksum(&packet, header, policy)?;
     let (source, destination) = (header.source.get(), header.destination.get());
     if source == 0 || destination == 0 {
         return Err(DropReason::PortZero);
@@ -90,6 +45,31 @@ fn segment(link: Link, packet: &Packet<'_>, policy: ChecksumPolicy) -> Result<Se
         payload: span(payload_start, payload.len())?,
         unfinished_checksum,
     })
+}
+
+/// Checks a frame that is to carry an ICMP error about a TCP segment, from the Ethernet header to the quoted sequence
+/// number. No device finishes the checksum of ICMP, so that it must be right on virtual devices, too.
+///
+/// # Errors
+/// The one reason for which the frame is dead; [`DropReason::NotTcp`] when it carries no ICMP either.
+pub fn parse_icmp_error(frame: &[u8]) -> Result<IcmpError, DropReason> {
+    let (link, packet) = network(frame, Upper::Icmp)?;
+    icmp::parse(link, &packet)
+}
+
+/// Checks the headers of link and network. Inlined, so that what each caller wants is a constant and segments do not pay
+/// for the question.
+#[inline(always)]
+fn network(frame: &[u8], upper: Upper) -> Result<(Link, Packet<'_>), DropReason> {
+    let (link, ether_type, network) = ethernet::parse(frame)?;
+    let start = frame.len() - network.len();
+    let packet = match ether_type {
+        ethernet::IPV4 => ipv4::parse(network, start, upper)?,
+        ethernet::IPV6 => ipv6::parse(network, start, upper)?,
+        _ => return Err(DropReason::NotIp),
+    };
+    ethernet::check_addresses(&link)?;
+    Ok((link, packet))
 }
 
 /// Checks the checksum (MUST-3); returns whether it was the unfinished form.
