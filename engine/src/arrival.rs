@@ -8,9 +8,9 @@ use std::sync::Arc;
 use synward_nic::{Frame, Port};
 use synward_proto::connection::{Connection, Decision, TimeWaitOutcome};
 use synward_proto::listener::Outcome;
-use synward_proto::wire::{Received, receive};
+use synward_proto::wire::{parse, parse_icmp_error};
 use synward_proto::{
-    Counter, Counts, DropReason, Fate, Flags, IcmpError, Instant, Link, Segment, Verdict, half_open::HalfOpen, reset,
+    Counter, Counts, DropReason, Fate, Flags, Instant, Link, Segment, Verdict, half_open::HalfOpen, reset,
 };
 
 /// On whose queue a frame arrived.
@@ -25,8 +25,8 @@ pub(crate) enum Arrived {
 impl Shard {
     /// Takes one received frame to its end.
     pub(crate) fn on_frame(&mut self, now: Instant, arrived: Arrived, frame: Frame, port: &mut impl Port) {
-        match receive(frame.as_slice(), self.config.checksums) {
-            Ok(Received::Segment(segment)) => {
+        match parse(frame.as_slice(), self.config.checksums) {
+            Ok(segment) => {
                 if arrived == Arrived::Here {
                     self.stats.count(Counter::InSegs);
                 }
@@ -35,12 +35,14 @@ impl Shard {
                 }
                 self.on_segment(now, arrived, &segment, frame, port);
             }
-            Ok(Received::IcmpError(error)) => self.on_icmp_error(now, arrived, &error, frame, port),
-            Err(reason) => {
-                let verdict = Verdict::dropped(reason).counting(counts_of_unreadable(reason));
-                self.apply(frame, &Link::default(), verdict, None, port);
-            }
+            Err(DropReason::NotTcp) => self.on_icmp(now, arrived, frame, port),
+            Err(reason) => self.unreadable(reason, frame, port),
         }
+    }
+
+    fn unreadable(&mut self, reason: DropReason, frame: Frame, port: &mut impl Port) {
+        let verdict = Verdict::dropped(reason).counting(counts_of_unreadable(reason));
+        self.apply(frame, &Link::default(), verdict, None, port);
     }
 
     fn on_segment(&mut self, now: Instant, arrived: Arrived, segment: &Segment, frame: Frame, port: &mut impl Port) {
@@ -64,12 +66,16 @@ impl Shard {
     }
 
     /// An ICMP error about a segment that we sent: its connection's, wherever that is.
-    fn on_icmp_error(&mut self, now: Instant, arrived: Arrived, error: &IcmpError, frame: Frame, port: &mut impl Port) {
+    fn on_icmp(&mut self, now: Instant, arrived: Arrived, frame: Frame, port: &mut impl Port) {
+        let error = match parse_icmp_error(frame.as_slice()) {
+            Ok(error) => error,
+            Err(reason) => return self.unreadable(reason, frame, port),
+        };
         let found = self.connections.find(&error.tuple);
         if let Some(Slot::Connection(index)) = found
             && let Some(entry) = self.connections.get_mut(index)
         {
-            let Decision { verdict, events } = entry.connection.on_icmp_error(now, error);
+            let Decision { verdict, events } = entry.connection.on_icmp_error(now, &error);
             self.apply(frame, &error.link, verdict, Some(index), port);
             return self.settle(now, index, events);
         }
