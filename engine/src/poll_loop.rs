@@ -79,7 +79,9 @@ impl<P: Port> PollLoop<P> {
         let Self { port, shard, received, time, stop: _ } = self;
         let now = time.tick(now);
         port.reclaim();
-        shard.lent = port.ledger().lent;
+        let lent = port.ledger().lent;
+        let came_home = lent != shard.lent;
+        shard.lent = lent;
         shard.change_cookie_key(now);
 
         let frames = port.rx_burst(received, shard.limits.burst);
@@ -100,7 +102,7 @@ impl<P: Port> PollLoop<P> {
         shard.crossing.publish();
         let unfinished = more_to_send || more_to_answer || shard.can_tell_more() || !shard.orphans.is_empty();
         let turn = Turn { received: frames as u32 + foreign, sent: sent as u32, timers, requests, unfinished };
-        if !turn.is_idle() {
+        if !turn.is_idle() || came_home {
             self.publish();
         }
         self.check_books();
