@@ -60,7 +60,7 @@ impl End {
     /// Opens the port and attaches the program.
     pub fn open(device: &Device, config: XskConfig) -> Self {
         let mut end = Self::without_program(device, &config);
-        end.attach_program(config.queue);
+        end.attach_program();
         end
     }
 
@@ -71,10 +71,13 @@ impl End {
         Self { port, device: device.clone(), program: None }
     }
 
-    /// Attaches the program that feeds the port, which is that of `queue`.
-    pub fn attach_program(&mut self, queue: u32) {
+    /// Attaches the program that feeds the port.
+    pub fn attach_program(&mut self) {
         let Self { port, device, program } = self;
-        *program = Some(attach(device, &[(queue, port.as_fd())]));
+        // The program wants a socket for every queue, though packets arrive on this port's alone.
+        let sockets: Vec<_> = (0..device.queues()).map(|queue| (queue, port.as_fd())).collect();
+        *program = Some(attach(device, &sockets));
+        device.steer_to(wire::queue());
     }
 
     /// Writes one packet for `to` into a frame: `len` bytes in all, numbered `number` and filled with its low byte.
@@ -184,6 +187,11 @@ fn write_ipv4(header: &mut [u8], from: Ipv4Addr, to: Ipv4Addr, total: u16) {
     header[8..10].copy_from_slice(&[64, 6]);
     header[12..16].copy_from_slice(&from.octets());
     header[16..20].copy_from_slice(&to.octets());
+    // RFC 1071. Bridges with a packet filter drop what fails it, and some devices do not spread that over their queues.
+    let sum: u32 = header.chunks_exact(2).map(|word| u32::from(u16::from_be_bytes([word[0], word[1]]))).sum();
+    let once = (sum & 0xffff) + (sum >> 16);
+    let twice = (once & 0xffff) + (once >> 16);
+    header[10..12].copy_from_slice(&(!(twice as u16)).to_be_bytes());
 }
 
 /// The number of a packet; `None` when a byte of its payload is not what it was filled with.
