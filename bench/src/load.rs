@@ -9,14 +9,14 @@
 //! before `epoll` says that there is something.
 
 mod conversation;
-mod fleet;
+mod driver;
 mod hold;
 mod question;
 
 use crate::quantile::Quantiles;
 use anyhow::Result;
 use conversation::Subject;
-use fleet::{Fleet, Orders, Then};
+use driver::{Driver, Plan, Then};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io;
@@ -102,18 +102,18 @@ impl Load {
     pub fn run(&self) -> Result<LoadOutcome> {
         let clock = Clock::start();
         let mut tally = Tally::default();
-        let mut fleet = Fleet::new(self.orders())?;
+        let mut driver = Driver::new(self.plan())?;
         let over = |tally: &Tally| match self.until {
             Until::Requests(count) => tally.ended() >= count,
             Until::Elapsed(time) => clock.elapsed() >= time,
         };
         while !over(&tally) {
-            fleet.turn(&mut tally)?;
+            driver.turn(&mut tally)?;
         }
         Ok(tally.outcome(&clock))
     }
 
-    fn orders(&self) -> Orders {
+    fn plan(&self) -> Plan {
         let (once, then) = match self.style {
             Style::ConnectEach => (true, Then::ConnectAgain),
             Style::KeepAlive => (false, Then::AskAgain),
@@ -123,7 +123,7 @@ impl Load {
             Until::Elapsed(_) => u64::MAX,
         };
         let subject = Subject { target: self.target, request: self.request, once };
-        Orders { subject, connections: self.connections, then, patience: self.patience, requests }
+        Plan { subject, connections: self.connections, then, patience: self.patience, requests }
     }
 }
 

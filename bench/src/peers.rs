@@ -3,6 +3,7 @@
 //! nginx and HAProxy where they are installed, as they come and configured by us; else small stand-ins of our own on the
 //! kernel's TCP, with the same routes. [`Web`] and [`Proxy`] choose, and say which it is: a measurement must name its system.
 //!
+//! A real one is a process in its host; a stand-in is a thread of this process there, and shares its limit of descriptors.
 //! Each listens on all addresses of its host, IPv4 and IPv6, answers by the time its `start` returns, and ends with its value.
 
 pub mod haproxy;

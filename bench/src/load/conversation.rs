@@ -9,7 +9,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-/// What every conversation of a fleet is about.
+/// What every conversation of a run is about.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Subject {
     pub(super) target: SocketAddr,

@@ -1,7 +1,7 @@
 //! Many connections that are all open at once.
 
 use super::conversation::Subject;
-use super::fleet::{Fleet, Orders, Then};
+use super::driver::{Driver, Plan, Then};
 use super::{Clock, LoadOutcome, Tally};
 use crate::paced::Request;
 use anyhow::Result;
@@ -39,26 +39,26 @@ impl Hold {
     /// # Errors
     /// No connections; more than descriptors are allowed; `epoll` refuses. Failed requests are part of the outcome.
     pub fn run(&self) -> Result<Held> {
-        let mut fleet = Fleet::new(Orders {
+        let mut driver = Driver::new(Plan {
             subject: Subject { target: self.target, request: self.request, once: false },
             connections: self.connections,
             then: Then::Stay,
             patience: self.patience,
             requests: self.connections.into(),
         })?;
-        let opened = round(&mut fleet, self.connections.into())?;
+        let opened = round(&mut driver, self.connections.into())?;
         std::thread::sleep(self.silence);
-        fleet.ask_once_more();
-        let held = round(&mut fleet, opened.ok)?;
+        driver.ask_once_more();
+        let held = round(&mut driver, opened.ok)?;
         Ok(Held { opened, held })
     }
 }
 
 /// Turns until so many requests have ended.
-fn round(fleet: &mut Fleet, requests: u64) -> Result<LoadOutcome> {
+fn round(driver: &mut Driver, requests: u64) -> Result<LoadOutcome> {
     let (clock, mut tally) = (Clock::start(), Tally::default());
     while tally.ended() < requests {
-        fleet.turn(&mut tally)?;
+        driver.turn(&mut tally)?;
     }
     Ok(tally.outcome(&clock))
 }

@@ -10,7 +10,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-/// How many start at once, each until its first answer, so that opening a fleet is not itself a flood.
+/// How many start at once, each until its first answer, so that opening the connections is not itself a flood.
 const STARTING: usize = 64;
 /// Events taken in one turn.
 const EVENTS: usize = 256;
@@ -32,9 +32,9 @@ pub(super) enum Then {
     Stay,
 }
 
-/// How a fleet behaves.
+/// What a driver is to do.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Orders {
+pub(super) struct Plan {
     pub(super) subject: Subject,
     pub(super) connections: u32,
     pub(super) then: Then,
@@ -45,13 +45,13 @@ pub(super) struct Orders {
 }
 
 /// Connections to one target.
-pub(super) struct Fleet {
-    orders: Orders,
+pub(super) struct Driver {
+    plan: Plan,
     epoll: OwnedFd,
-    berths: Vec<Berth>,
-    /// Berths that are to start, one after another.
+    slots: Vec<Slot>,
+    /// Slots that are to start, one after another.
     waiting: Vec<usize>,
-    /// Berths that failed since the last look.
+    /// Slots that failed since the last look.
     failed: Vec<usize>,
     starting: usize,
     next_look: Instant,
@@ -61,21 +61,21 @@ pub(super) struct Fleet {
 
 /// The place of one connection.
 #[derive(Debug, Default)]
-struct Berth {
+struct Slot {
     conversation: Option<Conversation>,
     /// Whether it counts among those that start.
     starts: bool,
 }
 
-impl Fleet {
-    pub(super) fn new(orders: Orders) -> Result<Self> {
-        ensure!(orders.connections > 0, "load takes at least one connection");
-        descriptors::raise_limit(u64::from(orders.connections) + OTHERS)?;
-        let count = orders.connections as usize;
+impl Driver {
+    pub(super) fn new(plan: Plan) -> Result<Self> {
+        ensure!(plan.connections > 0, "load takes at least one connection");
+        descriptors::raise_limit(u64::from(plan.connections) + OTHERS)?;
+        let count = plan.connections as usize;
         Ok(Self {
-            orders,
+            plan,
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC).context("epoll_create")?,
-            berths: (0..count).map(|_| Berth::default()).collect(),
+            slots: (0..count).map(|_| Slot::default()).collect(),
             waiting: (0..count).rev().collect(),
             failed: Vec::new(),
             starting: 0,
@@ -87,19 +87,19 @@ impl Fleet {
 
     /// Lets those that stayed be asked once more, with new requests for that.
     pub(super) fn ask_once_more(&mut self) {
-        self.waiting = (0..self.berths.len()).filter(|berth| self.berths[*berth].conversation.is_some()).collect();
+        self.waiting = (0..self.slots.len()).filter(|slot| self.slots[*slot].conversation.is_some()).collect();
         self.failed.clear();
-        self.orders.requests = self.waiting.len() as u64;
+        self.plan.requests = self.waiting.len() as u64;
     }
 
     /// One turn: starts, waits for events, and handles them.
     pub(super) fn turn(&mut self, tally: &mut Tally) -> Result<()> {
         while self.starting < STARTING
-            && let Some(berth) = self.waiting.pop()
+            && let Some(slot) = self.waiting.pop()
         {
             self.starting += 1;
-            self.berths[berth].starts = true;
-            self.next_request(berth, tally);
+            self.slots[slot].starts = true;
+            self.next_request(slot, tally);
         }
         let mut events = std::mem::take(&mut self.events);
         let wait = self.next_look.saturating_duration_since(Instant::now());
@@ -109,7 +109,7 @@ impl Fleet {
             Err(error) => return Err(error).context("epoll_wait"),
         }
         for event in events.drain(..) {
-            // The number was a berth's when it was registered.
+            // The number was a slot's when it was registered.
             self.on_event(event.data.u64() as usize, event.flags, tally);
         }
         self.events = events;
@@ -119,78 +119,78 @@ impl Fleet {
         Ok(())
     }
 
-    fn on_event(&mut self, berth: usize, events: epoll::EventFlags, tally: &mut Tally) {
+    fn on_event(&mut self, slot: usize, events: epoll::EventFlags, tally: &mut Tally) {
         // Closed in this turn already.
-        let Some(conversation) = &mut self.berths[berth].conversation else { return };
+        let Some(conversation) = &mut self.slots[slot].conversation else { return };
         match conversation.on_event(events, &mut self.scratch) {
             Ok(Progress::Pending) => {}
             Ok(Progress::Answered(time)) => {
                 tally.answered(time);
-                self.started(berth);
-                match self.orders.then {
+                self.started(slot);
+                match self.plan.then {
                     Then::ConnectAgain => {
-                        self.berths[berth].conversation = None;
-                        self.next_request(berth, tally);
+                        self.slots[slot].conversation = None;
+                        self.next_request(slot, tally);
                     }
-                    Then::AskAgain => self.next_request(berth, tally),
+                    Then::AskAgain => self.next_request(slot, tally),
                     Then::Stay => {}
                 }
             }
-            Err(error) => self.fail(berth, &error, tally),
+            Err(error) => self.fail(slot, &error, tally),
         }
     }
 
-    /// Starts one more request, if there is one: on the connection of this berth, or on a new one.
-    fn next_request(&mut self, berth: usize, tally: &mut Tally) {
-        if self.orders.requests == 0 {
-            self.berths[berth].conversation = None;
-            return self.started(berth);
+    /// Starts one more request, if there is one: on the connection of this slot, or on a new one.
+    fn next_request(&mut self, slot: usize, tally: &mut Tally) {
+        if self.plan.requests == 0 {
+            self.slots[slot].conversation = None;
+            return self.started(slot);
         }
-        self.orders.requests -= 1;
-        let asked = match &mut self.berths[berth].conversation {
+        self.plan.requests -= 1;
+        let asked = match &mut self.slots[slot].conversation {
             Some(conversation) => conversation.ask(),
-            None => self.open(berth),
+            None => self.open(slot),
         };
         if let Err(error) = asked {
-            self.fail(berth, &error, tally);
+            self.fail(slot, &error, tally);
         }
     }
 
-    fn open(&mut self, berth: usize) -> io::Result<()> {
-        let conversation = Conversation::open(self.orders.subject)?;
-        let data = epoll::EventData::new_u64(berth as u64);
+    fn open(&mut self, slot: usize) -> io::Result<()> {
+        let conversation = Conversation::open(self.plan.subject)?;
+        let data = epoll::EventData::new_u64(slot as u64);
         epoll::add(&self.epoll, &conversation, data, Conversation::EVENTS)?;
-        self.berths[berth].conversation = Some(conversation);
+        self.slots[slot].conversation = Some(conversation);
         Ok(())
     }
 
-    fn fail(&mut self, berth: usize, error: &io::Error, tally: &mut Tally) {
+    fn fail(&mut self, slot: usize, error: &io::Error, tally: &mut Tally) {
         tally.failed(error);
-        self.started(berth);
-        self.berths[berth].conversation = None;
-        self.failed.push(berth);
+        self.started(slot);
+        self.slots[slot].conversation = None;
+        self.failed.push(slot);
     }
 
-    fn started(&mut self, berth: usize) {
-        if std::mem::take(&mut self.berths[berth].starts) {
+    fn started(&mut self, slot: usize) {
+        if std::mem::take(&mut self.slots[slot].starts) {
             self.starting -= 1;
         }
     }
 
-    /// Gives up what is overdue, and lets those that failed start again, unless the fleet stays as it is.
+    /// Gives up what is overdue, and lets those that failed start again, unless the connections are to stay as they are.
     fn look(&mut self, tally: &mut Tally) {
         let now = Instant::now();
         self.next_look = now + LOOK;
-        if let Some(moment) = now.checked_sub(self.orders.patience) {
-            let overdue = |berth: &Berth| berth.conversation.as_ref().is_some_and(|open| open.waits_since(moment));
-            let late: Vec<_> = (0..self.berths.len()).filter(|number| overdue(&self.berths[*number])).collect();
+        if let Some(moment) = now.checked_sub(self.plan.patience) {
+            let overdue = |slot: &Slot| slot.conversation.as_ref().is_some_and(|open| open.waits_since(moment));
+            let late: Vec<_> = (0..self.slots.len()).filter(|number| overdue(&self.slots[*number])).collect();
             let error = io::Error::new(
                 io::ErrorKind::TimedOut,
-                format!("no answer within {} ms", self.orders.patience.as_millis()),
+                format!("no answer within {} ms", self.plan.patience.as_millis()),
             );
-            late.into_iter().for_each(|berth| self.fail(berth, &error, tally));
+            late.into_iter().for_each(|slot| self.fail(slot, &error, tally));
         }
-        match self.orders.then {
+        match self.plan.then {
             Then::ConnectAgain | Then::AskAgain => self.waiting.append(&mut self.failed),
             Then::Stay => self.failed.clear(),
         }
