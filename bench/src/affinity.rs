@@ -4,7 +4,10 @@ use anyhow::{Context, Result};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 /// Keeps the calling thread, and what it starts from now on, on these cores; none means where it may run already.
-pub(crate) fn pin(cores: &[usize]) -> Result<()> {
+///
+/// # Errors
+/// There is no such core, or this process may not run there.
+pub fn pin(cores: &[usize]) -> Result<()> {
     if cores.is_empty() {
         return Ok(());
     }

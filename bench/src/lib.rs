@@ -13,4 +13,5 @@ pub mod peers;
 mod quantile;
 pub mod syn_cost;
 
+pub use affinity::pin;
 pub use quantile::Quantiles;

@@ -57,6 +57,14 @@ impl Web {
         }
     }
 
+    /// The same with its version, as far as it has one of its own: `nginx 1.22.1`.
+    pub fn system_and_version(&self) -> String {
+        match self {
+            Self::Nginx(_) => program::with_version(self.system(), nginx::NGINX),
+            Self::Kernel(_) => self.system().to_owned(),
+        }
+    }
+
     /// What it serves.
     pub fn site(&self) -> &Site {
         match self {
@@ -93,6 +101,14 @@ impl Proxy {
         match self {
             Self::Haproxy(_) => "HAProxy",
             Self::Relay(_) => "built-in relay",
+        }
+    }
+
+    /// The same with its version, as far as it has one of its own: `HAProxy 2.6.12`.
+    pub fn system_and_version(&self) -> String {
+        match self {
+            Self::Haproxy(_) => program::with_version(self.system(), haproxy::HAPROXY),
+            Self::Relay(_) => self.system().to_owned(),
         }
     }
 }

@@ -9,7 +9,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 use synward_lab::Host;
 
-const HAPROXY: Installed = Installed { name: "haproxy", package: "haproxy" };
+pub(super) const HAPROXY: Installed = Installed { name: "haproxy", package: "haproxy" };
 
 /// How long one attempt to connect may take.
 const PATIENCE: Duration = Duration::from_secs(1);

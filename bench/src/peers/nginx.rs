@@ -10,7 +10,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 use synward_lab::Host;
 
-const NGINX: Installed = Installed { name: "nginx", package: "nginx-light" };
+pub(super) const NGINX: Installed = Installed { name: "nginx", package: "nginx-light" };
 
 /// How long the answer to one attempt may take.
 const PATIENCE: Duration = Duration::from_secs(1);

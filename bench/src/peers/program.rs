@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use synward_lab::Host;
 
@@ -18,6 +18,22 @@ pub(super) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain(SYSTEM_FOLDERS.map(PathBuf::from));
     folders.map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
+/// What `system` is called with the version that its program tells.
+pub(super) fn with_version(system: &str, program: Installed) -> String {
+    let output = find(program.name).and_then(|path| Command::new(path).arg("-v").output().ok());
+    // nginx speaks on standard error.
+    let text = output.map(|output| [output.stdout, output.stderr].concat()).unwrap_or_default();
+    match version_in(&String::from_utf8_lossy(&text)) {
+        Some(version) => format!("{system} {version}"),
+        None => system.to_owned(),
+    }
+}
+
+/// The first word that begins with a digit: `nginx version: nginx/1.22.1`, `HAProxy version 2.6.12-1+deb12u3 2025/10/17`.
+fn version_in(text: &str) -> Option<&str> {
+    text.split(|c: char| c.is_whitespace() || c == '/').find(|word| word.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 /// A temporary folder. Removed when dropped.
@@ -121,4 +137,17 @@ pub(super) struct Installed {
 /// As `taskset` takes it: `0,1`.
 fn list(cores: &[usize]) -> String {
     cores.iter().map(usize::to_string).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::version_in;
+
+    #[test]
+    fn versions_are_found_in_what_programs_say_of_themselves() {
+        assert_eq!(version_in("nginx version: nginx/1.22.1\n"), Some("1.22.1"));
+        let haproxy = "HAProxy version 2.6.12-1+deb12u3 2025/10/17 - https://haproxy.org/\nStatus: ...\n";
+        assert_eq!(version_in(haproxy), Some("2.6.12-1+deb12u3"));
+        assert_eq!(version_in("unknown option"), None);
+    }
 }
