@@ -119,6 +119,8 @@ pub(crate) struct Socket {
     pub(crate) whispered: u32,
     /// Bytes that may be sent now.
     pub(crate) send_space: u32,
+    /// Bytes that the peer has acknowledged.
+    pub(crate) acknowledged: u64,
     /// The peer sends no more.
     pub(crate) end_of_stream: bool,
     /// Why the connection failed, until somebody is told.
@@ -146,6 +148,7 @@ impl Socket {
             in_debt: false,
             whispered: 0,
             send_space,
+            acknowledged: 0,
             end_of_stream: false,
             failure: None,
             read_closed: false,
@@ -187,7 +190,10 @@ impl Socket {
                     self.uncredited += self.received.discard();
                 }
             }
-            Event::Sent(bytes) => self.send_space = self.send_space.saturating_add(bytes),
+            Event::Sent(bytes) => {
+                self.send_space = self.send_space.saturating_add(bytes);
+                self.acknowledged += u64::from(bytes);
+            }
             Event::EndOfStream => self.end_of_stream = true,
             Event::Failed(failure) => self.failure = Some(failure.into()),
             Event::Over => self.phase = Phase::Over,

@@ -279,8 +279,8 @@ impl SocketCore {
     }
 
     /// Joins two established connections of one shard whose bytes were [held](Delivery::Held): what comes from either goes to
-    /// the other inside the shard, the ends of both streams and failures included. When nothing has gone either way for as
-    /// long as `idle`, both are reset.
+    /// the other inside the shard, the ends of both streams and failures included. When no byte has gone either way, nor
+    /// been acknowledged, for as long as `idle`, both are reset.
     ///
     /// The second socket is given back by this. The first becomes ready (`hangup`) when both connections are over;
     /// [`splice_report`](Self::splice_report) tells how. Closing it before resets both.
@@ -345,6 +345,14 @@ impl SocketCore {
         let state = self.socket_mut(socket)?;
         let can_send = can_say && !state.write_closed && matches!(state.phase, Phase::Open(_));
         Ok(if can_send { (state.send_space as usize).min(SEND_CHUNK) } else { 0 })
+    }
+
+    /// How many of the bytes that were sent the peer has acknowledged, as far as the shard has told.
+    ///
+    /// # Errors
+    /// `BadSocket`.
+    pub fn acknowledged(&mut self, socket: SocketId) -> Result<u64, SocketError> {
+        Ok(self.socket_mut(socket)?.acknowledged)
     }
 
     /// Queues bytes to send, as many as there is room for.

@@ -27,7 +27,7 @@ pub enum SpliceEnd {
     First(SocketError),
     /// The second failed, and the first was reset.
     Second(SocketError),
-    /// Nothing came for as long as was allowed: both were reset.
+    /// No byte came, or was taken, for as long as was allowed: both were reset.
     Idle,
     /// The worker ended them.
     Ended,
@@ -69,7 +69,7 @@ struct Splice {
     socket: SocketId,
     sides: [Side; 2],
     idle: Duration,
-    /// When bytes last went either way.
+    /// When bytes last went either way, or were acknowledged: a slow reader is not idle while it takes what waits for it.
     moved: Instant,
     timer: Option<TimerId>,
 }
@@ -177,8 +177,9 @@ impl Shard {
             to_entry.connection.shutdown(now);
         }
         side.bytes += u64::from(bytes);
-        (outbox.sent, outbox.connected) = (0, None);
-        if bytes > 0 {
+        let acknowledged = std::mem::take(&mut outbox.sent);
+        outbox.connected = None;
+        if bytes > 0 || acknowledged > 0 {
             splice.moved = now;
         }
         if bytes > 0 || ends {

@@ -311,9 +311,12 @@ impl Proxy {
         while let Some(key) = self.deadlines.pop(now) {
             let Some(session) = self.sessions.get_mut(key) else { continue };
             session.deadline = None;
-            match &session.stage {
+            match &mut session.stage {
                 Stage::Connecting(_) => self.on_connect_timeout(core, now, key),
                 Stage::Relayed(relay) => {
+                    if relay.is_being_read(core) {
+                        relay.moved = now;
+                    }
                     let due = relay.moved + self.listeners[session.listener].idle_timeout;
                     if due > now {
                         self.deadlines.set(key, &mut session.deadline, due);
@@ -368,10 +371,11 @@ impl Proxy {
 }
 
 impl Drop for Proxy {
-    /// The places of its clients are free for those of other workers.
+    /// The engine resets its clients; nobody counts them any more, and others may take their places.
     fn drop(&mut self) {
-        for (_, session) in &self.sessions {
-            self.stats.dismiss(session.listener);
+        for (_, session) in std::mem::take(&mut self.sessions) {
+            self.settle_with_pool(&session);
+            self.stats.ended(session.listener, Farewell::Aborted);
         }
     }
 }

@@ -16,6 +16,8 @@ pub(super) struct Relay {
     pub(super) backend: BackendIndex,
     /// When bytes last went either way.
     pub(super) moved: Instant,
+    /// Bytes that both had acknowledged when that was last looked at.
+    acknowledged: u64,
     sides: [Side; 2],
 }
 
@@ -57,7 +59,7 @@ impl Relay {
         let side = |socket, interest| Side { socket, bytes: 0, ended: false, interest };
         // As they are before: the client was accepted, and the backend connected.
         let sides = [side(client, Interest::READ), side(backend.1, Interest::WRITE)];
-        Self { backend: backend.0, moved: now, sides }
+        Self { backend: backend.0, moved: now, acknowledged: 0, sides }
     }
 
     /// The socket towards the backend.
@@ -70,9 +72,23 @@ impl Relay {
         self.sides.map(|side| side.bytes)
     }
 
+    /// Whether bytes wait to be acknowledged, and some were since this was last asked or bytes were carried: a slow reader is not
+    /// idle while it takes what waits for it.
+    pub(super) fn is_being_read(&mut self, core: &mut SocketCore) -> bool {
+        let before = self.acknowledged;
+        self.acknowledged = self.count_acknowledged(core);
+        let sent = self.sides[0].bytes + self.sides[1].bytes;
+        before < self.acknowledged && self.acknowledged < sent
+    }
+
+    fn count_acknowledged(&self, core: &mut SocketCore) -> u64 {
+        self.sides.iter().filter_map(|side| core.acknowledged(side.socket).ok()).sum()
+    }
+
     /// Carries across what has come and what there is room for, both ways.
     pub(super) fn pump(&mut self, core: &mut SocketCore, scratch: &mut [u8]) -> Progress {
         let waits = [0, 1].map(|from| self.carry(core, from, scratch));
+        self.acknowledged = self.count_acknowledged(core);
         let [Ok(forward), Ok(backward)] = waits else { return Progress::Failed };
         if (forward, backward) == (Wait::Nothing, Wait::Nothing) {
             return Progress::Over;

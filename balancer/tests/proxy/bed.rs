@@ -13,7 +13,11 @@ use synward_engine::{
     Observer, PollLoop, Queue, Secrets, SocketCore, SocketId, Workers, build, build_fleet,
 };
 use synward_nic::{FrameBudget, MemoryPort, MemoryPortConfig, MemoryWire, Port};
+use synward_proto::connection::Keepalive;
 use synward_proto::{Endpoint, Instant, Link, MacAddr};
+
+/// Of clients and backends: without it, one whose peer has given up unheard would wait for ever.
+const KEEPALIVE: Keepalive = Keepalive { idle: Duration::from_secs(60), interval: Duration::from_secs(10), probes: 9 };
 
 /// How the front is laid out.
 #[derive(Clone, Copy, Debug)]
@@ -187,8 +191,8 @@ pub struct Bed {
     /// Those that serve, by number.
     listeners: Vec<Option<ListenerId>>,
     pub front: Fleet<MemoryPort>,
-    /// None once it was dropped, and its core with it.
-    pub proxies: Vec<Option<Proxy>>,
+    /// By worker.
+    pub proxies: Vec<Proxy>,
     /// This worker does nothing.
     pub stalled: Option<usize>,
     stats: Arc<ProxyStats>,
@@ -230,12 +234,13 @@ impl Bed {
             let ways = Ways::new(Box::new(routes.clone()), backend_interfaces.clone());
             let mut proxy = Proxy::new(&config, ways, stats.worker(number));
             proxy.listen(core, &config).expect("listens");
-            proxies.push(Some(proxy));
+            proxies.push(proxy);
         }
         let mut host = |seed, mac| {
             let (port, wire) = port();
             switch.join(mac, vec![wire]);
-            let Engine { poll_loop, sockets, observer } = build(engine_config(seed), port).expect("builds");
+            let config = EngineConfig { keepalive: Some(KEEPALIVE), ..engine_config(seed) };
+            let Engine { poll_loop, sockets, observer } = build(config, port).expect("builds");
             Host { poll_loop, sockets, observer }
         };
         let (clients, mut backends) = (host(1, CLIENTS), host(2, BACKENDS));
@@ -268,9 +273,7 @@ impl Bed {
             busy |= !poll_loop.poll_once(self.now).is_idle();
         }
         for (number, proxy) in self.proxies.iter_mut().enumerate() {
-            if let Some(proxy) = proxy
-                && self.stalled != Some(number)
-            {
+            if self.stalled != Some(number) {
                 self.due[number] = proxy.turn(&mut self.front.workers[number], self.now);
             }
         }
@@ -320,7 +323,8 @@ impl Bed {
         let hosts = [&self.clients.poll_loop, &self.backends.poll_loop];
         let loops = hosts.into_iter().chain(&self.front.poll_loops);
         let timers = loops.filter_map(|poll_loop| poll_loop.next_deadline(self.now));
-        timers.chain(self.due.iter().flatten().copied()).chain(self.switch.next_arrival()).min()
+        let due = self.due.iter().enumerate().filter(|(number, _)| self.stalled != Some(*number));
+        timers.chain(due.filter_map(|(_, due)| *due)).chain(self.switch.next_arrival()).min()
     }
 
     pub fn host(&mut self, side: Side) -> &mut Host {
@@ -375,14 +379,20 @@ impl Bed {
 
     /// Clients of all proxies.
     pub fn connections(&self) -> usize {
-        self.proxies.iter().flatten().map(Proxy::connections).sum()
+        self.proxies.iter().map(Proxy::connections).sum()
     }
 
     pub fn front_gauges(&self) -> Gauges {
         self.front.observer.snapshot().gauges
     }
 
-    /// Whether frames of and to the backends are lost.
+    /// Ends the last worker with its proxy; false when there is none.
+    pub fn drop_worker(&mut self) -> bool {
+        self.due.pop();
+        self.proxies.pop().is_some() && self.front.workers.pop().is_some()
+    }
+
+    /// Whether frames to the backends are lost.
     pub fn lose_backends(&mut self, lost: bool) {
         self.switch.lose(BACKENDS, lost);
     }

@@ -1,6 +1,7 @@
 //! The application at one end of a connection.
 
 use crate::bed::Host;
+use std::fmt;
 use synward_engine::{Shutdown, SocketError, SocketId};
 use synward_testkit::hostile::Rng;
 
@@ -11,7 +12,6 @@ pub fn pattern(seed: u64, len: usize) -> Vec<u8> {
 }
 
 /// What an end does: sends, perhaps shuts down, and reads unless it stalls.
-#[derive(Debug)]
 pub struct End {
     pub socket: SocketId,
     to_send: Vec<u8>,
@@ -54,10 +54,31 @@ impl End {
         self
     }
 
+    /// Sends these bytes and shuts down then.
+    pub fn say(&mut self, bytes: Vec<u8>) {
+        self.to_send.extend(bytes);
+        self.ends = true;
+    }
+
+    /// Whether both streams have ended.
+    pub fn is_done(&self) -> bool {
+        self.eof && self.has_ended
+    }
+
     /// Does not read.
     pub fn stalls(mut self) -> Self {
         self.reads = false;
         self
+    }
+
+    /// Reads this much, which is there.
+    pub fn read_some(&mut self, host: &mut Host, count: usize) {
+        let mut bytes = vec![0; count];
+        let mut done = 0;
+        while done < count {
+            done += host.sockets.recv(self.socket, &mut bytes[done..]).expect("bytes are there");
+        }
+        self.received.extend(bytes);
     }
 
     /// Does what can be done; true when that was something.
@@ -96,5 +117,13 @@ impl End {
             any = true;
         }
         any
+    }
+}
+
+impl fmt::Debug for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { to_send, sent, has_ended, received, eof, error, .. } = self;
+        let (all, received) = (to_send.len(), received.len());
+        write!(f, "sent {sent} of {all}, ended {has_ended}, received {received}, eof {eof}, error {error:?}")
     }
 }

@@ -14,6 +14,7 @@ pub const TESTS: &[Test] = &[
     ("a_client_that_is_gone_before_it_is_accepted_is_let_go", gone_before_accept),
     ("a_pair_that_is_idle_is_reset", idle),
     ("a_pair_that_is_stuck_is_reset", stuck),
+    ("a_slow_reader_is_not_idle", slow_reader),
     ("activity_in_one_direction_keeps_a_pair", one_way_activity),
     ("a_pair_that_has_closed_one_side_and_is_aborted_is_gone", aborted_when_half_over),
     ("a_worker_that_is_dropped_resets_its_clients", dropped_worker),
@@ -154,6 +155,27 @@ fn stuck(layout: Layout) {
     bed.assert_clean();
 }
 
+/// Everything has been carried across, and the client takes its time.
+fn slow_reader(layout: Layout) {
+    let mut bed = Bed::new(&Spec { listener: "idle_timeout = '10s'", ..Spec::new(layout) });
+    let (client, backend) = bed.pair();
+    let (mut client, mut backend) = (client.stalls(), backend.sends(pattern(1, 500_000)).ends());
+    bed.advance_with(Duration::from_secs(1), &mut [(Side::Backend, &mut backend)]);
+    for _ in 0..4 {
+        client.read_some(&mut bed.clients, 70_000);
+        bed.advance(Duration::from_secs(8));
+    }
+    client.reads = true;
+    let mut client = client.ends();
+    bed.advance_with(Duration::from_secs(1), &mut [(Side::Client, &mut client), (Side::Backend, &mut backend)]);
+    assert!(client.eof && client.received == pattern(1, 500_000), "{client:?}");
+    bed.clients.sockets.close(client.socket).expect("open");
+    bed.backends.sockets.close(backend.socket).expect("open");
+    bed.settle();
+    assert_eq!(bed.report().idle, 0);
+    bed.assert_clean();
+}
+
 fn one_way_activity(layout: Layout) {
     let mut bed = Bed::new(&Spec { listener: "idle_timeout = '10s'", ..Spec::new(layout) });
     let (client, mut backend) = bed.pair();
@@ -191,7 +213,7 @@ fn aborted_when_half_over(layout: Layout) {
         // The fast side's connection ends; the other one cannot.
         bed.host(fast).sockets.close(sender.socket).expect("open");
         bed.settle();
-        for (proxy, core) in bed.proxies.iter_mut().flatten().zip(&mut bed.front.workers) {
+        for (proxy, core) in bed.proxies.iter_mut().zip(&mut bed.front.workers) {
             proxy.abort_all(core);
         }
         bed.settle();
@@ -217,8 +239,7 @@ fn dropped_worker(layout: Layout) {
     ends.extend(backends.iter_mut().map(|end| (Side::Backend, end)));
     bed.run(&mut ends);
     // All workers end, one after the other.
-    while let Some(core) = bed.front.workers.pop() {
-        drop((bed.proxies.pop(), core));
+    while bed.drop_worker() {
         bed.run(&mut ends);
     }
     for (side, end) in ends {

@@ -40,6 +40,11 @@ impl Switch {
         }
     }
 
+    /// From now on the weather is fine; what is in the air is lost.
+    pub fn clear_weather(&mut self) {
+        self.nodes.iter_mut().for_each(|node| node.link = None);
+    }
+
     /// Whether frames to this address are lost.
     pub fn lose(&mut self, mac: MacAddr, lost: bool) {
         for node in self.nodes.iter_mut().filter(|node| node.mac == mac) {
