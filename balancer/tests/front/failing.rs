@@ -47,9 +47,11 @@ fn refusing() -> Result<()> {
 fn no_backend() -> Result<()> {
     let bed = with_backends(0, &Plan::default())?;
     let error = bed.client().enter(|| -> Result<ErrorKind> {
-        let mut stream = TcpStream::connect(bed.address())?;
-        // The reset may come before the request has left.
-        let asked = stream.write_all(b"GET / HTTP/1.0\r\n\r\n").and_then(|()| stream.read(&mut [0; 9]));
+        // The reset may come before the request has left, and even before `connect` has returned.
+        let asked = TcpStream::connect(bed.address()).and_then(|mut stream| {
+            stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+            stream.read(&mut [0; 9])
+        });
         Ok(asked.err().context("an answer came")?.kind())
     })??;
     ensure!(error == ErrorKind::ConnectionReset, "{error:?}");
