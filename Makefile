@@ -6,7 +6,7 @@ ROOT   := $(shell if [ "$$(id -u)" = 0 ]; then echo ""; elif sudo -n true 2>/dev
 TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
 RUNNER := CARGO_TARGET_$(shell echo $(TARGET) | tr 'a-z-' 'A-Z_')_RUNNER
 
-.PHONY: demo test accept check bench setup
+.PHONY: demo test test-zerocopy accept check bench setup
 
 demo: setup            ## a lab, a server, real clients, a SYN flood, a table
 	cargo build --release --quiet --package synward
@@ -14,6 +14,9 @@ demo: setup            ## a lab, a server, real clients, a SYN flood, a table
 
 test: setup            ## every test without timing in it
 	$(if $(ROOT),$(RUNNER)="$(ROOT)") cargo test --workspace $(ARGS)
+
+test-zerocopy: setup   ## nic's tests and the engine in forced zero-copy on real drivers, in virtual machines
+	deploy/zerocopy/run $(ARGS)
 
 accept: setup          ## what is about time or volume: a table of wanted against seen
 	cargo build --release --quiet --workspace --bins

@@ -3,6 +3,7 @@
 use crate::check::Check;
 use crate::demo::Demo;
 use crate::lab::LabCommand;
+use crate::run::Run;
 use crate::serve::Serve;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -22,7 +23,9 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serve echo and HTTP from the engine on one queue of an interface.
+    /// Run the load-balancer front end that a configuration describes.
+    Run(Run),
+    /// Serve echo and HTTP from the engine on all queues of an interface.
     Serve(Serve),
     /// Say whether a configuration is right, or every mistake in it.
     Check(Check),
@@ -49,6 +52,12 @@ pub enum Command {
     },
     /// Show what became of every received frame.
     Drops {
+        /// Whom to ask.
+        #[command(flatten)]
+        control: Control,
+    },
+    /// Show a front end's listeners, pools and backends.
+    Pools {
         /// Whom to ask.
         #[command(flatten)]
         control: Control,

@@ -1,207 +1,121 @@
-//! `synward demo`: real clients against the engine, calm and then under a SYN flood.
+//! `synward demo`, the main job: real clients and real web servers with synward between them, calm and then under a SYN flood;
+//! and then the same with another proxy on the kernel's TCP in the same place.
 
-use crate::control::report::{Drops, Stat};
-use crate::control::table::Table;
-use crate::served::Served;
-use anyhow::{Context, Result, ensure};
+mod bed;
+mod front;
+mod interrupt;
+mod phase;
+mod report;
+
+use anyhow::{Result, ensure};
+use bed::Bed;
 use clap::Args;
-use serde::Serialize;
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::time::{Duration, Instant};
-use synward_bench::flood::{Attack, Flood, FloodConfig};
-use synward_bench::paced::{Outcome, Paced, Request};
-use synward_lab::{Host, Lab, LabConfig};
+use front::{Front, KernelProxy, Synward};
+use interrupt::Interrupt;
+use phase::{Phase, Stage};
+use report::{Phases, Report};
+use std::time::Duration;
+use synward_bench::paced::{Paced, Request};
 
-const HTTP: u16 = 80;
-/// How often the highest half-open count is looked for.
-const SAMPLE: Duration = Duration::from_millis(100);
+/// A request that takes longer has failed.
+const DEADLINE: Duration = Duration::from_secs(1);
+/// How long a flood goes on if nobody stops it, beyond its phase.
+const FLOOD_MARGIN: Duration = Duration::from_secs(10);
 
 /// How long and how hard.
 #[derive(Debug, Args)]
 pub struct Demo {
-    /// Seconds of each phase.
-    #[arg(long, default_value_t = 10)]
+    /// Seconds of each of the four phases.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=3600))]
     seconds: u32,
     /// Requests a second of the honest clients.
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rate: u32,
     /// SYNs a second of the attacker.
-    #[arg(long, default_value_t = 100_000)]
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     flood_rate: u64,
     /// Print one JSON document and nothing else on stdout.
     #[arg(long)]
     json: bool,
 }
 
-/// What the demo saw.
-#[derive(Debug, Serialize)]
-struct Report {
-    synward: Phases,
-    modes: BTreeMap<String, String>,
-    drops: BTreeMap<String, u64>,
-}
-
-#[derive(Debug, Serialize)]
-struct Phases {
-    calm: Phase,
-    flood: Phase,
-}
-
-#[derive(Debug, Serialize)]
-struct Phase {
-    #[serde(flatten)]
-    clients: Outcome,
-    /// Frames that the front's interface received each second, clients included.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    syn_offered_per_s: Option<u64>,
-    /// Frames answered in place: SYN-ACKs with a cookie or from the table, those for the clients included.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    syn_answered: Option<u64>,
-    cookies_sent: u64,
-    half_open_highest: u64,
-    half_open_limit: u64,
-}
-
 impl Demo {
-    /// Builds the lab, runs both phases, prints, and leaves nothing behind.
+    /// Builds the lab, runs all phases, prints, and leaves nothing behind: neither when something fails nor when a signal ends it.
     ///
     /// # Errors
-    /// When the lab or the server cannot be started, or curl gets no answer.
+    /// Without root; when the lab or a server cannot be started, or does not answer before the clients come. Requests that
+    /// fail later are part of the result.
     pub fn run(self) -> Result<()> {
-        self.say("building the lab: a front end, a client and an attacker in network namespaces");
-        synward_lab::take_down_on_signals()?;
-        let lab = Lab::up(&LabConfig::default())?;
-        self.say("starting `synward serve` in the front's namespace");
-        let server = Served::start(&std::env::current_exe().context("own path")?, lab.front(), &[])?;
-        let (client, front) = (&lab.clients()[0], lab.front());
-        self.curl(client, &format!("http://{}/", front.ipv4()))?;
-        self.curl(client, &format!("http://[{}]/", front.ipv6()))?;
-        self.say(&format!("calm: {} requests a second for {} s", self.rate, self.seconds));
-        let calm = self.phase(&lab, &server)?;
-        self.say(&format!("flooded: the same, while {} spoofed SYNs a second arrive", self.flood_rate));
-        let flood = self.flooded(&lab, &server)?;
-        let stat: Stat = server.ask("/v1/stat")?;
-        let drops: Drops = server.ask("/v1/drops")?;
-        let report = Report { synward: Phases { calm, flood }, modes: stat.modes, drops: drops.drops };
+        ensure!(
+            synward_lab::root_available(),
+            "the demo makes network namespaces and loads XDP programs, which takes root: use `make demo`, which asks for sudo, \
+             or `sudo synward demo`"
+        );
+        let interrupt = Interrupt::watch()?;
+        let measured = self.measure(&interrupt);
+        interrupt.obey();
+        let report = measured?;
         if self.json {
             println!("{}", serde_json::to_string_pretty(&report)?);
         } else {
-            report.print();
+            print!("\n{report}");
         }
         Ok(())
     }
 
-    fn say(&self, what: &str) {
-        eprintln!("demo: {what}");
-    }
-
-    fn curl(&self, client: &Host, url: &str) -> Result<()> {
-        let output = client.command("curl").args(["--silent", "--show-error", "--max-time", "5", url]).output()?;
-        let answer = String::from_utf8_lossy(&output.stdout);
-        ensure!(output.status.success(), "curl {url}: {}", String::from_utf8_lossy(&output.stderr).trim());
-        self.say(&format!("curl {url}: {}", answer.trim()));
-        Ok(())
-    }
-
-    fn phase(&self, lab: &Lab, server: &Served) -> Result<Phase> {
-        let before: Stat = server.ask("/v1/stat")?;
-        let clients = Paced {
-            target: SocketAddr::new(lab.front().ipv4().into(), HTTP),
-            request: Request::Http,
-            requests: self.rate * self.seconds,
-            rate: self.rate,
-            deadline: Duration::from_secs(1),
+    /// Everything that it builds is gone when it returns.
+    fn measure(&self, interrupt: &Interrupt) -> Result<Report> {
+        say("building the lab: a client, an attacker, the front and two backends in network namespaces");
+        let bed = Bed::up()?;
+        let [target, _] = bed.front();
+        let requests = self.rate * self.seconds;
+        let clients = Paced { target, request: Request::Http, requests, rate: self.rate, deadline: DEADLINE };
+        let stage = Stage { bed: &bed, clients, interrupt };
+        let mut modes;
+        let (synward, drops) = {
+            say("starting `synward run` in the front's namespace");
+            let front = Synward::start(&bed)?;
+            modes = front.modes()?;
+            (self.phases("synward", &stage, &front)?, front.drops()?)
         };
-        let (outcome, half_open_highest) = std::thread::scope(|scope| {
-            let running = scope.spawn(|| lab.clients()[0].enter(|| clients.run()));
-            let mut highest = 0;
-            while !running.is_finished() {
-                if let Ok(stat) = server.ask::<Stat>("/v1/stat") {
-                    highest = highest.max(gauge(&stat, "half_open"));
-                }
-                std::thread::sleep(SAMPLE);
-            }
-            running.join().map(|outcome| (outcome, highest))
-        })
-        .map_err(|_| anyhow::anyhow!("the clients panicked"))?;
-        let after: Stat = server.ask("/v1/stat")?;
-        Ok(Phase {
-            clients: outcome??,
-            syn_offered_per_s: None,
-            syn_answered: None,
-            cookies_sent: raised(&before, &after, "SyncookiesSent"),
-            half_open_highest,
-            half_open_limit: gauge(&after, "half_open_limit"),
-        })
-    }
-
-    fn flooded(&self, lab: &Lab, server: &Served) -> Result<Phase> {
-        let (attacker, front) = (&lab.attackers()[0], lab.front());
-        let before: Drops = server.ask("/v1/drops")?;
-        let (received_before, start) = (front.stats()?.rx_packets, Instant::now());
-        let flood = attacker.enter(|| {
-            Flood::start(&FloodConfig {
-                rate: self.flood_rate,
-                attack: Attack::Syn,
-                duration: Duration::from_secs(u64::from(self.seconds) + 5),
-                ..FloodConfig::new(attacker.interface(), front.mac(), SocketAddr::new(front.ipv4().into(), HTTP))
-            })
-        })?;
-        let flood = flood.context("starting the flood")?;
-        let phase = self.phase(lab, server)?;
-        let (received, seconds) = (front.stats()?.rx_packets - received_before, start.elapsed().as_secs_f64());
-        flood.stop()?;
-        let after: Drops = server.ask("/v1/drops")?;
-        Ok(Phase {
-            syn_offered_per_s: Some((received as f64 / seconds) as u64),
-            syn_answered: Some(answered(&after) - answered(&before)),
-            ..phase
-        })
-    }
-}
-
-impl Report {
-    fn print(&self) {
-        let Phases { calm, flood } = &self.synward;
-        let mut table = Table::new(["", "calm", "flooded"]);
-        let mut row = |name: &str, value: &dyn Fn(&Phase) -> String| {
-            table.row([name.to_owned(), value(calm), value(flood)]);
+        let (kernel, kernel_drops) = {
+            let front = KernelProxy::start(&bed)?;
+            say(&format!("synward has ended; in its place: {} on the kernel's TCP", front.system()));
+            modes.insert("kernel".to_owned(), format!("{}; {}", front.system(), front.settings()?));
+            (self.phases("kernel", &stage, &front)?, front.drops()?)
         };
-        row("requests", &|phase| phase.clients.requests.to_string());
-        row("done within 1 s", &|phase| format!("{:.2} %", phase.clients.success() * 100.0));
-        row("p50", &|phase| format!("{:.2} ms", phase.clients.p50_ms));
-        row("p99", &|phase| format!("{:.2} ms", phase.clients.p99_ms));
-        row("frames offered a second", &|phase| optional(phase.syn_offered_per_s));
-        row("answered", &|phase| optional(phase.syn_answered));
-        row("of them cookies", &|phase| phase.cookies_sent.to_string());
-        row("highest half-open", &|phase| format!("{} of {}", phase.half_open_highest, phase.half_open_limit));
-        println!("\n{table}");
-        let drops: Vec<_> = self.drops.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
-        println!("drops: {}", if drops.is_empty() { "none".to_owned() } else { drops.join(", ") });
-        let modes: Vec<_> = self.modes.iter().map(|(mode, value)| format!("{mode} {value}")).collect();
-        println!("modes: {}", modes.join(", "));
-        for (phase, outcome) in [("calm", &calm.clients), ("flooded", &flood.clients)] {
-            for (failure, count) in &outcome.failures {
-                println!("{phase}: {count} requests failed: {failure}");
-            }
+        modes.extend(self.modes(&bed));
+        Ok(Report { synward, kernel, drops, kernel_drops, modes })
+    }
+
+    fn phases(&self, system: &str, stage: &Stage<'_>, front: &dyn Front) -> Result<Phases> {
+        for (address, greeting) in stage.bed.front().iter().zip(stage.greetings()?) {
+            say(&format!("  client0: GET http://{address}/ -> {greeting}"));
         }
+        let Self { rate, seconds, flood_rate, .. } = self;
+        say(&format!("{system}, calm: {rate} requests a second for {seconds} s"));
+        let calm = stage.calm(front)?;
+        say_how(&calm);
+        say(&format!("{system}, flooded: the same under {flood_rate} SYNs a second from forged addresses"));
+        let duration = Duration::from_secs((*seconds).into()) + FLOOD_MARGIN;
+        let flood = stage.flooded(front, &stage.bed.flood(*flood_rate, duration))?;
+        say_how(&flood);
+        Ok(Phases { calm, flood })
+    }
+
+    /// What was measured, and how, apart from the modes of the systems.
+    fn modes(&self, bed: &Bed) -> [(String, String); 3] {
+        let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim_end().to_owned();
+        let web = bed.webs.first().map(|web| web.system_and_version()).unwrap_or_default();
+        [("backends", format!("{} x {web}", bed.webs.len())), ("cores", bed.cores.described()), ("linux", kernel)]
+            .map(|(name, value)| (name.to_owned(), value))
     }
 }
 
-fn optional(value: Option<u64>) -> String {
-    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+fn say(what: &str) {
+    eprintln!("demo: {what}");
 }
 
-fn answered(drops: &Drops) -> u64 {
-    drops.outcomes.get("answered").copied().unwrap_or_default()
-}
-
-fn gauge(stat: &Stat, name: &str) -> u64 {
-    stat.gauges.get(name).copied().unwrap_or_default()
-}
-
-fn raised(before: &Stat, after: &Stat, counter: &str) -> u64 {
-    let value = |stat: &Stat| stat.counters.get(counter).copied().unwrap_or_default();
-    value(after).saturating_sub(value(before))
+fn say_how(Phase { clients, .. }: &Phase) {
+    say(&format!("  {} of {} done within 1 s, p99 {:.2} ms", clients.ok, clients.requests, clients.p99_ms));
 }

@@ -7,6 +7,7 @@ use synward::cli::{Cli, Command};
 use synward::config::Mistakes;
 use synward::control::{client, report, table};
 use synward::lab;
+use synward::proxy::ProxyReport;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
+        Command::Run(run) => run.run(),
         Command::Serve(serve) => serve.run(),
         Command::Check(check) => check.run(),
         Command::Lab(command) => lab::run(command),
@@ -43,6 +45,10 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Stat { control, all } => {
             let stat: report::Stat = client::get(&control.control, "/v1/stat")?;
             print(control.json, &stat, |stat| table::stat(stat, all))
+        }
+        Command::Pools { control } => {
+            let report: ProxyReport = client::get(&control.control, "/v1/pools")?;
+            print(control.json, &report, table::pools)
         }
         Command::Drops { control } => {
             let drops: report::Drops = client::get(&control.control, "/v1/drops")?;

@@ -1,10 +1,10 @@
-//! A `synward serve` of our own in a namespace of the lab, for the demo, the tests and the acceptance run.
+//! A `synward serve` or `synward run` of our own in a namespace of the lab, for the demo, the tests and the acceptance run.
 
 use crate::control::client;
 use anyhow::{Context, Result, bail};
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use synward_lab::Host;
 
@@ -24,21 +24,46 @@ impl Served {
     /// # Errors
     /// When it does not start; the error carries what it logged.
     pub fn start(program: &Path, host: &Host, arguments: &[&str]) -> Result<Self> {
+        let folder = Self::folder(host)?;
+        let control = folder.join("control.sock");
+        let mut command = host.command(program);
+        command.arg("serve").args(["--interface", host.interface()]).arg("--control").arg(&control).args(arguments);
+        Self::spawn(command, control)
+    }
+
+    /// Starts `program run` in `host` with a configuration, which is to say nothing of the control socket, and waits until it
+    /// answers.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn front(program: &Path, host: &Host, config: &str) -> Result<Self> {
+        let folder = Self::folder(host)?;
+        let (control, file) = (folder.join("control.sock"), folder.join("front.toml"));
+        let table = format!("control = {:?}\n", control.display().to_string());
+        let text = match config.split_once("[engine]\n") {
+            Some((before, after)) => format!("{before}[engine]\n{table}{after}"),
+            None => format!("[engine]\n{table}{config}"),
+        };
+        std::fs::write(&file, text)?;
+        let mut command = host.command(program);
+        command.arg("run").arg("--config").arg(&file);
+        Self::spawn(command, control)
+    }
+
+    fn folder(host: &Host) -> Result<PathBuf> {
         let folder = std::env::temp_dir().join(format!("synward-{}", host.namespace()));
         std::fs::create_dir_all(&folder)?;
-        let (control, log) = (folder.join("control.sock"), folder.join("serve.log"));
-        let child = host
-            .command(program)
-            .arg("serve")
-            .args(["--interface", host.interface()])
-            .arg("--control")
-            .arg(&control)
-            .args(arguments)
+        Ok(folder)
+    }
+
+    fn spawn(mut command: Command, control: PathBuf) -> Result<Self> {
+        let log = control.with_file_name("log");
+        let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(&log)?)
             .spawn()
-            .context("starting synward serve")?;
+            .context("starting synward")?;
         let mut served = Self { child, control, log };
         served.wait_until_ready()?;
         Ok(served)
@@ -72,7 +97,7 @@ impl Served {
         while std::os::unix::net::UnixStream::connect(&self.control).is_err() {
             let ended = self.child.try_wait()?.is_some();
             if ended || Instant::now() > deadline {
-                bail!("synward serve did not start:\n{}", self.log());
+                bail!("synward did not start:\n{}", self.log());
             }
             std::thread::sleep(Duration::from_millis(10));
         }

@@ -33,6 +33,12 @@ impl AcceptRoom for Endless {
     fn reserve(&self) -> bool {
         true
     }
+
+    fn cookie_sent(&self, _: Instant) {}
+
+    fn last_cookie(&self) -> Option<Instant> {
+        None
+    }
 }
 
 fn secrets() -> Secrets {

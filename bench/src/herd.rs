@@ -1,5 +1,6 @@
 //! Many connections at once that are silent for a while and then each echo.
 
+use crate::descriptors;
 use anyhow::{Context, Result};
 use serde::Serialize;
 use std::io;
@@ -41,7 +42,7 @@ impl Herd {
     /// # Errors
     /// When no runtime can be made or the limit of descriptors is below the herd's size.
     pub fn run(&self) -> Result<HerdOutcome> {
-        raise_descriptor_limit(u64::from(self.size) + 256)?;
+        descriptors::raise_limit(u64::from(self.size) + 256)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("client runtime")?;
         Ok(runtime.block_on(self.drive()))
     }
@@ -81,15 +82,4 @@ async fn echo(mut stream: TcpStream, number: u64) -> io::Result<()> {
     stream.write_all(&question).await?;
     stream.read_exact(&mut answer).await?;
     if answer == question { Ok(()) } else { Err(io::Error::other("the echo differs")) }
-}
-
-fn raise_descriptor_limit(wanted: u64) -> Result<()> {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_some_and(|current| current < wanted) {
-        let maximum = limit.maximum.map(|maximum| maximum.max(wanted));
-        setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum })
-            .with_context(|| format!("raising the limit of open files to {wanted}: run as root or set `ulimit -n`"))?;
-    }
-    Ok(())
 }

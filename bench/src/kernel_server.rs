@@ -24,14 +24,16 @@ pub fn serve(http: SocketAddr, echo: SocketAddr, backlog: u32, stop: oneshot::Re
     })
 }
 
-fn listen(at: SocketAddr, backlog: u32) -> Result<TcpListener> {
+/// A listener in the calling thread's network namespace.
+pub(crate) fn listen(at: SocketAddr, backlog: u32) -> Result<TcpListener> {
     let socket = if at.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.context("socket")?;
     socket.set_reuseaddr(true).context("SO_REUSEADDR")?;
     socket.bind(at).with_context(|| format!("binding {at}"))?;
     socket.listen(backlog).with_context(|| format!("listening on {at}"))
 }
 
-async fn accept<F, S>(listener: TcpListener, serve: S)
+/// Serves every connection in a task of its own, for ever.
+pub(crate) async fn accept<F, S>(listener: TcpListener, serve: S)
 where
     F: Future<Output = std::io::Result<()>> + Send + 'static,
     S: Fn(TcpStream) -> F,

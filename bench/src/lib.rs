@@ -1,11 +1,17 @@
-//! What Synward is measured with: the flood generator, honest clients at a fixed pace, a herd of idle connections, and
-//! the kernel's TCP as the one to beat.
+//! What Synward is measured with: the flood generator, honest clients at a fixed pace and in a closed loop, a herd of idle
+//! connections, web servers and proxies of others, and the kernel's TCP as the one to beat.
 
+mod affinity;
+pub mod core_share;
+mod descriptors;
 pub mod flood;
 pub mod herd;
 pub mod kernel_server;
+pub mod load;
 pub mod paced;
+pub mod peers;
 mod quantile;
 pub mod syn_cost;
 
+pub use affinity::pin;
 pub use quantile::Quantiles;

@@ -27,6 +27,8 @@ shield_counters! {
     /// Ours, and handed to the socket of its queue. (The kernel may still drop it there if the socket's ring is full or
     /// the socket is bound to another queue; the socket's own statistics say so.)
     Redirected = "redirected",
+    /// An ICMP error about a segment that was sent from a port of ours, handed over likewise.
+    RedirectedIcmp = "redirected_icmp",
     /// Not ours: the kernel's.
     Passed = "passed",
     /// IP headers that contradict themselves or end before the ports: left to the kernel, which drops them.

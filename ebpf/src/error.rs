@@ -92,8 +92,28 @@ pub enum EbpfError {
         /// The address it was asked for.
         address: IpAddr,
     },
+    /// A range of ports that holds none.
+    #[error("ports {first} to {last} of {address} cannot be owned: the range is empty")]
+    EmptyPortRange {
+        /// The address it was asked for.
+        address: IpAddr,
+        /// Its first port.
+        first: u16,
+        /// Its last port, below the first.
+        last: u16,
+    },
+    /// Another range is owned at this address, and there is only one at each.
+    #[error("ports {first} to {last} of {address} are owned as its range already; disown that range first")]
+    PortRangeTaken {
+        /// The address.
+        address: IpAddr,
+        /// The first port of the range that is owned.
+        first: u16,
+        /// Its last port.
+        last: u16,
+    },
     /// The owned set is full.
-    #[error("{capacity} ports are owned already, which is the capacity the program was loaded with")]
+    #[error("{capacity} ports or addresses are owned already, which is the capacity the program was loaded with")]
     OwnedSetFull {
         /// The capacity.
         capacity: u32,

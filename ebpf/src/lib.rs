@@ -1,7 +1,8 @@
 //! The XDP program in front of the engine, and its loader.
 //!
-//! [`Shield`] takes from the kernel exactly the TCP segments that belong to the engine and hands them to the AF_XDP
-//! socket of the queue they arrived on; everything else stays with the kernel. [`PassProgram`] passes everything: the
+//! [`Shield`] takes from the kernel exactly the TCP segments that belong to the engine, and the ICMP errors about those that
+//! the engine has sent, and hands them to the AF_XDP socket of the queue they arrived on; everything else stays with the
+//! kernel. [`PassProgram`] passes everything: the
 //! far end of a veth pair needs some program to receive at full speed.
 //!
 //! Programs are attached by `bpf_link` only, so that they are gone with the process that attached them. The kernel must
@@ -17,6 +18,7 @@ mod interface;
 mod judge;
 mod link;
 mod maps;
+mod owned_set;
 mod pass;
 mod shield;
 

@@ -4,6 +4,7 @@
 //! valid one.
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
 /// A transport protocol of which ports can be owned.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -68,6 +69,14 @@ pub(crate) struct PortKey {
     unused: u16,
 }
 
+/// `struct port_range`: all zero for no port at all.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(C)]
+pub(crate) struct PortRange {
+    lo: u16,
+    hi: u16,
+}
+
 /// `struct settings`.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
@@ -77,6 +86,7 @@ pub(crate) struct Settings {
 
 const _: () = assert!(size_of::<AddressKey>() == 20);
 const _: () = assert!(size_of::<PortKey>() == 24);
+const _: () = assert!(size_of::<PortRange>() == 4);
 const _: () = assert!(size_of::<Settings>() == 4);
 
 // SAFETY: integers only, and the sizes asserted above leave no padding.
@@ -84,12 +94,14 @@ unsafe impl aya::Pod for AddressKey {}
 // SAFETY: as above.
 unsafe impl aya::Pod for PortKey {}
 // SAFETY: as above.
+unsafe impl aya::Pod for PortRange {}
+// SAFETY: as above.
 unsafe impl aya::Pod for Settings {}
 
-impl Owned {
-    pub(crate) fn address_key(&self) -> AddressKey {
+impl AddressKey {
+    pub(crate) fn new(protocol: Protocol, address: IpAddr) -> Self {
         let mut bytes = [0; 16];
-        let family = match self.address {
+        let family = match address {
             IpAddr::V4(address) => {
                 bytes[..4].copy_from_slice(&address.octets());
                 4
@@ -99,11 +111,27 @@ impl Owned {
                 6
             }
         };
-        AddressKey { bytes, family, protocol: self.protocol.number(), unused: 0 }
+        Self { bytes, family, protocol: protocol.number(), unused: 0 }
+    }
+}
+
+impl Owned {
+    pub(crate) fn address_key(&self) -> AddressKey {
+        AddressKey::new(self.protocol, self.address)
     }
 
     pub(crate) fn port_key(&self) -> PortKey {
         PortKey { address: self.address_key(), port: self.port.to_be_bytes(), unused: 0 }
+    }
+}
+
+impl PortRange {
+    /// No port at all.
+    pub(crate) const NONE: Self = Self { lo: 0, hi: 0 };
+
+    /// These ports; the caller has seen to it that there are some, and that zero is none of them.
+    pub(crate) const fn new(ports: &RangeInclusive<u16>) -> Self {
+        Self { lo: *ports.start(), hi: *ports.end() }
     }
 }
 

@@ -1,17 +1,19 @@
 //! The shield: loaded, told what is ours and which socket serves which queue, attached.
 
-use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, AsRawFd};
 
-use aya::maps::{Array, HashMap as BpfHashMap, Map, MapData, MapError, PerCpuArray, XskMap};
+use aya::maps::{Array, Map, MapData, MapError, PerCpuArray, XskMap};
 use aya::programs::{TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
 
 use crate::attach::attach;
 use crate::error::errno;
 use crate::judge::{self, Arrival, XdpAction};
-use crate::maps::{AddressKey, PortKey, Settings};
-use crate::{Attached, EbpfError, Fragments, Owned, ShieldCounters, XdpMode};
+use crate::maps::Settings;
+use crate::owned_set::OwnedSet;
+use crate::{Attached, EbpfError, Fragments, Owned, Protocol, ShieldCounters, XdpMode};
 
 /// What is fixed when the program is loaded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,14 +21,15 @@ pub struct ShieldConfig {
     /// Receive queues of the interface; each must be given a socket before attaching. A frame of ours that arrives on a
     /// queue beyond them is a counted drop.
     pub queues: u32,
-    /// How many (protocol, address, port) can be owned at once.
+    /// How many (protocol, address, port) can be owned at once, and at how many addresses. A range of ports takes no more
+    /// than its address.
     pub owned_capacity: u32,
     /// What becomes of TCP fragments for owned addresses.
     pub fragments: Fragments,
 }
 
 impl Default for ShieldConfig {
-    /// One queue; room for a few listeners and every ephemeral port of one address; fragments dropped.
+    /// One queue; room for more listeners than any host has; fragments dropped.
     fn default() -> Self {
         Self { queues: 1, owned_capacity: 65_536, fragments: Fragments::Drop }
     }
@@ -35,21 +38,20 @@ impl Default for ShieldConfig {
 /// The XDP program in front of the engine, loaded into the kernel.
 ///
 /// A TCP segment for an owned (protocol, address, port) goes to the AF_XDP socket of the queue it arrived on, or is
-/// dropped and counted if there is none. All else is the kernel's. VLAN tags (up to two, 802.1Q or 802.1ad) and IPv6
-/// hop-by-hop, routing and destination options (up to eight) are looked through; a VLAN tag that the device strips before
-/// XDP sees the frame cannot be.
+/// dropped and counted if there is none. So does an ICMP error (destination unreachable, packet too big, time exceeded,
+/// parameter problem) that quotes a segment sent from there: its quote must reach to the sequence number, be no fragment,
+/// and, in IPv6, have no extension headers. All else is the kernel's, other ICMP and fragments of ICMP among it. VLAN tags
+/// (up to two, 802.1Q or 802.1ad) and IPv6 hop-by-hop, routing and destination options (up to eight) are looked through; a
+/// VLAN tag that the device strips before XDP sees the frame cannot be.
 ///
 /// Each interface has a shield of its own, since sockets are numbered by queue.
 pub struct Shield {
     config: ShieldConfig,
     object: Ebpf,
     sockets: XskMap<MapData>,
-    owned_ports: BpfHashMap<MapData, PortKey, u8>,
-    owned_addresses: BpfHashMap<MapData, AddressKey, u8>,
+    owned: OwnedSet,
     settings: Array<MapData, Settings>,
     counters: PerCpuArray<MapData, u64>,
-    /// How many ports are owned at each address: when its last one goes, the address goes.
-    ports_at: HashMap<AddressKey, HashSet<PortKey>>,
     /// Which queues have been given a socket; the kernel does not tell.
     served: Vec<bool>,
 }
@@ -72,12 +74,14 @@ impl Shield {
         let mut shield = Self {
             config: *config,
             sockets: take_map(&mut object, "sockets")?,
-            owned_ports: take_map(&mut object, "owned_ports")?,
-            owned_addresses: take_map(&mut object, "owned_addresses")?,
+            owned: OwnedSet::new(
+                take_map(&mut object, "owned_ports")?,
+                take_map(&mut object, "owned_addresses")?,
+                config.owned_capacity,
+            ),
             settings: take_map(&mut object, "settings")?,
             counters: take_map(&mut object, "counters")?,
             object,
-            ports_at: HashMap::new(),
             served: vec![false; config.queues as usize],
         };
         shield.set_fragments(config.fragments)?;
@@ -110,28 +114,7 @@ impl Shield {
     /// # Errors
     /// [`EbpfError::PortZero`], [`EbpfError::OwnedSetFull`], or the map's own; nothing has changed then.
     pub fn own(&mut self, owned: Owned) -> Result<bool, EbpfError> {
-        if owned.port == 0 {
-            return Err(EbpfError::PortZero { address: owned.address });
-        }
-        let (address, port) = (owned.address_key(), owned.port_key());
-        if self.ports_at.get(&address).is_some_and(|ports| ports.contains(&port)) {
-            return Ok(false);
-        }
-        // The address first and, in `disown`, last: no fragment for an owned port slips past to the kernel.
-        let new_address = !self.ports_at.contains_key(&address);
-        if new_address {
-            self.owned_addresses
-                .insert(address, 0, 0)
-                .map_err(|error| self.refused_insert("owned_addresses", error))?;
-        }
-        if let Err(error) = self.owned_ports.insert(port, 0, 0) {
-            if new_address {
-                self.owned_addresses.remove(&address).map_err(|error| EbpfError::map("owned_addresses", error))?;
-            }
-            return Err(self.refused_insert("owned_ports", error));
-        }
-        self.ports_at.entry(address).or_default().insert(port);
-        Ok(true)
+        self.owned.own(owned)
     }
 
     /// Gives the port back to the kernel. False if it was not owned.
@@ -139,17 +122,32 @@ impl Shield {
     /// # Errors
     /// The map's own.
     pub fn disown(&mut self, owned: Owned) -> Result<bool, EbpfError> {
-        let (address, port) = (owned.address_key(), owned.port_key());
-        let Some(ports) = self.ports_at.get_mut(&address).filter(|ports| ports.contains(&port)) else {
-            return Ok(false);
-        };
-        self.owned_ports.remove(&port).map_err(|error| EbpfError::map("owned_ports", error))?;
-        ports.remove(&port);
-        if ports.is_empty() {
-            self.ports_at.remove(&address);
-            self.owned_addresses.remove(&address).map_err(|error| EbpfError::map("owned_addresses", error))?;
-        }
-        Ok(true)
+        self.owned.disown(owned)
+    }
+
+    /// Takes a range of ports at `address` from the kernel, as [`own`](Self::own) takes one: the source ports of
+    /// connections that we open. It costs one map entry, however long it is. Each address, and each family's wildcard, has
+    /// at most one range, whatever ports are owned there besides. False if this very range was owned already.
+    ///
+    /// # Errors
+    /// [`EbpfError::PortZero`], [`EbpfError::EmptyPortRange`], [`EbpfError::PortRangeTaken`] if another range is owned
+    /// there, [`EbpfError::OwnedSetFull`], or the map's own; nothing has changed then.
+    pub fn own_range(
+        &mut self,
+        protocol: Protocol,
+        address: IpAddr,
+        ports: RangeInclusive<u16>,
+    ) -> Result<bool, EbpfError> {
+        self.owned.own_range(protocol, address, ports)
+    }
+
+    /// Gives the range at `address` back to the kernel, but for ports of it that are owned by themselves. False if there
+    /// was none.
+    ///
+    /// # Errors
+    /// The map's own.
+    pub fn disown_range(&mut self, protocol: Protocol, address: IpAddr) -> Result<bool, EbpfError> {
+        self.owned.disown_range(protocol, address)
     }
 
     /// Changes what becomes of fragments, from now on.
@@ -200,13 +198,6 @@ impl Shield {
     fn program(&self) -> Result<&Xdp, EbpfError> {
         let program = self.object.program("shield").ok_or(EbpfError::Missing("program `shield`"))?;
         program.try_into().map_err(EbpfError::program)
-    }
-
-    fn refused_insert(&self, map: &'static str, error: MapError) -> EbpfError {
-        match errno(&error) {
-            Some(libc::E2BIG) => EbpfError::OwnedSetFull { capacity: self.config.owned_capacity },
-            _ => EbpfError::map(map, error),
-        }
     }
 }
 

@@ -1,14 +1,14 @@
 //! From a received frame to its verdict: who takes the segment, and what they say.
 
 use crate::accept_queue::Waiting;
-use crate::connections::Owner;
+use crate::connections::{Owner, Slot};
 use crate::demux::Route;
 use crate::shard::Shard;
 use std::sync::Arc;
 use synward_nic::{Frame, Port};
 use synward_proto::connection::{Connection, Decision, TimeWaitOutcome};
 use synward_proto::listener::Outcome;
-use synward_proto::wire::parse;
+use synward_proto::wire::{parse, parse_icmp_error};
 use synward_proto::{
     Counter, Counts, DropReason, Fate, Flags, Instant, Link, Segment, Verdict, half_open::HalfOpen, reset,
 };
@@ -35,15 +35,21 @@ impl Shard {
                 }
                 self.on_segment(now, arrived, &segment, frame, port);
             }
-            Err(reason) => {
-                let verdict = Verdict::dropped(reason).counting(counts_of_unreadable(reason));
-                self.apply(frame, &Link::default(), verdict, None, port);
-            }
+            Err(DropReason::NotTcp) => self.on_icmp(now, arrived, frame, port),
+            Err(reason) => self.unreadable(reason, frame, port),
         }
+    }
+
+    fn unreadable(&mut self, reason: DropReason, frame: Frame, port: &mut impl Port) {
+        let verdict = Verdict::dropped(reason).counting(counts_of_unreadable(reason));
+        self.apply(frame, &Link::default(), verdict, None, port);
     }
 
     fn on_segment(&mut self, now: Instant, arrived: Arrived, segment: &Segment, frame: Frame, port: &mut impl Port) {
         let route = self.route(&segment.tuple);
+        if arrived == Arrived::Here {
+            self.crossing.note_arrival(&segment.tuple);
+        }
         // A connection that is here is ours. Whatever else the owner may know, it knows alone.
         if arrived == Arrived::Here
             && matches!(route, Route::Listener(_) | Route::Nobody)
@@ -56,6 +62,26 @@ impl Shard {
             Route::TimeWait(index) => self.at_time_wait(now, index, segment, frame, port),
             Route::Listener(slot) => self.at_listener(now, slot, segment, frame, port),
             Route::Nobody => self.at_nobody(now, segment, frame, port),
+        }
+    }
+
+    /// An ICMP error about a segment that we sent: its connection's, wherever that is.
+    fn on_icmp(&mut self, now: Instant, arrived: Arrived, frame: Frame, port: &mut impl Port) {
+        let error = match parse_icmp_error(frame.as_slice()) {
+            Ok(error) => error,
+            Err(reason) => return self.unreadable(reason, frame, port),
+        };
+        let found = self.connections.find(&error.tuple);
+        if let Some(Slot::Connection(index)) = found
+            && let Some(entry) = self.connections.get_mut(index)
+        {
+            let Decision { verdict, events } = entry.connection.on_icmp_error(now, &error);
+            self.apply(frame, &error.link, verdict, Some(index), port);
+            return self.settle(now, index, events);
+        }
+        match self.crossing.foreign_owner(&error.tuple).filter(|_| arrived == Arrived::Here && found.is_none()) {
+            Some(owner) => self.hand_over(owner, frame, port),
+            None => self.apply(frame, &error.link, Verdict::dropped(DropReason::IcmpNoConnection), None, port),
         }
     }
 

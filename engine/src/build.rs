@@ -18,7 +18,7 @@ use crate::splice::Splices;
 use crate::stats::ShardStats;
 use crate::steering::Steering;
 use crate::timer_wheel::TimerWheel;
-use crate::{Observer, PollLoop, ShardId, SocketCore};
+use crate::{Observer, PollLoop, Rss, ShardId, SocketCore};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use synward_nic::{FrameBudget, Port};
@@ -57,6 +57,8 @@ pub struct Interface<P: Port> {
     /// What its shards are told. Interfaces of one engine may differ in what is about the interface: its name, MTU and
     /// checksums. [`EngineConfig::core`] goes for the first queue unless that has its own.
     pub config: EngineConfig,
+    /// How the device spreads segments over its queues, where it is known.
+    pub rss: Option<Rss>,
     /// Its queues, by number: all of them, or frames of ours would reach the kernel, which would answer them with RST.
     pub queues: Vec<Queue<P>>,
 }
@@ -86,7 +88,7 @@ pub enum Workers {
 pub fn build<P: Port>(config: EngineConfig, port: P) -> Result<Engine<P>, BuildError> {
     let queues = vec![Queue { port, core: config.core }];
     let Fleet { poll_loops, workers, observer, shards: _ } =
-        build_fleet(vec![Interface { config, queues }], Workers::Threads(1))?;
+        build_fleet(vec![Interface { config, rss: None, queues }], Workers::Threads(1))?;
     match (poll_loops.into_iter().next(), workers.into_iter().next()) {
         (Some(poll_loop), Some(sockets)) => Ok(Engine { poll_loop, sockets, observer }),
         _ => Err(BuildError::NoShards),
@@ -117,13 +119,13 @@ pub fn build_fleet<P: Port>(interfaces: Vec<Interface<P>>, workers: Workers) -> 
     let (shard_ends, worker_ends) = handoff::mesh(RING_SLOTS, &shard_sides, &worker_sides);
     let (mut shard_ends, mut rest, mut first) = (shard_ends.into_iter(), &shard_sides[..], 0);
     let (mut poll_loops, mut observed, mut steering) = (Vec::new(), Vec::new(), Vec::new());
-    for Interface { config, queues } in interfaces {
+    for Interface { config, rss, queues } in interfaces {
         let (own, others) = rest.split_at(queues.len());
         rest = others;
         // All shards together fit in 16 bits.
         let numbers = first..first + queues.len() as u16;
         first = numbers.end;
-        let steered = Arc::new(Steering::new(numbers, &plan.secrets.steering));
+        let steered = Arc::new(Steering::new(numbers, &plan.secrets.steering, rss));
         let crossings = Crossing::between(&steered, own);
         steering.push(steered);
         for ((queue, crossing), ends) in queues.into_iter().zip(crossings).zip(&mut shard_ends) {

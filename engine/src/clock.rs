@@ -6,7 +6,7 @@ use synward_proto::Instant;
 
 /// The kernel's monotonic clock (CLOCK_MONOTONIC): nobody can set it, and it stands still while the machine is
 /// suspended, so that a suspended machine does not find every connection timed out.
-pub(crate) fn monotonic() -> Instant {
+pub fn monotonic() -> Instant {
     let time = clock_gettime(ClockId::Monotonic);
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     let nanos = u64::try_from(time.tv_nsec).unwrap_or(0);

@@ -75,6 +75,13 @@ impl Crossing {
         Some(self.steering.owner(tuple)).filter(|&owner| owner != self.id)
     }
 
+    /// A segment of `tuple` has arrived on this shard's queue.
+    pub(crate) fn note_arrival(&self, tuple: &Tuple) {
+        if !self.inlets.is_empty() {
+            self.steering.prove(tuple, self.id);
+        }
+    }
+
     /// Whether this shard owns a tuple.
     pub(crate) fn owns(&self, tuple: &Tuple) -> bool {
         self.foreign_owner(tuple).is_none()
@@ -121,7 +128,8 @@ impl Shard {
         self.hand_over(owner, frame, port);
     }
 
-    fn hand_over(&mut self, owner: u16, frame: Frame, port: &mut impl Port) {
+    /// Lends a frame to the shard whose it is.
+    pub(crate) fn hand_over(&mut self, owner: u16, frame: Frame, port: &mut impl Port) {
         let has_share = self.lent < self.limits.readers;
         let room = |outlet: &&mut Outlet| has_share && !outlet.ring.is_full() && !outlet.ring.is_abandoned();
         let Some(outlet) = self.crossing.outlet(owner).filter(room) else {

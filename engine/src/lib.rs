@@ -60,6 +60,7 @@ mod ready;
 mod received;
 mod registry;
 mod requests;
+mod rss;
 mod run;
 mod shard;
 mod socket;
@@ -77,6 +78,7 @@ mod timers;
 mod transmit;
 
 pub use build::{Engine, Fleet, Interface, Queue, Workers, build, build_fleet};
+pub use clock::monotonic;
 pub use config::{BuildError, EngineConfig, ListenConfig, Secrets};
 pub use neighbours::{NextHop, NextHops, NoNextHop};
 pub use observe::{
@@ -85,6 +87,7 @@ pub use observe::{
 pub use parking::{BlockingSockets, Unparker};
 pub use poll_loop::{PollLoop, Stop, Turn};
 pub use readiness::{Interest, Ready, Source};
+pub use rss::{HashedFields, Rss};
 pub use run::RunError;
 pub use socket::{Accepted, ConnectConfig, Delivery, ListenerId, ShardId, Shutdown, SocketId};
 pub use socket_core::SocketCore;

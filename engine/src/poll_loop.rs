@@ -78,10 +78,8 @@ impl<P: Port> PollLoop<P> {
     pub fn poll_once(&mut self, now: Instant) -> Turn {
         let Self { port, shard, received, time, stop: _ } = self;
         let now = time.tick(now);
-        port.reclaim();
-        let lent = port.ledger().lent;
-        let came_home = lent != shard.lent;
-        shard.lent = lent;
+        let reclaimed = port.reclaim();
+        shard.lent = port.ledger().lent;
         shard.change_cookie_key(now);
 
         let frames = port.rx_burst(received, shard.limits.burst);
@@ -102,7 +100,7 @@ impl<P: Port> PollLoop<P> {
         shard.crossing.publish();
         let unfinished = more_to_send || more_to_answer || shard.can_tell_more() || !shard.orphans.is_empty();
         let turn = Turn { received: frames as u32 + foreign, sent: sent as u32, timers, requests, unfinished };
-        if !turn.is_idle() || came_home {
+        if !turn.is_idle() || reclaimed > 0 {
             self.publish();
         }
         self.check_books();

@@ -3,12 +3,13 @@
 use crate::SocketError;
 use crate::accept_queue::{AcceptQueue, Shared};
 use crate::config::ListenConfig;
-use crate::connections::{ConnId, Owner, Reader};
+use crate::connections::{ConnId, Owner, Reader, Slot};
 use crate::handoff::{Action, Event, Request};
 use crate::listeners::ListenerEntry;
 use crate::orphans::Parting;
 use crate::shard::Shard;
 use crate::socket::{ConnectConfig, Delivery, ListenerId};
+use crate::source_ports::Claim;
 use std::sync::Arc;
 use synward_nic::Port;
 use synward_proto::connection::{Connection, Events};
@@ -151,21 +152,25 @@ impl Shard {
         if self.connections.is_full() {
             return Err(SocketError::NoBuffers);
         }
-        let tuple = self.claim_tuple(now, config)?;
-        let secrets = &self.half_opens.secrets;
-        let local = tuple.local;
-        let (iss, offset) = (secrets.isn(now, &tuple), secrets.timestamp_offset(local.addr, remote.addr));
-        let connection = Connection::connect(now, tuple, iss, offset, self.terms.of(&tuple));
+        let (tuple, connection) = match self.claim(now, config)? {
+            Claim::Again(reuse) => (reuse.tuple, Connection::reconnect(now, &reuse, self.terms.of(&reuse.tuple))),
+            Claim::Fresh(tuple) => {
+                let secrets = &self.half_opens.secrets;
+                let offset = secrets.timestamp_offset(tuple.local.addr, remote.addr);
+                let iss = secrets.isn(now, &tuple);
+                (tuple, Connection::connect(now, tuple, iss, offset, self.terms.of(&tuple)))
+            }
+        };
         let conn = self.connections.insert(tuple, link, connection, Owner::Socket(reader));
         let conn = conn.ok_or(SocketError::NoBuffers)?;
         if let Some(entry) = self.connections.get_mut(conn.index) {
             entry.outbox.held = delivery == Delivery::Held;
         }
-        Ok((conn, local))
+        Ok((conn, tuple.local))
     }
 
     /// Both ends of a connection to be: with the port that was asked for, or with one that is free.
-    fn claim_tuple(&mut self, now: Instant, config: &ConnectConfig) -> Result<Tuple, SocketError> {
+    fn claim(&mut self, now: Instant, config: &ConnectConfig) -> Result<Claim, SocketError> {
         let tuple = Tuple { local: config.local, remote: config.remote };
         if config.local.port == 0 {
             return self.choose_source_port(now, &tuple);
@@ -173,11 +178,16 @@ impl Shard {
         if !self.crossing.owns(&tuple) {
             return Err(SocketError::AddressNotAvailable);
         }
-        if self.connections.find(&tuple).is_some() {
-            return Err(SocketError::AddressInUse);
+        match self.connections.find(&tuple) {
+            Some(Slot::Connection(_)) => Err(SocketError::AddressInUse),
+            Some(Slot::TimeWait(index)) => {
+                self.take_over(now, index).map(Claim::Again).ok_or(SocketError::AddressInUse)
+            }
+            None => {
+                self.source_ports.claim(&tuple, &self.crossing);
+                Ok(Claim::Fresh(tuple))
+            }
         }
-        self.source_ports.claim(&tuple, &self.crossing);
-        Ok(tuple)
     }
 
     /// Does what a worker wants of a connection; nothing when it has ended meanwhile.

@@ -29,9 +29,34 @@ pub enum SocketError {
     /// Another listener or connection has this address (EADDRINUSE).
     #[error("address in use (EADDRINUSE)")]
     AddressInUse,
-    /// No source port is free, or the shard asked for does not own the one asked for (EADDRNOTAVAIL).
-    #[error("address not available (EADDRNOTAVAIL)")]
+    /// No source port is free at this address towards that peer, or the shard asked for does not own the one asked for
+    /// (EADDRNOTAVAIL).
+    #[error("cannot assign requested address: no free source port (EADDRNOTAVAIL)")]
     AddressNotAvailable,
+    /// A router has no way to the peer's network (ENETUNREACH).
+    #[error("network is unreachable (ENETUNREACH)")]
+    NetworkUnreachable,
+    /// A router has no way to the peer, or filters it (EHOSTUNREACH).
+    #[error("no route to host (EHOSTUNREACH)")]
+    HostUnreachable,
+    /// A router knows no such host (EHOSTDOWN).
+    #[error("host is down (EHOSTDOWN)")]
+    HostDown,
+    /// A router says that we are cut off from the network (ENONET).
+    #[error("machine is not on the network (ENONET)")]
+    NotOnNetwork,
+    /// The peer's host does not know TCP (ENOPROTOOPT).
+    #[error("protocol not available (ENOPROTOOPT)")]
+    NoProtocol,
+    /// A router says that a source route failed (EOPNOTSUPP).
+    #[error("operation not supported (EOPNOTSUPP)")]
+    NotSupported,
+    /// A filter forbids the connection (EACCES).
+    #[error("permission denied (EACCES)")]
+    Prohibited,
+    /// Somebody on the way did not understand our SYN (EPROTO).
+    #[error("protocol error (EPROTO)")]
+    Protocol,
     /// The two ends are of different address families, or a port is zero (EINVAL).
     #[error("invalid argument (EINVAL)")]
     Invalid,
@@ -56,6 +81,14 @@ impl SocketError {
             Self::BadSocket => libc::EBADF,
             Self::AddressInUse => libc::EADDRINUSE,
             Self::AddressNotAvailable => libc::EADDRNOTAVAIL,
+            Self::NetworkUnreachable => libc::ENETUNREACH,
+            Self::HostUnreachable => libc::EHOSTUNREACH,
+            Self::HostDown => libc::EHOSTDOWN,
+            Self::NotOnNetwork => libc::ENONET,
+            Self::NoProtocol => libc::ENOPROTOOPT,
+            Self::NotSupported => libc::EOPNOTSUPP,
+            Self::Prohibited => libc::EACCES,
+            Self::Protocol => libc::EPROTO,
             Self::Invalid => libc::EINVAL,
             Self::NoBuffers => libc::ENOBUFS,
             Self::NetworkDown => libc::ENETDOWN,
@@ -75,6 +108,40 @@ impl From<Failure> for SocketError {
             Failure::Reset => Self::ConnectionReset,
             Failure::Refused => Self::ConnectionRefused,
             Failure::TimedOut => Self::TimedOut,
+            Failure::NetworkUnreachable => Self::NetworkUnreachable,
+            Failure::HostUnreachable => Self::HostUnreachable,
+            Failure::HostUnknown => Self::HostDown,
+            Failure::Isolated => Self::NotOnNetwork,
+            Failure::NoProtocol => Self::NoProtocol,
+            Failure::SourceRoute => Self::NotSupported,
+            Failure::Prohibited => Self::Prohibited,
+            Failure::NotUnderstood => Self::Protocol,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SocketError;
+    use synward_proto::connection::Failure;
+
+    /// What `connect` says on Linux after each of them.
+    #[test]
+    fn failures_have_linuxs_errno() {
+        for (failure, errno) in [
+            (Failure::Reset, libc::ECONNRESET),
+            (Failure::Refused, libc::ECONNREFUSED),
+            (Failure::TimedOut, libc::ETIMEDOUT),
+            (Failure::NetworkUnreachable, libc::ENETUNREACH),
+            (Failure::HostUnreachable, libc::EHOSTUNREACH),
+            (Failure::HostUnknown, libc::EHOSTDOWN),
+            (Failure::Isolated, libc::ENONET),
+            (Failure::NoProtocol, libc::ENOPROTOOPT),
+            (Failure::SourceRoute, libc::EOPNOTSUPP),
+            (Failure::Prohibited, libc::EACCES),
+            (Failure::NotUnderstood, libc::EPROTO),
+        ] {
+            assert_eq!(SocketError::from(failure).errno(), errno, "{failure:?}");
         }
     }
 }

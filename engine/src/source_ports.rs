@@ -5,6 +5,7 @@
 //! the whole tuple, and a shard uses only ports whose tuples it owns.
 
 use crate::SocketError;
+use crate::connections::Slot;
 use crate::crossing::Crossing;
 use crate::shard::Shard;
 use hashbrown::HashMap;
@@ -12,6 +13,7 @@ use siphasher::sip::SipHasher13;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
+use synward_proto::connection::Reuse;
 use synward_proto::{Counter, Endpoint, Instant, Tuple};
 
 /// Peers towards which ports can be in use at once. Each costs about 8 KiB.
@@ -20,6 +22,8 @@ const MOST_PEERS: usize = 4096;
 const WORD: u16 = 64;
 /// Words of a pool.
 const WORDS: usize = (1 << 16) / WORD as usize;
+/// Names of ports in TIME-WAIT that are kept, stale ones included; past it, the oldest has to wait until it is free.
+const MOST_LINGERING: usize = 2 << 16;
 /// Names of ports in TIME-WAIT that are looked at per attempt, stale ones included.
 const LOOKS: usize = 64;
 
@@ -87,8 +91,28 @@ impl SourcePorts {
 
     /// The tuple enters TIME-WAIT.
     pub(crate) fn linger(&mut self, tuple: &Tuple) {
-        if let Some(pool) = self.pool_of(tuple).filter(|pool| pool.is_used(tuple.local.port)) {
-            pool.lingering.push_back(tuple.local.port);
+        let Some(pool) = self.pool_of(tuple).filter(|pool| pool.is_used(tuple.local.port)) else { return };
+        if pool.lingering.len() >= MOST_LINGERING {
+            pool.lingering.pop_front();
+        }
+        pool.lingering.push_back(tuple.local.port);
+    }
+
+    /// The port towards the peer of `tuple` that entered TIME-WAIT first.
+    fn longest_lingering(&mut self, tuple: &Tuple) -> Option<u16> {
+        self.pools.get(&(tuple.local.addr, tuple.remote))?.lingering.front().copied()
+    }
+
+    fn forget_longest_lingering(&mut self, tuple: &Tuple) {
+        if let Some(pool) = self.pools.get_mut(&(tuple.local.addr, tuple.remote)) {
+            pool.lingering.pop_front();
+        }
+    }
+
+    /// The tuple has left TIME-WAIT, and its port stays in use.
+    fn forget_lingering(&mut self, tuple: &Tuple) {
+        if self.longest_lingering(tuple) == Some(tuple.local.port) {
+            self.forget_longest_lingering(tuple);
         }
     }
 
@@ -208,15 +232,46 @@ impl Pool {
     }
 }
 
+/// Both ends of a connection to be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Claim {
+    /// They stand for nothing.
+    Fresh(Tuple),
+    /// They were a connection's in TIME-WAIT, whose numbers go on.
+    Again(Reuse),
+}
+
 impl Shard {
-    /// A tuple towards the peer of `wanted` whose port was free; or, when none is, the one that has been in TIME-WAIT longest, if it
+    /// Ends towards the peer of `wanted` whose port was free; or, when none is, those that have been in TIME-WAIT longest, if they
     /// may be used again already.
-    pub(crate) fn choose_source_port(&mut self, now: Instant, wanted: &Tuple) -> Result<Tuple, SocketError> {
+    pub(crate) fn choose_source_port(&mut self, now: Instant, wanted: &Tuple) -> Result<Claim, SocketError> {
         if let Some(port) = self.source_ports.take(wanted, &self.crossing)? {
-            return Ok(with_port(wanted, port));
+            return Ok(Claim::Fresh(with_port(wanted, port)));
+        }
+        for _ in 0..LOOKS {
+            let Some(port) = self.source_ports.longest_lingering(wanted) else { break };
+            match self.connections.find(&with_port(wanted, port)) {
+                Some(Slot::TimeWait(index)) => match self.take_over(now, index) {
+                    Some(reuse) => return Ok(Claim::Again(reuse)),
+                    // The others have waited for less long.
+                    None => break,
+                },
+                Some(Slot::Connection(_)) | None => self.source_ports.forget_longest_lingering(wanted),
+            }
         }
         self.stats.count(Counter::SourcePortsExhausted);
         Err(SocketError::AddressNotAvailable)
+    }
+
+    /// Ends an entry in TIME-WAIT for a new connection of ours between the same ends, if that is safe; the port stays in use.
+    pub(crate) fn take_over(&mut self, now: Instant, index: u32) -> Option<Reuse> {
+        let reuse = self.connections.time_wait_mut(index)?.state.reuse(now)?;
+        let entry = self.connections.remove_time_wait(index)?;
+        if let Some(timer) = entry.timer {
+            self.wheel.cancel(timer);
+        }
+        self.source_ports.forget_lingering(&entry.tuple);
+        Some(reuse)
     }
 }
 

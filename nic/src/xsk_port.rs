@@ -94,6 +94,11 @@ impl XskPort {
         let Modes { mode, need_wakeup, busy_poll } = self.modes;
         while waiting > 0 && (!need_wakeup || busy_poll || self.rings.tx_needs_wakeup()) {
             let kick = self.kick();
+            if mode == Mode::ZeroCopy && busy_poll && self.rings.tx_needs_wakeup() {
+                // That kick polled the NAPI that receives in place of waking the device (xsk_no_wakeup). A driver that
+                // sends from another one, as virtio_net does, is woken by poll alone (xsk_poll).
+                sleep_until_readable(self.rings.fd(), None, Some(Duration::ZERO));
+            }
             let left = self.rings.unsent(size);
             // In copy mode a call sends no more than 32 (TX_BATCH_SIZE): as long as each gets somewhere, call again.
             // In zero-copy mode the driver goes on by itself.

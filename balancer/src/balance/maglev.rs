@@ -32,7 +32,7 @@ struct Permutation {
 
 impl Maglev {
     /// The table for backends with these addresses and weights, the first [`MAX_BACKENDS`] of them; one of weight 0 gets no
-    /// share. Takes time in proportion to the table, some milliseconds for the default size.
+    /// share. Takes time in proportion to the table.
     pub fn new(backends: &[(Endpoint, u16)], size: TableSize) -> Self {
         let mut ordered: Vec<(BackendIndex, Endpoint, u16)> = BackendIndex::first(MAX_BACKENDS)
             .zip(backends)

@@ -25,7 +25,6 @@ enum Policy {
 
 #[derive(Debug)]
 struct Backend {
-    weight: u16,
     health: Health,
     stats: BackendStats,
 }
@@ -56,8 +55,8 @@ impl Pool {
                 Policy::Maglev(Maglev::new(&backends, table_size))
             }
         };
-        let new = |weight| Backend { weight, health: Health::Up, stats: BackendStats::default() };
-        Self { policy, backoff: config.backoff, backends: weights().map(new).collect() }
+        let new = |_| Backend { health: Health::Up, stats: BackendStats::default() };
+        Self { policy, backoff: config.backoff, backends: config.backends.iter().map(new).collect() }
     }
 
     /// A backend for a connection whose client and listener are `connection` (seen from us: the client is remote), which has
@@ -141,9 +140,10 @@ impl Pool {
         Some(backend)
     }
 
+    /// Of those that are down. A draining one is never among them: it gets no connection that could fail.
     fn first_to_recover(&self) -> Option<BackendIndex> {
         let waiting = |(index, it): (BackendIndex, &Backend)| Some((it.health.retry_at()?, index));
         let all = BackendIndex::first(self.backends.len()).zip(&self.backends);
-        all.filter(|(_, it)| it.weight > 0).filter_map(waiting).min().map(|(_, index)| index)
+        all.filter_map(waiting).min().map(|(_, index)| index)
     }
 }

@@ -29,7 +29,7 @@ impl TableSize {
 }
 
 impl Default for TableSize {
-    /// 65537: the paper's choice for pools of up to some hundred backends (section 5.3).
+    /// 65537, the smaller of the two sizes that the paper measures (section 5.3): enough for some hundred backends.
     fn default() -> Self {
         Self(65_537)
     }

@@ -56,7 +56,7 @@ use std::io::{self, Read};
 use std::path::Path;
 use toml::de::DeTable;
 
-/// Largest file that is read, in bytes: room for some ten thousand backends.
+/// Largest file that is read, in bytes.
 const LARGEST_FILE: u64 = 1 << 20;
 
 impl Config {

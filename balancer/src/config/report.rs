@@ -10,12 +10,15 @@ pub(super) type Span = Range<usize>;
 /// The text of a file and what has been found wrong with it so far.
 pub(super) struct Report<'t> {
     text: &'t str,
+    /// Where each line begins, in bytes.
+    lines: Vec<usize>,
     found: RefCell<Vec<(usize, String)>>,
 }
 
 impl<'t> Report<'t> {
     pub(super) fn new(text: &'t str) -> Self {
-        Self { text, found: RefCell::default() }
+        let lines = [0].into_iter().chain(text.match_indices('\n').map(|(newline, _)| newline + 1));
+        Self { text, lines: lines.collect(), found: RefCell::default() }
     }
 
     /// Notes a mistake at the beginning of `span`.
@@ -29,45 +32,43 @@ impl<'t> Report<'t> {
 
     /// The line of `span`, from 1.
     pub(super) fn line(&self, span: &Span) -> usize {
-        place(self.text, span.start).0
+        self.place(span.start).0
     }
 
     /// All mistakes in the order of the file.
     pub(super) fn into_mistakes(self, file: &str) -> Mistakes {
-        let mut found = self.found.into_inner();
+        let mut found = self.found.take();
         found.sort();
         found.dedup();
         let mistake = |(offset, text)| {
-            let (line, column) = place(self.text, offset);
+            let (line, column) = self.place(offset);
             Mistake { line, column, text }
         };
         Mistakes::Found { file: file.to_owned(), list: found.into_iter().map(mistake).collect() }
     }
-}
 
-/// Line and column of a byte, both from 1. What lies past the end is at the end of the last line that is not empty.
-pub(super) fn place(text: &str, offset: usize) -> (usize, usize) {
-    let end = text.trim_end_matches(['\n', '\r']).len();
-    let mut offset = offset.min(end);
-    while !text.is_char_boundary(offset) {
-        offset -= 1;
+    /// Line and column of a byte, both from 1. What lies past the end is at the end of the last line that is not empty.
+    fn place(&self, offset: usize) -> (usize, usize) {
+        let end = self.text.trim_end_matches(['\n', '\r']).len();
+        let offset = self.text.floor_char_boundary(offset.min(end));
+        // The first line begins at 0, so this is at least 1.
+        let line = self.lines.partition_point(|start| *start <= offset);
+        let start = self.lines[line - 1];
+        (line, self.text[start..offset].chars().count() + 1)
     }
-    let before = &text[..offset];
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::place;
+    use super::Report;
 
     #[test]
     fn places_count_lines_and_characters_from_one() {
         let text = "a = 1\nb = \"äö\" x\n\n";
         let cases = [(0, (1, 1)), (4, (1, 5)), (6, (2, 1)), (16, (2, 9)), (12, (2, 6)), (18, (2, 11)), (99, (2, 11))];
         for (offset, wanted) in cases {
-            assert_eq!(place(text, offset), wanted, "offset {offset}");
+            assert_eq!(Report::new(text).place(offset), wanted, "offset {offset}");
         }
-        assert_eq!(place("", 5), (1, 1));
+        assert_eq!(Report::new("").place(5), (1, 1));
     }
 }

@@ -3,6 +3,7 @@
 //! It runs on a thread of its own and only looks: what it asks of a poll loop is answered in slices between packets.
 
 use super::report::{Connection, Drops, Info, Listener, Sockets, Stat, Timer};
+use crate::proxy::{ProxyReport, ProxyStats};
 use anyhow::{Context, Result};
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
@@ -32,6 +33,8 @@ pub struct View {
     pub modes: BTreeMap<String, String>,
     /// `off`, `auto` or `always`.
     pub syncookies: &'static str,
+    /// The proxy's numbers, where there is one.
+    pub proxy: Option<Arc<ProxyStats>>,
 }
 
 /// A control socket that answers until it is dropped.
@@ -86,7 +89,12 @@ impl Drop for ControlSocket {
 }
 
 fn router(view: Arc<View>) -> Router {
-    Router::new().route("/v1/ss", get(ss)).route("/v1/stat", get(stat)).route("/v1/drops", get(drops)).with_state(view)
+    Router::new()
+        .route("/v1/ss", get(ss))
+        .route("/v1/stat", get(stat))
+        .route("/v1/drops", get(drops))
+        .route("/v1/pools", get(pools))
+        .with_state(view)
 }
 
 type Failure = (StatusCode, String);
@@ -104,7 +112,7 @@ async fn ss(State(view): State<Arc<View>>, Query(query): Query<SocketsQuery>) ->
         let listeners = view.observer.listeners()?.collect(PATIENCE)?;
         let connections = if query.listening { Vec::new() } else { view.observer.connections()?.collect(PATIENCE)? };
         Ok(Sockets {
-            listeners: listeners.into_iter().map(|row| listener(row, view.syncookies)).collect(),
+            listeners: self::listeners(listeners, view.syncookies),
             connections: connections.into_iter().map(connection).collect(),
         })
     });
@@ -137,6 +145,29 @@ async fn drops(State(view): State<Arc<View>>) -> Json<Drops> {
         xdp: (view.xdp)(),
         socket: owned(&snapshot.port),
     })
+}
+
+async fn pools(State(view): State<Arc<View>>) -> Result<Json<ProxyReport>, Failure> {
+    match &view.proxy {
+        Some(stats) => Ok(Json(stats.report())),
+        None => Err((StatusCode::NOT_FOUND, "this is no front end: it has no pools".to_owned())),
+    }
+}
+
+/// The listeners of all shards: what is of one shard alone is added up.
+fn listeners(rows: Vec<ListenerRow>, syncookies: &str) -> Vec<Listener> {
+    let mut all: Vec<Listener> = Vec::new();
+    for row in rows {
+        match all.iter_mut().find(|known| known.local == row.local) {
+            Some(known) => {
+                known.syn_queue += u64::from(row.syn_queue);
+                known.syn_limit += u64::from(row.syn_queue_limit);
+                known.sending_cookies |= row.cookies_active;
+            }
+            None => all.push(listener(row, syncookies)),
+        }
+    }
+    all
 }
 
 fn listener(row: ListenerRow, syncookies: &str) -> Listener {

@@ -1,6 +1,7 @@
 //! Plain text tables, as `ss` and `nstat` print them.
 
 use super::report::{Connection, Drops, Info, Sockets, Stat};
+use crate::proxy::ProxyReport;
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
@@ -115,6 +116,30 @@ pub fn drops(drops: &Drops) -> String {
         text += &format!("\n{}", named(heading, rows.iter()));
     }
     text
+}
+
+/// `synward pools`: listeners with their clients, then every backend of every pool.
+pub fn pools(report: &ProxyReport) -> String {
+    let mut listeners = Table::new(["Listener", "Clients", "Accepted", "No backend", "Client gone"]);
+    for l in &report.listeners {
+        let counts = [l.clients, l.accepted, l.no_backend, l.client_gone].map(|count| count.to_string());
+        let [clients, accepted, no_backend, client_gone] = counts;
+        listeners.row([l.name.clone(), clients, accepted, no_backend, client_gone]);
+    }
+    let heading =
+        ["Pool", "Backend", "Address", "State", "Now", "Total", "Refused", "Timed out", "Bytes to", "Bytes from"];
+    let mut backends = Table::new(heading);
+    for (pool, b) in report.pools.iter().flat_map(|pool| pool.backends.iter().map(move |backend| (pool, backend))) {
+        let counts = [b.connections, b.total, b.refused, b.timed_out, b.bytes_to, b.bytes_from];
+        let [now, total, refused, timed_out, to, from] = counts.map(|count| count.to_string());
+        let (pool, name, address, state) = (pool.name.clone(), b.name.clone(), b.address.clone(), b.state.clone());
+        backends.row([pool, name, address, state, now, total, refused, timed_out, to, from]);
+    }
+    let ProxyReport { spliced, relayed, idle, no_source_port, no_room, .. } = report;
+    format!(
+        "{listeners}\n{backends}\nspliced {spliced}, relayed {relayed}, idle {idle}, without a source port \
+         {no_source_port}, without room {no_room}\n"
+    )
 }
 
 fn named<'a>(heading: &str, rows: impl Iterator<Item = (&'a String, impl ToString)>) -> Table {

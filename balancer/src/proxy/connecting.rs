@@ -34,6 +34,14 @@ impl Miss {
             | SocketError::BrokenPipe
             | SocketError::BadSocket
             | SocketError::AddressInUse
+            | SocketError::NetworkUnreachable
+            | SocketError::HostUnreachable
+            | SocketError::HostDown
+            | SocketError::NotOnNetwork
+            | SocketError::NoProtocol
+            | SocketError::NotSupported
+            | SocketError::Prohibited
+            | SocketError::Protocol
             | SocketError::Invalid
             | SocketError::NetworkDown => Self::Refused,
         }

@@ -2,9 +2,12 @@
 //! its peers. Needs root; without it every test is reported as ignored, by name.
 
 mod bed;
+#[path = "../common/bytes.rs"]
+mod bytes;
 mod faults;
 mod neighbourhood;
 mod options;
+mod ports;
 mod transfer;
 
 use libtest_mimic::{Arguments, Trial};
@@ -14,7 +17,7 @@ type Test = (&'static str, fn() -> anyhow::Result<()>);
 fn main() {
     let arguments = Arguments::from_args();
     let skipped = !synward_lab::root_available();
-    let tests = [transfer::TESTS, options::TESTS, neighbourhood::TESTS, faults::TESTS].concat();
+    let tests = [transfer::TESTS, options::TESTS, neighbourhood::TESTS, faults::TESTS, ports::TESTS].concat();
     let trials = tests.into_iter().map(|(name, test): Test| {
         Trial::test(name, move || test().map_err(|error| format!("{error:#}").into())).with_ignored_flag(skipped)
     });

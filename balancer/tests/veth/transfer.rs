@@ -2,11 +2,9 @@
 
 use crate::Test;
 use crate::bed::Bed;
+use crate::bytes::{PatternReader, hash_of, tempfile};
 use anyhow::{Context, Result, ensure};
-use sha2::{Digest, Sha256};
-use std::io::Read;
 use std::process::Stdio;
-use synward::app::Pattern;
 use synward_lab::LabConfig;
 
 const GIB: u64 = 1 << 30;
@@ -69,56 +67,4 @@ fn authority(address: std::net::IpAddr) -> String {
         std::net::IpAddr::V4(v4) => v4.to_string(),
         std::net::IpAddr::V6(v6) => format!("[{v6}]"),
     }
-}
-
-/// The first `left` bytes of the pattern.
-struct PatternReader {
-    pattern: Pattern,
-    left: u64,
-}
-
-impl PatternReader {
-    fn new(left: u64) -> Self {
-        Self { pattern: Pattern::default(), left }
-    }
-}
-
-impl Read for PatternReader {
-    fn read(&mut self, room: &mut [u8]) -> std::io::Result<usize> {
-        let len = room.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
-        self.pattern.fill(&mut room[..len]);
-        self.left -= len as u64;
-        Ok(len)
-    }
-}
-
-fn hash_of(mut source: impl Read) -> Result<(u64, String)> {
-    let (mut hash, mut room, mut count) = (Sha256::new(), vec![0; 256 * 1024], 0);
-    loop {
-        let len = source.read(&mut room)?;
-        if len == 0 {
-            let digest = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-            return Ok((count, digest));
-        }
-        hash.update(&room[..len]);
-        count += len as u64;
-    }
-}
-
-/// A file that goes with this value.
-struct File(std::path::PathBuf);
-
-impl Drop for File {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
-fn tempfile(bytes: u64) -> Result<File> {
-    use std::sync::atomic::{AtomicU32, Ordering};
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let file = File(std::env::temp_dir().join(format!("synward-upload-{}-{number}", std::process::id())));
-    std::io::copy(&mut PatternReader::new(bytes), &mut std::fs::File::create(&file.0)?)?;
-    Ok(file)
 }

@@ -19,9 +19,11 @@
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define be16(constant) ((__be16)__builtin_bswap16((__u16)(constant)))
 #define be32(constant) ((__be32)__builtin_bswap32((__u32)(constant)))
+#define host16(field) __builtin_bswap16((__u16)(field))
 #else
 #define be16(constant) ((__be16)(constant))
 #define be32(constant) ((__be32)(constant))
+#define host16(field) ((__u16)(field))
 #endif
 
 static void *(*const bpf_map_lookup_elem)(void *map, const void *key) = (void *)BPF_FUNC_map_lookup_elem;

@@ -24,14 +24,21 @@ struct owned_port {
 };
 _Static_assert(sizeof(struct owned_port) == 24, "mirrored in maps.rs");
 
+/* Ports `lo` to `hi`, both included, in host order. Zero for both is no port at all: port zero cannot be owned. */
+struct port_range {
+	__u16 lo;
+	__u16 hi;
+};
+_Static_assert(sizeof(struct port_range) == 4, "mirrored in maps.rs");
+
 /* What the loader may change while the program runs. */
 struct settings {
 	__u32 pass_fragments; /* 0: drop those of an owned address; 1: leave them to the kernel */
 };
 _Static_assert(sizeof(struct settings) == 4, "mirrored in maps.rs");
 
-/* The ports that are ours. A key's presence is the whole fact; the value carries nothing. The loader sets the size; only
- * it inserts, so entries need not be allocated ahead. */
+/* The ports that are ours one by one. A key's presence is the whole fact; the value carries nothing. The loader sets the
+ * size; only it inserts, so entries need not be allocated ahead. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);
@@ -40,13 +47,14 @@ struct {
 	__type(value, __u8);
 } owned_ports SEC(".maps");
 
-/* The addresses at which at least one port is ours: all that a fragment without ports can be asked about. */
+/* The addresses at which at least one port is ours: all that a fragment without ports can be asked about. The value is
+ * the range of ports that is ours there, if one is. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct owned_address);
-	__type(value, __u8);
+	__type(value, struct port_range);
 } owned_addresses SEC(".maps");
 
 struct {

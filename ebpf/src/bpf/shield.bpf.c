@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0-only)
  *
- * The shield: takes from the kernel exactly the TCP segments that belong to the engine.
+ * The shield: takes from the kernel exactly the TCP segments that belong to the engine, and the ICMP errors about those
+ * that the engine has sent.
  *
  *   dissect (parse.h)   what is this frame?
  *   lookup              whose is it?
@@ -18,44 +19,60 @@ enum owner {
 	ENGINE,
 };
 
-INLINE enum owner owner_of_address(const struct destination *dest)
+INLINE enum owner owner_of_address(const struct owned_address *local)
 {
 	struct owned_address any = {
-		.family = dest->to.address.family,
-		.protocol = dest->to.address.protocol,
+		.family = local->family,
+		.protocol = local->protocol,
 	};
 
-	if (bpf_map_lookup_elem(&owned_addresses, &dest->to.address))
+	if (bpf_map_lookup_elem(&owned_addresses, local))
 		return ENGINE;
 	return bpf_map_lookup_elem(&owned_addresses, &any) ? ENGINE : KERNEL;
 }
 
-INLINE enum owner owner_of_port(const struct destination *dest)
+/* A range of zeros holds nothing, port zero included. */
+INLINE int is_in_range(const struct port_range *range, __u16 port)
+{
+	return port && range->lo <= port && port <= range->hi;
+}
+
+/* The port first: it is segments for listeners that come in floods. */
+INLINE enum owner owner_at(const struct owned_port *end)
+{
+	const struct port_range *range;
+
+	if (bpf_map_lookup_elem(&owned_ports, end))
+		return ENGINE;
+	range = bpf_map_lookup_elem(&owned_addresses, &end->address);
+	return range && is_in_range(range, host16(end->port)) ? ENGINE : KERNEL;
+}
+
+INLINE enum owner owner_of_port(const struct owned_port *local)
 {
 	struct owned_port any = {
 		.address = {
-			.family = dest->to.address.family,
-			.protocol = dest->to.address.protocol,
+			.family = local->address.family,
+			.protocol = local->address.protocol,
 		},
-		.port = dest->to.port,
+		.port = local->port,
 	};
 
-	if (bpf_map_lookup_elem(&owned_ports, &dest->to))
-		return ENGINE;
-	return bpf_map_lookup_elem(&owned_ports, &any) ? ENGINE : KERNEL;
+	return owner_at(local) == ENGINE ? ENGINE : owner_at(&any);
 }
 
-INLINE enum owner lookup(enum kind kind, const struct destination *dest)
+INLINE enum owner lookup(enum kind kind, const struct owned_port *local)
 {
 	switch (kind) {
 	case FOREIGN:
 	case MALFORMED:
 		return KERNEL;
 	case SEGMENT:
-		return owner_of_port(dest);
+	case ICMP_ERROR:
+		return owner_of_port(local);
 	case FRAGMENT:
 	case CHAIN_TOO_LONG:
-		return owner_of_address(dest);
+		return owner_of_address(&local->address);
 	}
 	return KERNEL;
 }
@@ -67,11 +84,11 @@ INLINE int counted(enum counter counter, int action)
 }
 
 /* The helper returns the action in its flags when the queue has no socket. */
-INLINE int verdict_segment(const struct xdp_md *ctx)
+INLINE int verdict_redirect(const struct xdp_md *ctx, enum counter redirected)
 {
 	long action = bpf_redirect_map(&sockets, ctx->rx_queue_index, XDP_DROP);
 
-	return counted(action == XDP_REDIRECT ? REDIRECTED : DROPPED_NO_SOCKET, action);
+	return counted(action == XDP_REDIRECT ? redirected : DROPPED_NO_SOCKET, action);
 }
 
 INLINE int verdict_fragment(void)
@@ -95,7 +112,9 @@ INLINE int verdict(const struct xdp_md *ctx, enum kind kind, enum owner owner)
 	case MALFORMED:
 		break;
 	case SEGMENT:
-		return verdict_segment(ctx);
+		return verdict_redirect(ctx, REDIRECTED);
+	case ICMP_ERROR:
+		return verdict_redirect(ctx, REDIRECTED_ICMP);
 	case FRAGMENT:
 		return verdict_fragment();
 	case CHAIN_TOO_LONG:
@@ -108,10 +127,10 @@ SEC("xdp")
 int shield(struct xdp_md *ctx)
 {
 	struct cursor cursor = cursor_of(ctx);
-	struct destination dest = {};
-	enum kind kind = dissect(&cursor, &dest);
+	struct owned_port local = {};
+	enum kind kind = dissect(&cursor, &local);
 
-	return verdict(ctx, kind, lookup(kind, &dest));
+	return verdict(ctx, kind, lookup(kind, &local));
 }
 
 char licence[] SEC("license") = "Dual MIT/GPL";

@@ -7,6 +7,7 @@ pub const HOP_BY_HOP: u8 = 0;
 pub const ICMP: u8 = 1;
 pub const TCP: u8 = 6;
 pub const UDP: u8 = 17;
+pub const ICMPV6: u8 = 58;
 pub const ROUTING: u8 = 43;
 pub const FRAGMENT: u8 = 44;
 pub const ESP: u8 = 50;
@@ -52,24 +53,26 @@ impl Frame {
 
     /// `fragment` is the field of flags and offset; `options` a multiple of four bytes.
     pub fn ipv4_with(self, to: &str, protocol: u8, fragment: u16, options: &[u8]) -> Self {
-        let to: Ipv4Addr = to.parse().unwrap();
-        let mut frame = self.of_type(ETHERTYPE_IPV4);
-        frame.bytes.extend([0x45 + u8::try_from(options.len() / 4).unwrap(), 0, 0, 40, 0, 0]);
-        frame.bytes.extend(fragment.to_be_bytes());
-        frame.bytes.extend([64, protocol, 0, 0]);
-        frame.bytes.extend(CLIENT4.octets());
-        frame.bytes.extend(to.octets());
-        frame.bytes.extend(options);
-        frame
+        self.of_type(ETHERTYPE_IPV4).ipv4_header([CLIENT4, to.parse().unwrap()], protocol, fragment, options)
     }
 
     pub fn ipv6(self, to: &str, next: u8) -> Self {
-        let to: Ipv6Addr = to.parse().unwrap();
-        let mut frame = self.of_type(ETHERTYPE_IPV6);
-        frame.bytes.extend([0x60, 0, 0, 0, 0, 20, next, 64]);
-        frame.bytes.extend(CLIENT6.octets());
-        frame.bytes.extend(to.octets());
-        frame
+        self.of_type(ETHERTYPE_IPV6).ipv6_header([CLIENT6, to.parse().unwrap()], next)
+    }
+
+    fn ipv4_header(mut self, ends: [Ipv4Addr; 2], protocol: u8, fragment: u16, options: &[u8]) -> Self {
+        self.bytes.extend([0x45 + u8::try_from(options.len() / 4).unwrap(), 0, 0, 40, 0, 0]);
+        self.bytes.extend(fragment.to_be_bytes());
+        self.bytes.extend([64, protocol, 0, 0]);
+        self.bytes.extend(ends.map(|end| end.octets()).concat());
+        self.bytes.extend(options);
+        self
+    }
+
+    fn ipv6_header(mut self, ends: [Ipv6Addr; 2], next: u8) -> Self {
+        self.bytes.extend([0x60, 0, 0, 0, 0, 20, next, 64]);
+        self.bytes.extend(ends.map(|end| end.octets()).concat());
+        self
     }
 
     /// An extension header of `8 + 8 * units` bytes whose first bytes of data are `data`.
@@ -93,6 +96,33 @@ impl Frame {
         self.bytes.extend(40_000_u16.to_be_bytes());
         self.bytes.extend(port.to_be_bytes());
         self.bytes.extend([0, 0, 0, 1, 0, 0, 0, 0, 0x50, 0x02, 0xff, 0xff, 0, 0, 0, 0]);
+        self
+    }
+
+    /// The header of an ICMP or ICMPv6 message.
+    pub fn icmp(mut self, icmp_type: u8, code: u8) -> Self {
+        self.bytes.extend([icmp_type, code, 0, 0, 0, 0, 5, 20]);
+        self
+    }
+
+    /// In an ICMP error: the header of a packet from `from` to the client.
+    pub fn quoted_ipv4(self, from: &str, protocol: u8) -> Self {
+        self.quoted_ipv4_with(from, protocol, 0x4000, &[])
+    }
+
+    pub fn quoted_ipv4_with(self, from: &str, protocol: u8, fragment: u16, options: &[u8]) -> Self {
+        self.ipv4_header([from.parse().unwrap(), CLIENT4], protocol, fragment, options)
+    }
+
+    pub fn quoted_ipv6(self, from: &str, next: u8) -> Self {
+        self.ipv6_header([from.parse().unwrap(), CLIENT6], next)
+    }
+
+    /// The first eight bytes of a segment from `port` to port 40000.
+    pub fn quoted_tcp(mut self, port: u16) -> Self {
+        self.bytes.extend(port.to_be_bytes());
+        self.bytes.extend(40_000_u16.to_be_bytes());
+        self.bytes.extend([0, 0, 0, 1]);
         self
     }
 

@@ -2,9 +2,11 @@
 //! need root and are reported as ignored, by name, without it.
 
 mod attachment;
-
+mod bench;
 mod frame;
+mod icmp;
 mod namespace;
+mod ranges;
 mod traffic;
 mod verdicts;
 mod xdp_socket;
@@ -26,7 +28,7 @@ fn main() -> ExitCode {
         _ => {}
     }
     let root = rustix::process::geteuid().is_root();
-    let tests = [verdicts::TESTS, attachment::TESTS, traffic::TESTS].concat();
+    let tests = [verdicts::TESTS, ranges::TESTS, icmp::TESTS, attachment::TESTS, traffic::TESTS].concat();
     let trials = tests.into_iter().map(|(name, test)| {
         let run = move || {
             test();

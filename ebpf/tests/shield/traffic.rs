@@ -15,6 +15,7 @@ use crate::xdp_socket::xdp_socket;
 pub const TESTS: &[Test] = &[
     ("failed_redirect_is_not_answered_native", || isolated(|| failed_redirect(XdpMode::Native))),
     ("failed_redirect_is_not_answered_generic", || isolated(|| failed_redirect(XdpMode::Generic))),
+    ("icmp_errors_of_a_router_follow_their_ports", || isolated(icmp_errors_of_a_router)),
     ("everything_else_reaches_the_kernel", || isolated(everything_else)),
 ];
 
@@ -96,6 +97,35 @@ fn failed_redirect(mode: XdpMode) {
 
     shield.disown(owned()).unwrap();
     assert_eq!(outcome.recv().unwrap().unwrap_err(), ErrorKind::ConnectionRefused, "the kernel's again");
+}
+
+/// The far end as a router that has no way on, and the kernel of the near end in the engine's place: it learns of what it
+/// sends from ports of its own, and not of what it sends from ports that are ours.
+fn icmp_errors_of_a_router() {
+    let (mut shield, _attached, far) = bed(XdpMode::Native);
+    far.run(|| {
+        std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap();
+        ip("route add unreachable 203.0.113.0/24");
+    });
+    ip("route add 203.0.113.0/24 via 192.0.2.2");
+    let address = owned().address;
+    shield.own_range(Protocol::Tcp, address, 20_000..=20_009).unwrap();
+    let connect_from = |ports: &str| {
+        std::fs::write("/proc/sys/net/ipv4/ip_local_port_range", ports).unwrap();
+        let (gave_up, outcome) = mpsc::channel();
+        thread::spawn(move || gave_up.send(TcpStream::connect("203.0.113.1:80").map_err(|error| error.kind())));
+        outcome
+    };
+
+    let outcome = connect_from("30000 30009");
+    assert_eq!(outcome.recv().unwrap().unwrap_err(), ErrorKind::HostUnreachable, "the kernel's own");
+    assert_eq!(shield.counters().unwrap().get(DroppedNoSocket), 0);
+    let outcome = connect_from("20000 20009");
+    // The sockets that `bed` gave the shield are closed, so that taking it from the kernel is all that is seen.
+    wait_for(&shield, DroppedNoSocket, 0);
+    assert!(outcome.try_recv().is_err(), "still knocking");
+    shield.disown_range(Protocol::Tcp, address).unwrap();
+    assert_eq!(outcome.recv().unwrap().unwrap_err(), ErrorKind::HostUnreachable, "the kernel's again");
 }
 
 fn everything_else() {

@@ -5,14 +5,18 @@ use std::os::fd::OwnedFd;
 
 use synward_ebpf::ShieldCounter::{
     DroppedExtensionHeaders, DroppedFragment, DroppedNoSocket, Passed, PassedFragment, PassedMalformed, Redirected,
+    RedirectedIcmp,
 };
 use synward_ebpf::XdpAction::{Drop, Pass, Redirect};
-use synward_ebpf::{
-    Arrival, EbpfError, Fragments, Interface, Owned, Protocol, Shield, ShieldConfig, ShieldCounter, XdpAction,
-};
+use synward_ebpf::{Arrival, EbpfError, Fragments, Interface, Owned, Protocol, Shield, ShieldConfig, ShieldCounter};
 
 use crate::Test;
+use crate::bench::{
+    Bench, DONT_FRAGMENT, ETHERNET, KERNEL, MORE_FRAGMENTS, OPTION_PADDING, OTHER4, OTHER6, OURS, PORT, Row, V4, V6,
+    eth, kernel, owned, random, tagged,
+};
 use crate::frame::{DESTINATION_OPTIONS, ESP, FRAGMENT, Frame, HOP_BY_HOP, ICMP, ROUTING, TCP, UDP};
+use crate::icmp;
 use crate::namespace::{isolated, veth_pair};
 use crate::xdp_socket::xdp_socket;
 
@@ -28,62 +32,7 @@ pub const TESTS: &[Test] = &[
     ("sockets_are_checked", || isolated(sockets_are_checked)),
 ];
 
-const V4: &str = "192.0.2.1";
-const V6: &str = "2001:db8::1";
-const OTHER4: &str = "192.0.2.2";
-const OTHER6: &str = "2001:db8::2";
-const PORT: u16 = 80;
-const MORE_FRAGMENTS: u16 = 0x2000;
-const DONT_FRAGMENT: u16 = 0x4000;
-const OPTION_PADDING: [u8; 6] = [1, 4, 0, 0, 0, 0];
 const SEGMENTS_LEFT: [u8; 6] = [0, 1, 0, 0, 0, 0];
-const ETHERNET: usize = 14;
-
-fn owned(address: &str, port: u16) -> Owned {
-    Owned { protocol: Protocol::Tcp, address: address.parse().unwrap(), port }
-}
-
-/// A shield that owns `V4` and `V6` at `PORT`, with a socket on queue 0, in a namespace of its own.
-struct Bench {
-    shield: Shield,
-    arrival: Arrival,
-    _socket: OwnedFd,
-}
-
-impl Bench {
-    fn new() -> Self {
-        let mut shield = Shield::load(&ShieldConfig { owned_capacity: 16, ..ShieldConfig::default() }).unwrap();
-        shield.own(owned(V4, PORT)).unwrap();
-        shield.own(owned(V6, PORT)).unwrap();
-        let socket = xdp_socket();
-        shield.set_socket(0, &socket).unwrap();
-        let arrival = Arrival { ifindex: Interface::by_name("lo").unwrap().index, queue: 0 };
-        Self { shield, arrival, _socket: socket }
-    }
-
-    /// The verdict, and the one counter that rose by one.
-    fn judge(&self, frame: &[u8]) -> (XdpAction, ShieldCounter) {
-        let before = self.shield.counters().unwrap();
-        let action = self.shield.judge(frame, self.arrival).unwrap();
-        let after = self.shield.counters().unwrap();
-        let risen: Vec<_> =
-            ShieldCounter::ALL.iter().copied().filter(|counter| after.get(*counter) != before.get(*counter)).collect();
-        let [counter] = risen[..] else { panic!("one counter must rise, not {risen:?}: {frame:02x?}") };
-        assert_eq!(after.get(counter), before.get(counter) + 1);
-        (action, counter)
-    }
-}
-
-/// What a frame is, what becomes of it, and how many of its bytes decide that: a shorter one is the kernel's.
-struct Row {
-    what: &'static str,
-    frame: Frame,
-    verdict: (XdpAction, ShieldCounter),
-    decided_at: usize,
-}
-
-const OURS: (XdpAction, ShieldCounter) = (Redirect, Redirected);
-const KERNEL: (XdpAction, ShieldCounter) = (Pass, Passed);
 
 /// A row of ours: decided when the four bytes of the ports are there.
 fn segment(what: &'static str, up_to_tcp: Frame) -> Row {
@@ -97,30 +46,19 @@ fn dropped(what: &'static str, headers: Frame, counter: ShieldCounter) -> Row {
     Row { what, frame: headers.tcp(PORT), verdict: (Drop, counter), decided_at }
 }
 
-/// A row that is the kernel's at every length.
-fn kernel(what: &'static str, frame: Frame) -> Row {
-    Row { what, frame, verdict: KERNEL, decided_at: 0 }
-}
-
 fn malformed(what: &'static str, frame: Frame) -> Row {
     Row { what, frame, verdict: (Pass, PassedMalformed), decided_at: 0 }
 }
 
-fn eth() -> Frame {
-    Frame::ethernet()
-}
-
-fn tagged(tags: &[u16]) -> Frame {
-    tags.iter().fold(eth(), |frame, ethertype| frame.vlan(*ethertype, 7))
-}
-
-/// `count` headers of destination options, then TCP.
+/// `count` headers of destination options, at least one, then TCP.
 fn chain(count: usize) -> Frame {
-    let mut frame = eth().ipv6(V6, if count == 0 { TCP } else { DESTINATION_OPTIONS });
-    for left in (0..count).rev() {
-        frame = frame.extension(if left == 0 { TCP } else { DESTINATION_OPTIONS }, 0, OPTION_PADDING);
-    }
-    frame
+    chain_to(count, TCP)
+}
+
+fn chain_to(count: usize, last: u8) -> Frame {
+    (0..count).rev().fold(eth().ipv6(V6, DESTINATION_OPTIONS), |frame, left| {
+        frame.extension(if left == 0 { last } else { DESTINATION_OPTIONS }, 0, OPTION_PADDING)
+    })
 }
 
 fn segments() -> Vec<Row> {
@@ -174,6 +112,7 @@ fn drops() -> Vec<Row> {
             eth().ipv6(V6, HOP_BY_HOP).extension(FRAGMENT, 0, OPTION_PADDING).fragment(TCP, 8),
             DroppedFragment,
         ),
+        dropped("IPv6, fragment behind eight headers", chain_to(8, FRAGMENT).fragment(TCP, 8), DroppedFragment),
         // The ninth header need not be there: eight of them name it.
         Row {
             what: "IPv6, nine headers",
@@ -191,7 +130,7 @@ fn not_ours() -> Vec<Row> {
         kernel("IPv4, another address", eth().ipv4(OTHER4, TCP).tcp(PORT)),
         kernel("IPv4, the wildcard address itself", eth().ipv4("0.0.0.0", TCP).tcp(PORT)),
         kernel("IPv4, UDP to our port", eth().ipv4(V4, UDP).tcp(PORT)),
-        kernel("IPv4, ICMP", eth().ipv4(V4, ICMP).payload(8)),
+        kernel("IPv4, ICMP that quotes nothing", eth().ipv4(V4, ICMP).payload(8)),
         kernel("IPv4, fragment for another address", eth().ipv4_with(OTHER4, TCP, MORE_FRAGMENTS, &[]).tcp(PORT)),
         kernel("IPv4, fragment of UDP", eth().ipv4_with(V4, UDP, MORE_FRAGMENTS, &[]).payload(64)),
         kernel("IPv4 under three tags", tagged(&[0x8100; 3]).ipv4(V4, TCP).tcp(PORT)),
@@ -222,7 +161,7 @@ fn not_ours() -> Vec<Row> {
 }
 
 fn rows() -> Vec<Row> {
-    [segments(), drops(), not_ours()].into_iter().flatten().collect()
+    [segments(), drops(), not_ours(), icmp::rows()].into_iter().flatten().collect()
 }
 
 fn verdict_table() {
@@ -251,13 +190,7 @@ fn truncated_at_every_byte() {
 fn mutated_frames() {
     let bench = Bench::new();
     let rows = rows();
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut random = move |below: usize| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        usize::try_from(state >> 33).unwrap() % below
-    };
+    let mut random = random();
     let mut seen = std::collections::HashSet::new();
     for _ in 0..20_000 {
         let mut frame = rows[random(rows.len())].frame.bytes().to_vec();
@@ -268,7 +201,7 @@ fn mutated_frames() {
         frame.truncate(ETHERNET + random(frame.len() - ETHERNET + 1));
         let (action, counter) = bench.judge(&frame);
         let fits = match counter {
-            Redirected => action == Redirect,
+            Redirected | RedirectedIcmp => action == Redirect,
             Passed | PassedMalformed => action == Pass,
             DroppedFragment | DroppedExtensionHeaders => action == Drop,
             PassedFragment | DroppedNoSocket => false,
@@ -276,7 +209,7 @@ fn mutated_frames() {
         assert!(fits, "{action:?} counted as {counter:?}: {frame:02x?}");
         seen.insert(counter);
     }
-    assert_eq!(seen.len(), 5, "the mutations must reach every outcome, not only {seen:?}");
+    assert_eq!(seen.len(), 6, "the mutations must reach every outcome, not only {seen:?}");
 }
 
 fn fragments_pass_by_config() {

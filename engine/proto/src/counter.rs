@@ -100,7 +100,7 @@ counters! {
     TCPAbortOnLinger,
     /// Connections that entered TIME_WAIT.
     TW,
-    /// TIME_WAIT entries reused by a newer SYN (RFC 6191).
+    /// TIME_WAIT entries reused: by a newer SYN of the peer (RFC 6191), or by an open of ours.
     TWRecycled,
     /// Connections refused because the table is full. Linux: TCPMemoryPressures is its nearest relative.
     ConnectionTableFull,
@@ -124,6 +124,8 @@ counters! {
     FramesSteered,
     /// Connects refused because every source port towards the peer is in use (ours).
     SourcePortsExhausted,
+    /// ICMP errors about sequence numbers that were not on their way.
+    OutOfWindowIcmps,
 }
 
 /// A set of counters, each to be raised by one.

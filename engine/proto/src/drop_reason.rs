@@ -40,7 +40,7 @@ drop_reasons! {
     IpFragment = "ip_fragment",
     /// An IPv6 extension header that the engine does not walk, or too many of them.
     Ipv6Extension = "ipv6_extension",
-    /// Another protocol than TCP.
+    /// Neither TCP nor the ICMP of its family.
     NotTcp = "not_tcp",
     /// TCP data offset below 20 bytes or beyond the segment.
     TcpDataOffset = "tcp_data_offset",
@@ -118,6 +118,20 @@ drop_reasons! {
     CookieWithoutTimestamps = "cookie_without_timestamps",
     /// Frame of another shard while that one takes no more.
     SteeringFull = "steering_full",
+    /// ICMP message that ends before its header, the quoted IP header or the first eight bytes of the quoted segment do.
+    IcmpTruncated = "icmp_truncated",
+    /// ICMP checksum wrong.
+    IcmpChecksum = "icmp_checksum",
+    /// ICMP message that is no error: the XDP program leaves those to the kernel.
+    IcmpUnknown = "icmp_unknown",
+    /// ICMP error about something that we cannot have sent: no TCP, a fragment, an address or port that nobody has.
+    IcmpQuote = "icmp_quote",
+    /// ICMP error about a connection that is over, or that nobody here has.
+    IcmpNoConnection = "icmp_no_connection",
+    /// ICMP error about a sequence number that is not on its way (RFC 5927, section 4).
+    IcmpOutOfWindow = "icmp_out_of_window",
+    /// ICMP error that changes nothing (MUST-56; RFC 5927, section 5.2).
+    IcmpIgnored = "icmp_ignored",
 }
 
 #[cfg(test)]

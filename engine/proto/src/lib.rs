@@ -6,7 +6,8 @@
 //!
 //! The walk of a packet: [`wire::parse`] turns a frame into a [`Segment`]; the engine routes it by [`Tuple`] to a
 //! [`listener::Listener`], a [`connection::Connection`], a [`connection::TimeWait`] or to nobody ([`reset::answer`]);
-//! each returns a [`Verdict`], and the engine's `apply` acts on it.
+//! each returns a [`Verdict`], and the engine's `apply` acts on it. An ICMP error about a segment of ours takes the same
+//! way: [`wire::parse_icmp_error`], [`IcmpError`], [`connection::Connection::on_icmp_error`].
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -17,6 +18,7 @@ pub mod counter;
 pub mod drop_reason;
 pub mod flood_guard;
 pub mod half_open;
+pub mod icmp;
 pub mod isn;
 pub mod listener;
 pub mod reset;
@@ -31,6 +33,7 @@ pub mod wire;
 
 pub use counter::{Counter, Counts};
 pub use drop_reason::DropReason;
+pub use icmp::IcmpError;
 pub use segment::{Flags, Head, Link, MacAddr, Options, Segment, Span};
 pub use seq::SeqNum;
 pub use time::Instant;

@@ -20,7 +20,7 @@ const BUFFER: u32 = 1_000;
 fn pair(slots: usize) -> (ShardEnds, SocketCore) {
     let (shard, worker) = one_to_one(slots);
     let config = EngineConfig { receive_buffer: BUFFER, frames_per_reader: 8, ..EngineConfig::default() };
-    let steering = Arc::new([Arc::new(Steering::new(0..1, &[0; 16]))]);
+    let steering = Arc::new([Arc::new(Steering::new(0..1, &[0; 16], None))]);
     (shard, SocketCore::new(WorkerLimits::of(&config), worker, Arc::default(), steering))
 }
 

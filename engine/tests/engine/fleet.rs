@@ -25,7 +25,7 @@ impl Bed {
         let port = || MemoryPort::with_wire(MemoryPortConfig { budget: small_budget(), ..MemoryPortConfig::default() });
         let (ports, wires): (Vec<_>, Vec<_>) = (0..shards).map(|_| port().expect("memory")).unzip();
         let queues = ports.into_iter().map(|port| Queue { port, core: None }).collect();
-        let fleet = build_fleet(vec![Interface { config: config_of(2), queues }], workers).expect("builds");
+        let fleet = build_fleet(vec![Interface { config: config_of(2), rss: None, queues }], workers).expect("builds");
         let (port, client_wire) = port().expect("memory");
         let client = Host::new(config(1), port);
         Self { fleet, wires, client, client_wire, now: Instant::from_millis(1_000), random: 1, next_client: 0 }
@@ -340,6 +340,45 @@ fn source_ports_belong_to_their_shard_run_out_with_an_error_and_come_back() {
     let again = connect_from(&mut bed, shard);
     bed.settle();
     assert_eq!(bed.fleet.workers[0].local_of(again).expect("open").map(|local| local.port), Some(port));
+    bed.assert_balanced();
+}
+
+/// With every port in TIME-WAIT, the one that has waited longest is used again, but not within a second.
+#[test]
+fn a_port_in_time_wait_is_used_again_when_no_other_is_left() {
+    let mut bed =
+        Bed::new(1, Workers::Threads(1), |seed| EngineConfig { source_ports: 40_000..=40_003, ..config(seed) });
+    let remote = Endpoint::new(client(0).addr, PORT);
+    let listener = bed.client.sockets.listen(ListenConfig::new(remote)).expect("listens");
+    bed.settle();
+    let shard = bed.fleet.poll_loops[0].id();
+    let mut ports = Vec::new();
+    for _ in 0..4 {
+        let socket = connect_from(&mut bed, shard);
+        bed.settle();
+        ports.push(bed.fleet.workers[0].local_of(socket).expect("open").expect("known").port);
+        let far = bed.client.sockets.accept(listener).expect("accepted").socket;
+        bed.fleet.workers[0].close(socket).expect("closes");
+        bed.settle();
+        bed.client.sockets.close(far).expect("closes");
+        bed.settle();
+        bed.now += std::time::Duration::from_millis(200);
+    }
+    assert_eq!(bed.fleet.observer.snapshot().gauges.time_waits, 4);
+    let early = connect_from(&mut bed, shard);
+    bed.settle();
+    assert_eq!(bed.fleet.workers[0].take_error(early), Ok(Some(SocketError::AddressNotAvailable)));
+
+    bed.now += std::time::Duration::from_millis(250);
+    let again = connect_from(&mut bed, shard);
+    bed.settle();
+    assert_eq!(bed.fleet.workers[0].local_of(again).expect("open").map(|local| local.port), Some(ports[0]));
+    let far = bed.client.sockets.accept(listener).expect("the peer takes it").socket;
+    bed.client.sockets.send(far, b"anew").expect("sends");
+    bed.settle();
+    assert_eq!(bed.fleet.workers[0].recv(again, &mut [0; 9]), Ok(4));
+    assert_eq!((bed.count(Counter::TWRecycled), bed.count(Counter::SourcePortsExhausted)), (1, 1));
+    assert_eq!(bed.fleet.observer.snapshot().gauges.source_ports_used, 4);
     bed.assert_balanced();
 }
 

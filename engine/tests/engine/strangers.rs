@@ -3,7 +3,7 @@
 use crate::bed::{CLIENT_LINK, SERVER, config, small_budget};
 use crate::peer::{Wire, establish, frame, read, syn};
 use std::time::Duration;
-use synward_engine::{EngineConfig, ListenConfig};
+use synward_engine::{ConnectConfig, EngineConfig, ListenConfig, SocketError};
 use synward_proto::wire::ChecksumPolicy;
 use synward_proto::{Counter, DropReason, Flags, MacAddr, Options};
 
@@ -70,4 +70,52 @@ fn only_valid_segments_move_a_connection_to_another_neighbour() {
     assert_eq!(next_hop(&mut wire), CLIENT_LINK.local, "forgers move nothing");
     wire.exchange([from(3, frame(0, seq, ack, Flags::ACK | Flags::PSH, Options::NONE, b"moved")).as_slice()]);
     assert_eq!(next_hop(&mut wire), MacAddr([2, 0, 0, 0, 9, 3]));
+}
+
+/// An ICMP port unreachable from `router` about a segment that the engine sent.
+fn port_unreachable(sent: &[u8]) -> Vec<u8> {
+    let quoted = &sent[14..14 + 28];
+    let mut icmp = vec![3, 3, 0, 0, 0, 0, 0, 0];
+    icmp.extend_from_slice(quoted);
+    let sum = checksum(&icmp);
+    icmp[2..4].copy_from_slice(&sum);
+    let mut ip = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, 1, 0, 0, 203, 0, 113, 1];
+    ip.extend_from_slice(&sent[14 + 12..14 + 16]);
+    ip[2..4].copy_from_slice(&(20 + icmp.len() as u16).to_be_bytes());
+    let sum = checksum(&ip);
+    ip[10..12].copy_from_slice(&sum);
+    [&sent[6..12], &sent[..6], &sent[12..14], &ip, &icmp].concat()
+}
+
+fn checksum(bytes: &[u8]) -> [u8; 2] {
+    let words = bytes.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or(0)])));
+    let sum = words.sum::<u32>();
+    let folded = (sum & 0xffff) + (sum >> 16);
+    (!((folded & 0xffff) + (folded >> 16)) as u16).to_be_bytes()
+}
+
+#[test]
+fn an_icmp_error_ends_the_open_that_it_quotes_and_nothing_else() {
+    let mut wire = Wire::new(config(1), small_budget());
+    let link = synward_proto::Link { local: CLIENT_LINK.local, remote: CLIENT_LINK.remote, ..Default::default() };
+    let dial = |wire: &mut Wire, n| {
+        let config = ConnectConfig::new(crate::bed::client(n), SERVER, link);
+        let socket = wire.host.sockets.connect(config).expect("connects");
+        (socket, wire.exchange([]).remove(0))
+    };
+    let (first, syn) = dial(&mut wire, 0);
+    let (second, _) = dial(&mut wire, 1);
+    let mut wrong = port_unreachable(&syn);
+    wrong[14 + 20 + 8 + 20 + 4] ^= 1;
+    let sum = checksum(&[&wrong[34..36], &[0, 0], &wrong[38..]].concat());
+    wrong[36..38].copy_from_slice(&sum);
+    wire.exchange([wrong.as_slice()]);
+    assert_eq!(wire.host.sockets.take_error(first), Ok(None), "it quotes a sequence number that was never sent");
+    wire.exchange([port_unreachable(&syn).as_slice()]);
+    assert_eq!(wire.host.sockets.take_error(first), Ok(Some(SocketError::ConnectionRefused)));
+    assert_eq!(wire.host.sockets.take_error(second), Ok(None));
+    wire.exchange([port_unreachable(&syn).as_slice()]);
+    let drops = [DropReason::IcmpOutOfWindow, DropReason::IcmpNoConnection].map(|r| wire.host.observer.drops(r));
+    assert_eq!(drops, [1, 1]);
+    wire.host.assert_balanced();
 }

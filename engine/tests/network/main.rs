@@ -1,6 +1,7 @@
 //! What the engine learns from the kernel, in network namespaces. Without root every test is reported as ignored, by name.
 
 mod next_hops;
+mod rss;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::thread;
@@ -19,7 +20,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 fn main() {
     let arguments = Arguments::from_args();
     let root = synward_lab::root_available();
-    let tests = [next_hops::TESTS].concat();
+    let tests = [next_hops::TESTS, rss::TESTS].concat();
     let trials =
         tests.into_iter().map(|(name, test): Test| Trial::test(name, test).with_kind("root").with_ignored_flag(!root));
     libtest_mimic::run(&arguments, trials.collect()).exit();

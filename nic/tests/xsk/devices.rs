@@ -67,7 +67,7 @@ fn early() {
     wire.await_carrier();
     near.send_one(wire.far(), 1);
     assert_ne!(near.port.status(), PortStatus::Gone);
-    near.attach_program(config.queue);
+    near.attach_program();
     wire.await_carrier();
     until("it is sent", || {
         near.port.tx_burst(&mut VecDeque::new());

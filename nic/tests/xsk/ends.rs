@@ -10,7 +10,11 @@ use synward_nic::{Frame, FrameBudget, Mode, ModeDemand, Port, XskConfig, XskPort
 use crate::wire::{self, Device, Wire};
 
 /// Ethernet, IPv4 and TCP headers.
-pub const HEADERS: usize = 14 + 20 + 20;
+const HEADERS: usize = 14 + 20 + 20;
+/// The shortest frame of Ethernet (its check sequence aside); devices pad what is shorter.
+const SHORTEST: usize = 60;
+/// The longest, with an MTU of 1500.
+const LONGEST: usize = 14 + 1500;
 /// The port that belongs to the engine on both ends.
 const TCP_PORT: u16 = 7;
 /// How long a test waits for what must come.
@@ -56,7 +60,7 @@ impl End {
     /// Opens the port and attaches the program.
     pub fn open(device: &Device, config: XskConfig) -> Self {
         let mut end = Self::without_program(device, &config);
-        end.attach_program(config.queue);
+        end.attach_program();
         end
     }
 
@@ -67,10 +71,13 @@ impl End {
         Self { port, device: device.clone(), program: None }
     }
 
-    /// Attaches the program that feeds the port, which is that of `queue`.
-    pub fn attach_program(&mut self, queue: u32) {
+    /// Attaches the program that feeds the port.
+    pub fn attach_program(&mut self) {
         let Self { port, device, program } = self;
-        *program = Some(attach(device, &[(queue, port.as_fd())]));
+        // The program wants a socket for every queue, though packets arrive on this port's alone.
+        let sockets: Vec<_> = (0..device.queues()).map(|queue| (queue, port.as_fd())).collect();
+        *program = Some(attach(device, &sockets));
+        device.steer_to(wire::queue());
     }
 
     /// Writes one packet for `to` into a frame: `len` bytes in all, numbered `number` and filled with its low byte.
@@ -141,6 +148,11 @@ pub fn attach(device: &Device, sockets: &[(u32, BorrowedFd<'_>)]) -> (Shield, At
     (shield, attached)
 }
 
+/// A length for packet `number`; in their order they have every length that a frame can have.
+pub fn length(number: u64) -> usize {
+    SHORTEST + number as usize % (LONGEST - SHORTEST + 1)
+}
+
 /// Whose packet it is. Devices spread packets over their queues by such things.
 pub struct Flow<'a> {
     pub from: &'a Device,
@@ -175,6 +187,11 @@ fn write_ipv4(header: &mut [u8], from: Ipv4Addr, to: Ipv4Addr, total: u16) {
     header[8..10].copy_from_slice(&[64, 6]);
     header[12..16].copy_from_slice(&from.octets());
     header[16..20].copy_from_slice(&to.octets());
+    // RFC 1071. Bridges with a packet filter drop what fails it, and some devices do not spread that over their queues.
+    let sum: u32 = header.chunks_exact(2).map(|word| u32::from(u16::from_be_bytes([word[0], word[1]]))).sum();
+    let once = (sum & 0xffff) + (sum >> 16);
+    let twice = (once & 0xffff) + (once >> 16);
+    header[10..12].copy_from_slice(&(!(twice as u16)).to_be_bytes());
 }
 
 /// The number of a packet; `None` when a byte of its payload is not what it was filled with.

@@ -1,6 +1,6 @@
 //! All queues of an interface at once.
 
-use crate::ends::{BUDGET, Flow, HEADERS, attach, config, number_of, turn_around, until, write_packet};
+use crate::ends::{BUDGET, Flow, attach, config, length, number_of, turn_around, until, write_packet};
 use crate::wire::{Device, Wire};
 use crate::{On, Test};
 use std::collections::VecDeque;
@@ -9,8 +9,8 @@ use synward_ebpf::{Attached, Shield};
 use synward_nic::{Frame, Port, XskConfig, XskPort};
 
 pub const TESTS: &[Test] = &[
-    ("every_queue_carries_packets_both_ways", On::Anything, every_queue),
-    ("a_queue_is_opened_again_beside_the_others", On::Anything, opened_again),
+    ("all_queues_carry_packets_both_ways", On::Anything, every_queue),
+    ("all_queues_are_opened_again_one_by_one", On::Anything, opened_again),
 ];
 
 /// Packets from each queue.
@@ -128,8 +128,4 @@ fn send(near: &mut Station, to: &Device, number: u64) {
     let flow = Flow { from: &near.device, to, source: (10_000 + number / queues % FLOWS) as u16 };
     write_packet(&mut frame, &flow, length(number), number);
     assert_eq!(port.tx_burst(&mut VecDeque::from([frame])), 1);
-}
-
-fn length(number: u64) -> usize {
-    HEADERS + number as usize % 1461
 }

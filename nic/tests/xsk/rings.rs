@@ -1,9 +1,9 @@
 //! What crosses the rings.
 
-use crate::ends::{BUDGET, Ends, HEADERS, number_of, turn_around, until};
+use crate::ends::{BUDGET, Ends, length, number_of, turn_around, until};
 use crate::wire;
 use crate::{On, Test};
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::os::fd::AsFd;
 use synward_nic::{BusyPoll, Frame, Mode, Port, XskConfig};
 
@@ -45,7 +45,7 @@ fn echo(ends: &mut Ends) {
     until("every packet is back", || {
         near.port.reclaim();
         while sent < PACKETS && sent - back < 128 {
-            to_send.push_back(near.packet(&far.device, HEADERS + sent as usize % 1461, sent));
+            to_send.push_back(near.packet(&far.device, length(sent), sent));
             sent += 1;
         }
         near.port.tx_burst(&mut to_send);
@@ -61,7 +61,7 @@ fn echo(ends: &mut Ends) {
 
         near.port.rx_burst(&mut received, BUDGET.burst as usize);
         for frame in received.drain(..) {
-            assert_eq!((number_of(frame.as_slice()), frame.len()), (Some(back), HEADERS + back as usize % 1461));
+            assert_eq!((number_of(frame.as_slice()), frame.len()), (Some(back), length(back)));
             back += 1;
             near.port.recycle(frame);
         }
@@ -130,15 +130,17 @@ fn full_tx_ring() {
     assert!(near.port.ledger().is_balanced());
 
     near.device.link_up();
-    let (mut received, mut next, mut last) = (VecDeque::new(), 0, MORE);
+    let (mut received, mut seen, mut next, mut last) = (VecDeque::new(), HashSet::new(), 0, MORE);
     until("all of them have crossed", || {
         near.port.tx_burst(&mut frames);
         near.port.reclaim();
         far.port.rx_burst(&mut received, BUDGET.burst as usize);
         for frame in received.drain(..) {
             let number = number_of(frame.as_slice()).expect("intact");
-            assert!(number >= next, "in order, though veth may lose some of such a burst");
-            next = number + 1;
+            // A hub of QEMU's hands a frame over before one that has waited for the receiver to have room.
+            assert!(number >= next || wire::is_real(), "{number} when {next} was due; veth may only lose some");
+            assert!(seen.insert(number), "{number} twice");
+            next = next.max(number + 1);
             far.port.recycle(frame);
         }
         far.port.refill();
@@ -160,7 +162,12 @@ fn starvation() {
     for number in 0..SENT {
         frames.push_back(ends.near.packet(&ends.far.device, 60, number));
         ends.near.port.tx_burst(&mut frames);
-        until("it was sent", || ends.near.port.reclaim() == 1 || ends.near.port.ledger().sending == 0);
+        // A virtual wire may hold it back while the receiver has no frame.
+        until("it was sent", || {
+            ends.near.port.reclaim() == 1
+                || ends.near.port.ledger().sending == 0
+                || ends.far.port.ledger().receiving == 0
+        });
         // Taken out of the rx ring, but never given back to the fill ring.
         ends.far.port.rx_burst(&mut frames, usize::MAX);
         frames.drain(..).for_each(|frame| ends.far.port.recycle(frame));
@@ -177,7 +184,13 @@ fn starvation() {
     });
     assert!(ends.far.port.ledger().is_balanced());
     assert_eq!(ends.far.port.refill(), BUDGET.fill_ring as usize);
-    ends.pass_one(SENT);
+    ends.near.send_one(&ends.far.device, SENT);
+    until("one more comes through", || {
+        let frame = ends.far.receive_one();
+        let number = number_of(frame.as_slice());
+        ends.far.port.recycle(frame);
+        number == Some(SENT)
+    });
 }
 
 fn wait() {

@@ -11,7 +11,7 @@ use crate::ends::until;
 /// Names two real interfaces, in the namespace of this process and joined by a wire, as `eth0,eth1`. Nothing else uses
 /// them, and the tests run on them instead of on veth pairs.
 pub const INTERFACES: &str = "SYNWARD_TEST_INTERFACES";
-/// On real interfaces, the one queue that every packet arrives on; 0 when not set.
+/// On real interfaces, the queue that tests of one queue use; 0 when not set.
 pub const QUEUE: &str = "SYNWARD_TEST_QUEUE";
 /// On real interfaces, the mode that ports have when none is demanded: `zero-copy`, which is then demanded everywhere,
 /// or `copy`.
@@ -140,6 +140,16 @@ impl Device {
         }
     }
 
+    /// Has every packet arrive on `queue`, where there are several. Attaching a program undoes this on virtio_net: its
+    /// driver then sets the number of queues anew, whereupon the device forgets the table.
+    pub fn steer_to(&self, queue: u32) {
+        if let Self::Real(real) = self
+            && self.queues() > 1
+        {
+            real.steer(queue, self.queues());
+        }
+    }
+
     /// A command that will run where the interface is.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         match self {
@@ -182,6 +192,12 @@ impl Real {
         let bytes: Result<Vec<_>, _> = bytes.into_iter().collect();
         let mac = bytes.expect("hexadecimal").try_into().expect("six bytes");
         Self { name: name.into(), mac, ipv4 }
+    }
+
+    fn steer(&self, queue: u32, queues: u32) {
+        let weights = (0..queues).map(|at| if at == queue { "1" } else { "0" });
+        let done = Command::new("ethtool").args(["-X", &self.name, "weight"]).args(weights).status();
+        assert!(done.expect("start ethtool").success(), "{}: no queue {queue} to steer to", self.name);
     }
 
     fn set(&self, state: &str) {

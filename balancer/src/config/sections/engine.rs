@@ -15,9 +15,9 @@ use synward_proto::flood_guard::{CookieTimestamps, Syncookies};
 const WORKERS: RangeInclusive<u16> = 0..=1024;
 const SOMAXCONN: RangeInclusive<u32> = 1..=1 << 16;
 const MAX_SYN_BACKLOG: RangeInclusive<u32> = 1..=1 << 24;
-/// Retries double their distance: sixteen of them would take a day.
+/// Each keeps a half-open connection for longer; Linux's default is 5.
 const SYNACK_RETRIES: RangeInclusive<u8> = 0..=15;
-/// From Linux's least (`SOCK_MIN_RCVBUF` rounded up to a page) to what the largest window scale can say.
+/// From the least of Linux's `tcp_rmem` and `tcp_wmem`, a page, to the power of two above what the largest window can say.
 const BUFFER: RangeInclusive<u32> = 4096..=1 << 30;
 const WINDOW_SCALE: RangeInclusive<u8> = 0..=14;
 const TIME_WAIT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_mins(10);

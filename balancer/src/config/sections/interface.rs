@@ -11,8 +11,8 @@ use synward_ebpf::XdpMode;
 use synward_nic::ModeDemand;
 use toml::Spanned;
 
-/// Linux gives no device more queues than this (`ETH_MAX_QUEUES` of its drivers, `MAX_NUM_QUEUE` of tun).
-const QUEUES: RangeInclusive<u16> = 1..=1024;
+/// Linux makes no device with more (`rtnl_create_link`).
+const QUEUES: RangeInclusive<u16> = 1..=4096;
 /// Cores that `cpu_set_t` has room for.
 const CORES: RangeInclusive<usize> = 0..=libc::CPU_SETSIZE as usize - 1;
 /// Bytes of an interface's name, without the NUL.

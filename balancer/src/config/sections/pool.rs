@@ -17,7 +17,7 @@ const BACKOFF: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::
 const DEFAULT_BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(30) };
 const WEIGHT: RangeInclusive<u16> = 0..=1000;
 const DEFAULT_WEIGHT: u16 = 1;
-/// Entries for each backend, at least: the paper's bound for shares that differ by at most one per cent (section 5.3).
+/// Entries for each backend, at least: the paper's rule for shares that differ by at most one per cent (section 3.4).
 const ENTRIES_PER_BACKEND: usize = 100;
 
 /// How a backend is chosen, before the table's size is known.
@@ -78,17 +78,17 @@ fn table_has_room(section: &Section<'_>, draft: &PoolDraft) {
 }
 
 fn balance(section: &mut Section<'_>) -> Balance {
-    let policy = section.or("balance", &word(&BALANCE), Policy::RoundRobin);
-    let table_size = section.optional("maglev_size", &prime());
-    match (policy, table_size) {
-        (Policy::Maglev, size) => {
-            Balance::Maglev { table_size: size.map_or_else(TableSize::default, Spanned::into_inner) }
-        }
-        (Policy::RoundRobin, Some(size)) => {
-            section.note(&size.span(), "maglev_size has a meaning with balance = \"maglev\" only");
-            Balance::RoundRobin
-        }
-        (Policy::RoundRobin, None) => Balance::RoundRobin,
+    let absent = section.ask("balance").is_none();
+    let policy = section.optional("balance", &word(&BALANCE)).map(Spanned::into_inner);
+    let size = section.optional("maglev_size", &prime());
+    if let Some(size) = &size
+        && (absent || policy == Some(Policy::RoundRobin))
+    {
+        section.note(&size.span(), "maglev_size has a meaning with balance = \"maglev\" only");
+    }
+    match policy.unwrap_or(Policy::RoundRobin) {
+        Policy::RoundRobin => Balance::RoundRobin,
+        Policy::Maglev => Balance::Maglev { table_size: size.map_or_else(TableSize::default, Spanned::into_inner) },
     }
 }
 

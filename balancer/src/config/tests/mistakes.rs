@@ -151,7 +151,7 @@ fn unknown_words() {
         "name = 'eth0'",
         "name = 'eth0'\nqueues = 'al'",
         &[
-            r#"front.toml:3:10: interface "eth0": queues must be a number from 1 to 1024, or "all", not "al"; did you mean "all"?"#,
+            r#"front.toml:3:10: interface "eth0": queues must be a number from 1 to 4096, or "all", not "al"; did you mean "all"?"#,
         ],
     );
     says(
@@ -422,6 +422,20 @@ fn settings_that_do_not_go_together() {
         "[[pool]]\nbackoff = { first = '1m' }",
         &[r#"front.toml:10:21: pool "web", backoff: longest is 30s, shorter than first, 1m"#],
     );
+}
+
+/// What follows from a mistake that was named already is not named again.
+#[test]
+fn no_mistake_twice() {
+    says(
+        "[[pool]]",
+        "[[pool]]\nbalance = 'magelv'\nmaglev_size = 251",
+        &[
+            r#"front.toml:10:11: pool "web": balance must be "round-robin" or "maglev", not "magelv"; did you mean "maglev"?"#,
+        ],
+    );
+    let ports = LEAST.replace("'eth0'", "'eth0'\nsource_ports = '1-2'").replace("10.0.0.1:80", "10.0.0.1:20000");
+    assert_eq!(mistakes(&ports).len(), 1, "{:?}", mistakes(&ports));
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod host;
 mod mistakes;
 mod noise;
 mod reference;
+mod summary;
 mod values;
 
 use super::Config;

@@ -7,6 +7,8 @@ use std::path::Path;
 
 const REFERENCE: &str = include_str!("../../../../docs/config.md");
 
+const UNIT: &str = include_str!("../../../../deploy/systemd/synward.service");
+
 /// One row of a table of keys.
 struct Row {
     /// The header above it: `engine`, `pool.backend`, `pool.backoff`.
@@ -136,4 +138,12 @@ fn the_example_is_right() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/front.toml");
     let config = Config::load(&path).unwrap_or_else(|mistakes| panic!("{mistakes}"));
     assert_eq!((config.listeners.len(), config.pools.len()), (2, 2));
+}
+
+/// systemd kills what has not stopped by then.
+#[test]
+fn the_unit_waits_longer_than_the_example_drains() {
+    let timeout = UNIT.lines().find_map(|line| line.strip_prefix("TimeoutStopSec=")?.strip_suffix('s')?.parse().ok());
+    let drain = parse(include_str!("../../../../deploy/front.toml")).shutdown.drain;
+    assert!(timeout > Some(drain.as_secs()), "{timeout:?} {drain:?}");
 }

@@ -20,7 +20,8 @@ pub(super) const RETRIES: u8 = 6;
 #[derive(Clone, Debug)]
 pub(super) struct SynSent {
     iss: SeqNum,
-    timestamp_offset: u32,
+    /// Our TSval; and TS.Recent, when a connection in TIME-WAIT left one.
+    clock: TimestampClock,
     /// The peer's SYN, when both ends open at once (RFC 9293, section 3.5, figure 8; MUST-10).
     crossed: Option<Crossed>,
     /// SYNs sent, not counting the answer to a SYN that crossed.
@@ -79,10 +80,10 @@ pub(super) enum Expiry {
 
 impl SynSent {
     /// A SYN that is due at once.
-    pub fn new(now: Instant, iss: SeqNum, timestamp_offset: u32) -> Self {
+    pub fn new(now: Instant, iss: SeqNum, clock: TimestampClock) -> Self {
         Self {
             iss,
-            timestamp_offset,
+            clock,
             crossed: None,
             sent: 0,
             first_at: now,
@@ -105,6 +106,11 @@ impl SynSent {
     /// The interval in force.
     pub fn rto(&self) -> Duration {
         interval(self.sent)
+    }
+
+    /// Whether `seq` is that of a SYN of ours on its way: `[SND.UNA, SND.NXT)`.
+    pub fn is_outstanding(&self, seq: SeqNum) -> bool {
+        self.sent > 0 && seq == self.iss
     }
 
     /// Whether a SYN is to be sent.
@@ -161,6 +167,10 @@ impl SynSent {
         match (segment.options, self.crossed) {
             // Fourth check. Payload on a SYN-ACK is left to be sent again.
             (Options::Syn(options), _) if acks_our_syn => Answer::Open(self.opening(context, segment, &options)),
+            // An old duplicate of the connection before (Linux, too, asks this only of a SYN that crosses).
+            (Options::Syn(_), None) if self.sent > 0 && self.is_old(context, segment) => {
+                Answer::Wait(Verdict::dropped(DropReason::Paws))
+            }
             (Options::Syn(options), None) if self.sent > 0 => {
                 let negotiated = self.negotiate(context, segment, &options);
                 self.crossed = Some(Crossed { negotiated, window: segment.window });
@@ -179,7 +189,6 @@ impl SynSent {
         if let Some(crossed) = self.crossed {
             return crossed.negotiated.syn_ack(context.now, context.tuple, &offer);
         }
-        let clock = Clock { recent: 0, offset: self.timestamp_offset };
         Head {
             tuple: *context.tuple,
             seq: self.iss,
@@ -190,7 +199,7 @@ impl SynSent {
                 mss: Some(offer.mss(context.tuple)),
                 window_scale: offer.window_scale,
                 sack_permitted: offer.sack,
-                timestamps: Some(clock.stamp(context.now)),
+                timestamps: Some(self.clock.option(context.now)),
             }),
         }
     }
@@ -198,7 +207,7 @@ impl SynSent {
     /// The two SYNs agree as they do on a listener: our SYN offers everything.
     fn negotiate(&self, context: &Context<'_>, segment: &Segment, options: &SynOptions) -> Negotiated {
         let syn = Syn { tuple: *context.tuple, irs: segment.seq, options: *options };
-        Negotiated::new(&syn, &offer(context.settings), self.iss, self.timestamp_offset)
+        Negotiated::new(&syn, &offer(context.settings), self.iss, self.clock.offset())
     }
 
     fn opening(&self, context: &Context<'_>, segment: &Segment, options: &SynOptions) -> Opening {
@@ -220,6 +229,11 @@ impl SynSent {
             rtt: Rtt::new(rtt::initial(self.retransmits())),
             syn_timeouts: self.retransmits(),
         }
+    }
+
+    /// PAWS, against what a connection in TIME-WAIT has seen.
+    fn is_old(&self, context: &Context<'_>, segment: &Segment) -> bool {
+        segment.options.timestamps().is_some_and(|option| self.clock.rejects(context.now, option.value))
     }
 
     /// Whether `seq` lies in the window that our SYN-ACK offered.

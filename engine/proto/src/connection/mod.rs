@@ -4,7 +4,7 @@
 //! change state; [`Connection::poll_transmit`] then writes one segment at a time.
 //!
 //! Inside, `handshake` is SYN-SENT and `synchronised` everything after it. `established` walks a segment through the
-//! RFC's checks, `timeouts` runs the timers, `transmit` finds the next segment; they act on a `sender` (with `send_queue`,
+//! RFC's checks, `icmp` judges what is said about ours, `timeouts` runs the timers, `transmit` finds the next segment; they act on a `sender` (with `send_queue`,
 //! `rtt`, `recovery`, `congestion`), a `receiver` (with `reassembly`, `acknowledge`) and a `closing` stage.
 
 mod acknowledge;
@@ -14,6 +14,7 @@ mod config;
 mod congestion;
 mod established;
 mod handshake;
+mod icmp;
 mod info;
 mod keepalive;
 mod persist;
@@ -35,9 +36,9 @@ mod tests;
 
 pub use config::{ConnectionConfig, Keepalive};
 pub use info::Info;
-pub use time_wait::{TimeWait, TimeWaitOutcome};
+pub use time_wait::{Reuse, TimeWait, TimeWaitOutcome};
 
-use crate::half_open::HalfOpen;
+use crate::half_open::{Clock, HalfOpen};
 use crate::{Counter, Counts, DropReason, Head, Instant, Link, Segment, SeqNum, Tuple, Verdict, reset};
 use alloc::vec::Vec;
 use bitflags::bitflags;
@@ -46,6 +47,7 @@ use core::mem;
 use established::Arrival;
 use handshake::{Answer, Expiry, SynSent};
 use synchronised::{Context, Opening, Synchronised};
+use timestamps::TimestampClock;
 
 /// The states of RFC 9293, figure 5, that a [`Connection`] can be in. LISTEN and SYN-RECEIVED belong to the listener,
 /// TIME-WAIT to [`TimeWait`]. An open of ours that crosses one of the peer's counts as SYN-SENT until it is complete.
@@ -63,7 +65,8 @@ pub enum State {
     Closed,
 }
 
-/// Why a connection ended other than by an orderly close.
+/// Why a connection ended other than by an orderly close. All but the first three end an open of ours that an ICMP error
+/// answered.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Failure {
     /// The peer reset it (ECONNRESET).
@@ -72,6 +75,22 @@ pub enum Failure {
     Refused,
     /// A timer gave it up (ETIMEDOUT).
     TimedOut,
+    /// No way to the peer's network (ENETUNREACH).
+    NetworkUnreachable,
+    /// No way to the peer, or a filter on it (EHOSTUNREACH).
+    HostUnreachable,
+    /// There is no such host (EHOSTDOWN).
+    HostUnknown,
+    /// We are cut off ourselves (ENONET).
+    Isolated,
+    /// The peer has no TCP (ENOPROTOOPT).
+    NoProtocol,
+    /// A source route failed, though we ask for none (EOPNOTSUPP).
+    SourceRoute,
+    /// A filter forbids it; said by IPv6 only (EACCES).
+    Prohibited,
+    /// Somebody did not understand our SYN (EPROTO).
+    NotUnderstood,
 }
 
 bitflags! {
@@ -156,8 +175,16 @@ impl Connection {
 
     /// A connection that opens from here: SYN-SENT, its SYN due at once.
     pub fn connect(now: Instant, tuple: Tuple, iss: SeqNum, timestamp_offset: u32, config: &ConnectionConfig) -> Self {
-        let phase = Phase::SynSent(SynSent::new(now, iss, timestamp_offset));
-        Self { tuple, settings: Settings::of(config), phase }
+        let clock = TimestampClock::new(now, Clock { recent: 0, offset: timestamp_offset });
+        Self { tuple, settings: Settings::of(config), phase: Phase::SynSent(SynSent::new(now, iss, clock)) }
+    }
+
+    /// A connection that opens from here in place of one in TIME-WAIT, whose clock and sequence space it continues.
+    pub fn reconnect(now: Instant, reuse: &Reuse, config: &ConnectionConfig) -> Self {
+        let Reuse { tuple, iss, clock } = *reuse;
+        let mut syn_sent = SynSent::new(now, iss, clock);
+        syn_sent.counts = syn_sent.counts.and(Counts::of(&[Counter::TWRecycled]));
+        Self { tuple, settings: Settings::of(config), phase: Phase::SynSent(syn_sent) }
     }
 
     /// Takes a segment of this connection. `frame` is the frame it was parsed from.

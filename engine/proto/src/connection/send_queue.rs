@@ -21,12 +21,19 @@ pub(super) struct SendQueue {
     chunks: VecDeque<Chunk>,
     /// Bytes from SND.UNA to the end of the last chunk.
     len: u32,
+    /// Bytes that were acknowledged and are gone.
+    gone: u32,
 }
 
 impl SendQueue {
     /// No bytes.
     pub const fn new() -> Self {
-        Self { chunks: VecDeque::new(), len: 0 }
+        Self { chunks: VecDeque::new(), len: 0, gone: 0 }
+    }
+
+    /// Bytes that were acknowledged in all, as far as 32 bits count.
+    pub fn acknowledged(&self) -> u32 {
+        self.gone
     }
 
     /// Bytes in the queue.
@@ -53,6 +60,7 @@ impl SendQueue {
     /// Removes the bytes before `una`, the new SND.UNA; `acked` is their number, at most [`Self::len`].
     pub fn acknowledge(&mut self, una: SeqNum, acked: u32) {
         self.len = self.len.saturating_sub(acked);
+        self.gone = self.gone.saturating_add(acked);
         if self.len == 0 {
             // Capacity goes too: an idle connection owns no heap.
             self.chunks = VecDeque::new();
@@ -110,7 +118,7 @@ mod tests {
 
     #[test]
     fn more_than_half_of_sequence_space_is_refused() {
-        let mut queue = SendQueue { chunks: VecDeque::new(), len: i32::MAX as u32 };
+        let mut queue = SendQueue { len: i32::MAX as u32, ..SendQueue::new() };
         assert!(!queue.push(SeqNum(0), vec![1]));
         assert!(queue.push(SeqNum(0), Vec::new()));
     }

@@ -27,6 +27,22 @@ pub struct TimeWait {
 
 const _: () = assert!(size_of::<TimeWait>() <= 128, "TIME-WAIT entries are many");
 
+/// How long an entry must have been quiet before an open of ours takes its ends over: our TSval has moved on by then
+/// (Linux: `tcp_tw_reuse_delay`).
+pub(super) const REUSE_DELAY: Duration = Duration::from_secs(1);
+/// How far beyond the old connection the new one starts: further than an unscaled window reaches (Linux:
+/// `tcp_twsk_unique`).
+pub(super) const REUSE_GAP: u32 = 65_535 + 2;
+
+/// What an open of ours takes over from the TIME-WAIT entry of the same two ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Reuse {
+    /// Its two ends.
+    pub tuple: Tuple,
+    pub(super) iss: SeqNum,
+    pub(super) clock: TimestampClock,
+}
+
 /// What TIME-WAIT decided about a segment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use]
@@ -77,6 +93,17 @@ impl TimeWait {
             clock.refresh(now, option.value);
         }
         TimeWaitOutcome::Settled(self.judge(now, segment, old))
+    }
+
+    /// What an open of ours to the same peer may go on with instead of waiting for the end of TIME-WAIT (Linux:
+    /// `tcp_tw_reuse`, `tcp_twsk_unique`): then remove the entry and give this to
+    /// [`Connection::reconnect`](super::Connection::reconnect). Allowed with timestamps, by which old duplicates are told
+    /// apart (RFC 7323, appendix B.2), once nothing has prolonged the wait for a second. The peer, should it wait too,
+    /// accepts such a SYN by its timestamp and by its sequence number (RFC 6191, section 2).
+    pub fn reuse(&self, now: Instant) -> Option<Reuse> {
+        let clock = self.clock?;
+        let quiet = now + Duration::from(self.length) - self.expires;
+        (quiet >= REUSE_DELAY).then_some(Reuse { tuple: self.tuple, iss: self.snd_nxt + REUSE_GAP, clock })
     }
 
     /// When the entry may go.

@@ -23,6 +23,11 @@ impl TimestampClock {
         Self { clock, recent_at: now }
     }
 
+    /// What is added to the millisecond clock to make our TSval.
+    pub fn offset(&self) -> u32 {
+        self.clock.offset
+    }
+
     /// The option of a segment sent at `now`.
     pub fn option(&self, now: Instant) -> Timestamps {
         self.clock.stamp(now)

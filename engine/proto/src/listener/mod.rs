@@ -10,8 +10,8 @@ mod syn_received;
 mod tests;
 
 use crate::flood_guard::{CookieTimestamps, FloodGuard, ResetLimit, Syncookies};
-use crate::half_open::{HalfOpen, Syn};
 pub use crate::half_open::Offer;
+use crate::half_open::{HalfOpen, Syn};
 use crate::isn::Secrets;
 use crate::syn_cookie::CookieJar;
 use crate::syn_table::{ListenerId, SynTable, SynTableConfig};

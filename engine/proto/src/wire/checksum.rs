@@ -2,8 +2,9 @@
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 
-/// The protocol number of TCP, as the pseudo-header holds it.
+/// The protocol numbers of TCP and ICMPv6, as the pseudo-header holds them.
 const TCP: u16 = 6;
+const ICMPV6: u16 = 58;
 
 /// A one's complement sum in progress, kept in the machine's byte order.
 ///
@@ -47,16 +48,21 @@ impl Sum {
     /// The sum of TCP's pseudo-header over IPv4, for a segment of `len` bytes, header included.
     pub fn pseudo_header_v4(source: Ipv4Addr, destination: Ipv4Addr, len: u16) -> Self {
         let word = |addr: Ipv4Addr| u64::from(u32::from_ne_bytes(addr.octets()));
-        Self(word(source) + word(destination)).plus(Self::of_lengths(len))
+        Self(word(source) + word(destination)).plus(Self::of_length(len, TCP))
     }
 
     /// The sum of TCP's pseudo-header over IPv6, for a segment of `len` bytes, header included.
     pub fn pseudo_header_v6(source: Ipv6Addr, destination: Ipv6Addr, len: u16) -> Self {
-        Self::of(&source.octets()).plus(Self::of(&destination.octets())).plus(Self::of_lengths(len))
+        Self::of(&source.octets()).plus(Self::of(&destination.octets())).plus(Self::of_length(len, TCP))
     }
 
-    fn of_lengths(len: u16) -> Self {
-        Self(u64::from(len.to_be()) + u64::from(TCP.to_be()))
+    /// The sum of ICMPv6's pseudo-header, for a message of `len` bytes, header included (RFC 4443, section 2.3).
+    pub fn pseudo_header_icmpv6(source: Ipv6Addr, destination: Ipv6Addr, len: u16) -> Self {
+        Self::of(&source.octets()).plus(Self::of(&destination.octets())).plus(Self::of_length(len, ICMPV6))
+    }
+
+    fn of_length(len: u16, protocol: u16) -> Self {
+        Self(u64::from(len.to_be()) + u64::from(protocol.to_be()))
     }
 
     /// The sum of both.
@@ -207,11 +213,13 @@ mod tests {
         fn pseudo_headers_are_their_bytes(a: [u8; 4], b: [u8; 4], c: [u8; 16], d: [u8; 16], len: u16) {
             let [high, low] = len.to_be_bytes();
             let v4 = [&a[..], &b, &[0, 6, high, low]].concat();
-            let v6 = [&c[..], &d, &[0, 0, high, low, 0, 0, 0, 6]].concat();
+            let v6 = |protocol| [&c[..], &d, &[0, 0, high, low, 0, 0, 0, protocol]].concat();
             prop_assert_eq!(
                 Sum::pseudo_header_v4(Ipv4Addr::from(a), Ipv4Addr::from(b), len).unfinished(), reference(&v4));
             prop_assert_eq!(
-                Sum::pseudo_header_v6(Ipv6Addr::from(c), Ipv6Addr::from(d), len).unfinished(), reference(&v6));
+                Sum::pseudo_header_v6(Ipv6Addr::from(c), Ipv6Addr::from(d), len).unfinished(), reference(&v6(6)));
+            prop_assert_eq!(
+                Sum::pseudo_header_icmpv6(Ipv6Addr::from(c), Ipv6Addr::from(d), len).unfinished(), reference(&v6(58)));
         }
     }
 }

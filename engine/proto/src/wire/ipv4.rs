@@ -1,9 +1,8 @@
 //! The IPv4 header (RFC 791) and the addresses that may stand in it (RFC 1122, section 3.2.1.3).
 
-use super::Packet;
 use super::checksum::Sum;
 use super::emit::Cursor;
-use super::tcp;
+use super::{Packet, Quoted, Upper, icmp, tcp};
 use crate::DropReason;
 use core::net::Ipv4Addr;
 use zerocopy::byteorder::network_endian::U16;
@@ -38,8 +37,9 @@ const FRAGMENT: u16 = 0x3fff;
 /// The time to live that we send (MUST-49: configurable above; Linux: `ip_default_ttl`).
 const TIME_TO_LIVE: u8 = 64;
 
-/// Reads the header of the packet that `bytes` start with.
-pub(super) fn parse(bytes: &[u8]) -> Result<Packet<'_>, DropReason> {
+/// Reads the header of the packet that `bytes` start with, `start` bytes into the frame.
+#[inline(always)]
+pub(super) fn parse(bytes: &[u8], start: usize, upper: Upper) -> Result<Packet<'_>, DropReason> {
     let (header, _) = Header::ref_from_prefix(bytes).map_err(|_| DropReason::FrameTooShort)?;
     check_header_length(header, bytes)?;
     if !Sum::of(header.as_bytes()).is_intact() {
@@ -51,7 +51,11 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Packet<'_>, DropReason> {
     if header.fragment.get() & FRAGMENT != 0 {
         return Err(DropReason::IpFragment);
     }
-    if header.protocol != tcp::PROTOCOL {
+    let protocol = match upper {
+        Upper::Tcp => tcp::PROTOCOL,
+        Upper::Icmp => icmp::PROTOCOL_V4,
+    };
+    if header.protocol != protocol {
         return Err(DropReason::NotTcp);
     }
     let (source, destination) = (Ipv4Addr::from(header.source), Ipv4Addr::from(header.destination));
@@ -60,10 +64,31 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Packet<'_>, DropReason> {
     Ok(Packet {
         source: source.into(),
         destination: destination.into(),
-        header_len: HEADER_LEN,
+        payload_start: start + HEADER_LEN,
         payload,
-        pseudo_header: Sum::pseudo_header_v4(source, destination, len),
+        pseudo_header: match upper {
+            Upper::Tcp => Sum::pseudo_header_v4(source, destination, len),
+            Upper::Icmp => Sum::ZERO,
+        },
     })
+}
+
+/// Reads the header that an ICMP error quotes. It is one that we wrote, but for what happens on the way: time to live,
+/// checksum and options are not judged, and what it says of its length is more than what is quoted.
+pub(super) fn quoted(bytes: &[u8]) -> Result<Quoted<'_>, DropReason> {
+    let (header, _) = Header::ref_from_prefix(bytes).map_err(|_| DropReason::IcmpTruncated)?;
+    let len = 4 * usize::from(header.version_and_length & 0x0f);
+    let is_ours = header.version_and_length >> 4 == 4
+        && len >= HEADER_LEN
+        && header.protocol == tcp::PROTOCOL
+        && header.fragment.get() & FRAGMENT == 0;
+    if !is_ours {
+        return Err(DropReason::IcmpQuote);
+    }
+    let payload = bytes.get(len..).ok_or(DropReason::IcmpTruncated)?;
+    let (source, destination) = (Ipv4Addr::from(header.source), Ipv4Addr::from(header.destination));
+    check_addresses(source, destination).map_err(|_| DropReason::IcmpQuote)?;
+    Ok(Quoted { source: source.into(), destination: destination.into(), payload })
 }
 
 fn check_header_length(header: &Header, bytes: &[u8]) -> Result<(), DropReason> {

@@ -1,9 +1,8 @@
 //! The IPv6 header and the extension headers that the engine walks (RFC 8200).
 
-use super::Packet;
 use super::checksum::Sum;
 use super::emit::Cursor;
-use super::tcp;
+use super::{Packet, Quoted, Upper, icmp, tcp};
 use crate::DropReason;
 use core::net::Ipv6Addr;
 use zerocopy::byteorder::network_endian::{U16, U32};
@@ -43,8 +42,9 @@ const MOBILITY: u8 = 135;
 const HOST_IDENTITY: u8 = 139;
 const SHIM6: u8 = 140;
 
-/// Reads the headers of the packet that `bytes` start with.
-pub(super) fn parse(bytes: &[u8]) -> Result<Packet<'_>, DropReason> {
+/// Reads the headers of the packet that `bytes` start with, `start` bytes into the frame.
+#[inline(always)]
+pub(super) fn parse(bytes: &[u8], start: usize, upper: Upper) -> Result<Packet<'_>, DropReason> {
     let (header, rest) = Header::ref_from_prefix(bytes).map_err(|_| DropReason::FrameTooShort)?;
     if header.version_class_flow.get() >> 28 != 6 {
         return Err(DropReason::IpVersion);
@@ -52,25 +52,46 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Packet<'_>, DropReason> {
     // As in IPv4, the IP length counts and not the frame's. A jumbogram has none (RFC 2675) and ends here.
     let rest = rest.get(..usize::from(header.payload_length.get())).ok_or(DropReason::IpLength)?;
     let (source, destination) = (Ipv6Addr::from(header.source), Ipv6Addr::from(header.destination));
-    let payload = walk_extensions(header.next_header, rest)?;
+    let protocol = match upper {
+        Upper::Tcp => tcp::PROTOCOL,
+        Upper::Icmp => icmp::PROTOCOL_V6,
+    };
+    let payload = walk_extensions(header.next_header, rest, protocol)?;
     check_addresses(source, destination)?;
     // Not above the payload length, which was a u16.
     let len = payload.len() as u16;
     Ok(Packet {
         source: source.into(),
         destination: destination.into(),
-        header_len: HEADER_LEN + (rest.len() - payload.len()),
+        payload_start: start + HEADER_LEN + (rest.len() - payload.len()),
         payload,
-        pseudo_header: Sum::pseudo_header_v6(source, destination, len),
+        pseudo_header: match upper {
+            Upper::Tcp => Sum::pseudo_header_v6(source, destination, len),
+            Upper::Icmp => Sum::pseudo_header_icmpv6(source, destination, len),
+        },
     })
 }
 
-/// Walks from extension header to extension header until TCP.
-fn walk_extensions(mut next_header: u8, bytes: &[u8]) -> Result<&[u8], DropReason> {
+/// Reads the header that an ICMP error quotes. It is one that we wrote, without extension headers, and nobody may add any
+/// on the way (RFC 8200, section 4). What it says of its length is more than what is quoted.
+pub(super) fn quoted(bytes: &[u8]) -> Result<Quoted<'_>, DropReason> {
+    let (header, payload) = Header::ref_from_prefix(bytes).map_err(|_| DropReason::IcmpTruncated)?;
+    if header.version_class_flow.get() >> 28 != 6 || header.next_header != tcp::PROTOCOL {
+        return Err(DropReason::IcmpQuote);
+    }
+    let (source, destination) = (Ipv6Addr::from(header.source), Ipv6Addr::from(header.destination));
+    check_addresses(source, destination).map_err(|_| DropReason::IcmpQuote)?;
+    Ok(Quoted { source: source.into(), destination: destination.into(), payload })
+}
+
+/// Walks from extension header to extension header until `protocol`.
+fn walk_extensions(mut next_header: u8, bytes: &[u8], protocol: u8) -> Result<&[u8], DropReason> {
     let mut rest = bytes;
     for position in 0..=MAX_EXTENSIONS {
+        if next_header == protocol {
+            return Ok(rest);
+        }
         match next_header {
-            tcp::PROTOCOL => return Ok(rest),
             // "restricted to appear immediately after an IPv6 header only" (RFC 8200, section 4.1).
             HOP_BY_HOP if position > 0 => return Err(DropReason::Ipv6Extension),
             HOP_BY_HOP | DESTINATION_OPTIONS => {

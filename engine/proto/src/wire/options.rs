@@ -35,6 +35,7 @@ pub(super) fn parse_syn(bytes: &[u8]) -> SynOptions {
 }
 
 /// Reads the options of a segment without SYN.
+#[inline]
 pub(super) fn parse_data(bytes: &[u8]) -> DataOptions {
     let mut options = DataOptions::default();
     for (kind, body) in Walk(bytes) {

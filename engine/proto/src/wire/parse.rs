@@ -1,8 +1,8 @@
-//! A frame becomes a segment, or one reason why not.
+//! A frame becomes a segment or an ICMP error, or one reason why not.
 
 use super::checksum::Sum;
-use super::{Packet, ethernet, ipv4, ipv6, tcp};
-use crate::{DropReason, Endpoint, Segment, Span, Tuple};
+use super::{Packet, Upper, ethernet, icmp, ipv4, ipv6, tcp};
+use crate::{DropReason, Endpoint, IcmpError, Link, Segment, Span, Tuple};
 
 /// What to do about TCP checksums.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -14,20 +14,15 @@ pub enum ChecksumPolicy {
     AllowUnfinished,
 }
 
-/// Checks a frame from the Ethernet header to the TCP options.
+/// Checks a frame that is to carry TCP, from the Ethernet header to the TCP options.
 ///
 /// The order is the order of the headers; within TCP, what the checksum protects is believed only after it.
 ///
 /// # Errors
-/// The one reason for which the frame is dead.
+/// The one reason for which the frame is dead. [`DropReason::NotTcp`] is found before anything behind the IP header is
+/// read: such a frame may carry an ICMP error, for [`parse_icmp_error`].
 pub fn parse(frame: &[u8], policy: ChecksumPolicy) -> Result<Segment, DropReason> {
-    let (link, ether_type, network) = ethernet::parse(frame)?;
-    let packet = match ether_type {
-        ethernet::IPV4 => ipv4::parse(network)?,
-        ethernet::IPV6 => ipv6::parse(network)?,
-        _ => return Err(DropReason::NotIp),
-    };
-    ethernet::check_addresses(&link)?;
+    let (link, packet) = network(frame, Upper::Tcp)?;
     let (header, options, payload) = tcp::split(packet.payload)?;
     let unfinished_checksum = check_checksum(&packet, header, policy)?;
     let (source, destination) = (header.source.get(), header.destination.get());
@@ -35,7 +30,7 @@ pub fn parse(frame: &[u8], policy: ChecksumPolicy) -> Result<Segment, DropReason
         return Err(DropReason::PortZero);
     }
     let flags = header.flags()?;
-    let payload_start = frame.len() - network.len() + packet.header_len + packet.payload.len() - payload.len();
+    let payload_start = packet.payload_start + packet.payload.len() - payload.len();
     Ok(Segment {
         link,
         tuple: Tuple {
@@ -50,6 +45,31 @@ pub fn parse(frame: &[u8], policy: ChecksumPolicy) -> Result<Segment, DropReason
         payload: span(payload_start, payload.len())?,
         unfinished_checksum,
     })
+}
+
+/// Checks a frame that is to carry an ICMP error about a TCP segment, from the Ethernet header to the quoted sequence
+/// number. No device finishes the checksum of ICMP, so that it must be right on virtual devices, too.
+///
+/// # Errors
+/// The one reason for which the frame is dead; [`DropReason::NotTcp`] when it carries no ICMP either.
+pub fn parse_icmp_error(frame: &[u8]) -> Result<IcmpError, DropReason> {
+    let (link, packet) = network(frame, Upper::Icmp)?;
+    icmp::parse(link, &packet)
+}
+
+/// Checks the headers of link and network. Inlined, so that what each caller wants is a constant and segments do not pay
+/// for the question.
+#[inline(always)]
+fn network(frame: &[u8], upper: Upper) -> Result<(Link, Packet<'_>), DropReason> {
+    let (link, ether_type, network) = ethernet::parse(frame)?;
+    let start = frame.len() - network.len();
+    let packet = match ether_type {
+        ethernet::IPV4 => ipv4::parse(network, start, upper)?,
+        ethernet::IPV6 => ipv6::parse(network, start, upper)?,
+        _ => return Err(DropReason::NotIp),
+    };
+    ethernet::check_addresses(&link)?;
+    Ok((link, packet))
 }
 
 /// Checks the checksum (MUST-3); returns whether it was the unfinished form.

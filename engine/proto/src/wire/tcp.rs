@@ -37,6 +37,30 @@ pub(super) fn split(segment: &[u8]) -> Result<(&Header, &[u8], &[u8]), DropReaso
     Ok((header, options, payload))
 }
 
+/// The first eight bytes of a header: as much as an ICMP error must quote (RFC 792).
+#[derive(FromBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub(super) struct Start {
+    pub source: U16,
+    pub destination: U16,
+    sequence: U32,
+}
+
+/// Reads the start of a segment that we sent.
+pub(super) fn quoted(bytes: &[u8]) -> Result<&Start, DropReason> {
+    let (start, _) = Start::ref_from_prefix(bytes).map_err(|_| DropReason::IcmpTruncated)?;
+    if start.source.get() == 0 || start.destination.get() == 0 {
+        return Err(DropReason::IcmpQuote);
+    }
+    Ok(start)
+}
+
+impl Start {
+    pub(super) const fn seq(&self) -> SeqNum {
+        SeqNum(self.sequence.get())
+    }
+}
+
 impl Header {
     pub(super) const fn seq(&self) -> SeqNum {
         SeqNum(self.sequence.get())

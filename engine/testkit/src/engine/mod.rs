@@ -145,8 +145,7 @@ impl Target for EngineTarget {
     }
 
     fn connect(&mut self, local: Endpoint, remote: Endpoint) -> Io<SocketKey> {
-        self.call(|sockets| sockets.connect(ConnectConfig::new(local, remote, LINK)))
-            .map(|socket| self.keep(socket))
+        self.call(|sockets| sockets.connect(ConnectConfig::new(local, remote, LINK))).map(|socket| self.keep(socket))
     }
 
     fn connected(&mut self, socket: SocketKey) -> Io<()> {

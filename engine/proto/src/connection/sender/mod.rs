@@ -203,6 +203,11 @@ impl Sender {
         self.una != self.nxt
     }
 
+    /// Whether `seq` was sent and is not acknowledged: `[SND.UNA, SND.NXT)`.
+    pub fn is_outstanding(&self, seq: SeqNum) -> bool {
+        seq.in_window(self.una, self.nxt.distance_from(self.una))
+    }
+
     /// Whether anything remains to be sent or acknowledged.
     pub fn busy(&self) -> bool {
         self.outstanding() || self.queue.len() > 0 || self.fin == Fin::Queued
@@ -213,11 +218,12 @@ impl Sender {
         self.unsent() > 0
     }
 
-    /// Where `ack` lies relative to `[SND.UNA - MAX.SND.WND, SND.NXT]` (RFC 5961, section 5.2).
+    /// Where `ack` lies relative to `[SND.UNA - MAX.SND.WND, SND.NXT]` (RFC 5961, section 5.2), which begins no sooner than
+    /// the first byte that we sent: nobody has ever had an older one to acknowledge (Linux: `tcp_ack`).
     pub fn judge_ack(&self, ack: SeqNum) -> AckRange {
         if ack.after(self.nxt) {
             AckRange::Unsent
-        } else if ack.before(self.una - self.max_window) {
+        } else if ack.before(self.una - self.max_window.min(self.acknowledged())) {
             AckRange::TooOld
         } else {
             AckRange::Acceptable
@@ -344,6 +350,11 @@ impl Sender {
         }
     }
 
+    /// The sequence space from our first byte to SND.UNA, as far as 32 bits count.
+    fn acknowledged(&self) -> u32 {
+        self.queue.acknowledged().saturating_add(u32::from(self.fin == Fin::Acked))
+    }
+
     fn note_flight(&mut self) {
         let flight = self.nxt.distance_from(self.una);
         if !self.una.before(self.round_end) || flight > self.peak_flight {
@@ -356,7 +367,7 @@ impl Sender {
 /// Where an acknowledgment number lies.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum AckRange {
-    /// In `[SND.UNA - MAX.SND.WND, SND.NXT]`.
+    /// Among those that the peer could have sent of late.
     Acceptable,
     /// Older than any the peer could still send.
     TooOld,

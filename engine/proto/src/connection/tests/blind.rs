@@ -53,33 +53,73 @@ fn a_syn_is_challenged_wherever_it_lies() {
     }
 }
 
+/// A connection of which `acknowledged` bytes have reached the peer, and a hundred more are on their way.
+fn with_acknowledged(acknowledged: u32) -> Bench {
+    let mut bench = Bench::established();
+    bench.send(stream(0, acknowledged));
+    while let Some((at, len)) = bench.sent_ranges().last() {
+        let _ = bench.arrive(&ack(0, at + len));
+    }
+    bench.send(stream(acknowledged, 100));
+    bench.sent();
+    assert_eq!(bench.connection.info(bench.now).send_queue, 100);
+    bench
+}
+
+/// What becomes of a data segment that acknowledges everything up to `number`, when SND.UNA is `una`.
+fn check_ack(una: u32, number: u32, reason: Option<DropReason>) {
+    let mut bench = with_acknowledged(una);
+    let decision = bench.arrive(&data(0, number, 10));
+    match reason {
+        None => assert!(matches!(decision.verdict.fate, Fate::Delivered(_)), "{number} of {una}"),
+        Some(reason) => {
+            assert_eq!(decision.verdict.fate, Fate::Dropped(reason), "{number} of {una}");
+            let challenge = Sent::of_head(&decision.verdict.reply.unwrap());
+            assert_eq!((challenge.seq, challenge.ack), (una + 100, 0));
+        }
+    }
+}
+
 /// RFC 5961, section 5.2: `[SND.UNA - MAX.SND.WND, SND.NXT]`, both edges. The largest window was 50,000.
 #[test]
 fn the_acknowledgment_must_be_one_that_the_peer_can_have_sent() {
-    let table = [
-        (0, None),
-        (1, None),
-        (100, None),
-        (101, Some(DropReason::AckUnsent)),
-        (0x7000_0000, Some(DropReason::AckUnsent)),
-        (0u32.wrapping_sub(50_000), None),
-        (0u32.wrapping_sub(50_001), Some(DropReason::AckTooOld)),
-        (0u32.wrapping_sub(0x7000_0000), Some(DropReason::AckTooOld)),
-    ];
-    for (number, reason) in table {
-        let mut bench = Bench::established();
-        bench.send(stream(0, 100));
-        bench.sent();
-        let decision = bench.arrive(&data(0, number, 10));
-        match reason {
-            None => assert!(matches!(decision.verdict.fate, Fate::Delivered(_)), "{number}"),
-            Some(reason) => {
-                assert_eq!(decision.verdict.fate, Fate::Dropped(reason), "{number}");
-                let challenge = Sent::of_head(&decision.verdict.reply.unwrap());
-                assert_eq!((challenge.seq, challenge.ack), (100, 0));
-            }
+    let una = 80_000u32;
+    for (number, reason) in [
+        (una, None),
+        (una + 1, None),
+        (una + 100, None),
+        (una + 101, Some(DropReason::AckUnsent)),
+        (una + 0x7000_0000, Some(DropReason::AckUnsent)),
+        (una - 50_000, None),
+        (una - 50_001, Some(DropReason::AckTooOld)),
+        (una.wrapping_sub(0x7000_0000), Some(DropReason::AckTooOld)),
+    ] {
+        check_ack(una, number, reason);
+    }
+}
+
+/// Nothing before our first byte was ever there to acknowledge, however large the window (Linux: `bytes_acked` in
+/// `tcp_ack`).
+#[test]
+fn no_acknowledgment_lies_before_our_first_byte() {
+    for una in [0u32, 1, 30_000, 50_000] {
+        for (number, reason) in [(una, None), (0, None), (0u32.wrapping_sub(1), Some(DropReason::AckTooOld))] {
+            check_ack(una, number, reason);
         }
     }
+}
+
+/// Our FIN is acknowledged, too: what was before it remains an old acknowledgment.
+#[test]
+fn an_acknowledged_fin_counts() {
+    let mut bench = with_acknowledged(0);
+    bench.connection.shutdown(bench.now);
+    bench.sent();
+    let _ = bench.arrive(&ack(0, 101));
+    assert_eq!(bench.connection.state(), State::FinWait2);
+    assert!(matches!(bench.arrive(&data(0, 0, 10)).verdict.fate, Fate::Delivered(_)));
+    let before = bench.arrive(&data(10, 0u32.wrapping_sub(1), 10));
+    assert_eq!(before.verdict.fate, Fate::Dropped(DropReason::AckTooOld));
 }
 
 /// RFC 5961, section 7, per connection.

@@ -4,6 +4,7 @@ mod bench;
 mod blind;
 mod close;
 mod hostile;
+mod icmp;
 mod keepalive;
 mod link;
 mod open;

@@ -1,11 +1,16 @@
 //! TIME-WAIT: RFC 9293, section 3.10.7.4; RFC 1337; RFC 6191.
 
 use super::bench::*;
-use crate::connection::{TimeWait, TimeWaitOutcome};
+use crate::connection::answer_limit::AnswerLimit;
+use crate::connection::time_wait::{REUSE_DELAY, REUSE_GAP};
+use crate::connection::timestamps::TimestampClock;
+use crate::connection::{Connection, Events, State, TimeWait, TimeWaitOutcome};
 use crate::half_open::{Clock, Negotiated};
 use crate::segment::{SynOptions, Timestamps};
-use crate::{DropReason, Fate, Flags, Instant, Options, Verdict};
+use crate::wire::{ChecksumPolicy, parse};
+use crate::{Counter, DropReason, Fate, Flags, Instant, Link, Options, Segment, SeqNum, Verdict};
 use core::time::Duration;
+use proptest::prelude::*;
 
 /// TIME-WAIT entered at the returned time, TS.Recent being 1000 where there are timestamps.
 fn entered(timestamps: bool) -> (TimeWait, Instant) {
@@ -117,4 +122,122 @@ fn a_syn_ack_never_reopens() {
     let (mut entry, start) = entered(false);
     let verdict = settled(on(&mut entry, start, &ack(5000, 0).flags(Flags::SYN | Flags::ACK)));
     assert_eq!(verdict.fate, Fate::Dropped(DropReason::TimeWaitOldDuplicate));
+}
+
+/// Linux: `tcp_twsk_unique`.
+#[test]
+fn an_open_of_ours_may_take_over_after_a_quiet_second() {
+    let (without_timestamps, start) = entered(false);
+    assert_eq!(without_timestamps.reuse(start + Duration::from_secs(59)), None);
+    let (mut entry, start) = entered(true);
+    assert_eq!(entry.reuse(start), None);
+    assert_eq!(entry.reuse(start + (REUSE_DELAY - Duration::from_nanos(1))), None);
+    let reuse = entry.reuse(start + REUSE_DELAY).expect("reusable");
+    assert_eq!(reuse.iss, ISS + 1 + 1 + REUSE_GAP, "beyond our FIN and any unscaled window");
+    // The peer's FIN again: it has not heard our last acknowledgment.
+    let later = start + Duration::from_secs(30);
+    let _ = on(&mut entry, later, &ack(0, 1).fin().stamp(1000, 0));
+    assert_eq!(entry.reuse(later + (REUSE_DELAY - Duration::from_nanos(1))), None);
+    assert!(entry.reuse(later + REUSE_DELAY).is_some());
+}
+
+/// The new connection's numbers and timestamps go on from those of the old one.
+#[test]
+fn an_open_takes_over() {
+    let (entry, start) = entered(true);
+    let mut bench = Bench::accepted(&config(), negotiated());
+    bench.now = start + Duration::from_secs(2);
+    let reuse = entry.reuse(bench.now).expect("reusable");
+    bench.connection = Connection::reconnect(bench.now, &reuse, &config());
+    let syn = bench.sent();
+    let first = 1 + REUSE_GAP;
+    assert_eq!((syn.len(), syn[0].seq, syn[0].flags), (1, first, Flags::SYN));
+    assert_eq!(syn[0].timestamps(), Some(Timestamps { value: bench.now.as_millis() as u32, echo: 1000 }));
+    assert_eq!((bench.count_of(Counter::ActiveOpens), bench.count_of(Counter::TWRecycled)), (1, 1));
+
+    // A peer that has not heard the last acknowledgment answers with its own; our reset frees it, and the SYN comes again.
+    let half_closed = bench.reply_to(&ack(1, 1).stamp(1000, 0));
+    assert_eq!((half_closed.seq, half_closed.flags), (1, Flags::RST));
+    let _ = bench.tick_next();
+    assert_eq!((bench.sent()[0].seq, bench.connection.state()), (first, State::SynSent));
+
+    let mut syn_ack = ack(5_000_000, first + 1).flags(Flags::SYN | Flags::ACK).segment().0;
+    let stamp = Timestamps { value: 9_000, echo: bench.now.as_millis() as u32 };
+    syn_ack.options = Options::Syn(SynOptions { timestamps: Some(stamp), ..Default::default() });
+    let decision = bench.connection.on_segment(bench.now, &syn_ack, &[]);
+    assert_eq!((decision.events, bench.connection.state()), (Events::CONNECTED, State::Established));
+    let third = bench.sent();
+    assert_eq!((third[0].seq, third[0].ack), (first + 1, 5_000_001));
+    assert_eq!(third[0].timestamps().map(|stamp| stamp.echo), Some(9_000));
+    // What is left of the old connection is refused by its timestamp.
+    let old = bench.arrive(&data(5_000_001, first + 1, 10).stamp(8_999, 0));
+    assert_eq!(old.verdict.fate, Fate::Dropped(DropReason::Paws));
+}
+
+/// A SYN of the peer's that crosses ours is no old duplicate, unless its timestamp says so.
+#[test]
+fn a_crossing_syn_is_held_against_what_the_old_connection_has_seen() {
+    for (value, reason) in [(999, Some(DropReason::Paws)), (1000, None), (1001, None)] {
+        let (entry, start) = entered(true);
+        let now = start + REUSE_DELAY;
+        let reuse = entry.reuse(now).expect("reusable");
+        let mut bench = Bench::accepted(&config(), negotiated());
+        bench.now = now;
+        bench.connection = Connection::reconnect(now, &reuse, &config());
+        bench.sent();
+        let mut syn = ack(7_000, 0).flags(Flags::SYN).segment().0;
+        let timestamps = Some(Timestamps { value, echo: 0 });
+        syn.options = Options::Syn(SynOptions { timestamps, ..Default::default() });
+        let fate = bench.connection.on_segment(now, &syn, &[]).verdict.fate;
+        assert_eq!(fate, reason.map_or(Fate::Consumed, Fate::Dropped), "{value}");
+        assert_eq!(bench.sent().len(), usize::from(reason.is_none()), "answered with SYN-ACK or not at all");
+    }
+}
+
+proptest! {
+    /// The peer waits too: whatever the numbers are, it lets the new connection in, by either of its two tests alone (RFC
+    /// 6191, section 2).
+    #[test]
+    fn a_peer_in_time_wait_admits_the_new_connection(
+        nxt: u32, offset: u32, waited in 1_000u64..60_000, start in 0u64..1 << 40, timestamps: bool,
+    ) {
+        let entered_at = Instant::from_millis(start);
+        let now = entered_at + ms(waited);
+        let clock = |recent, offset| TimestampClock::new(entered_at, Clock { recent, offset });
+        let ours = TimeWait {
+            tuple: TUPLE,
+            snd_nxt: SeqNum(nxt),
+            rcv_nxt: SeqNum(77),
+            window: 0,
+            clock: Some(clock(1, offset)),
+            limit: AnswerLimit::NEW,
+            length: Duration::from_secs(60).into(),
+            expires: entered_at + Duration::from_secs(60),
+        };
+        // The last that the peer can have seen is a segment sent as the wait began.
+        let last_seen = clock(1, offset).option(entered_at).value;
+        let theirs = TimeWait {
+            tuple: TUPLE.reversed(),
+            snd_nxt: ours.rcv_nxt,
+            rcv_nxt: ours.snd_nxt,
+            clock: timestamps.then_some(clock(last_seen, 0)),
+            ..ours
+        };
+        let syn = first_segment(Connection::reconnect(now, &ours.reuse(now).expect("reusable"), &config()), now);
+        let mut by_both = theirs;
+        prop_assert_eq!(by_both.on_segment(now, &syn), TimeWaitOutcome::Reopen);
+        if timestamps {
+            // Far ahead of where the peer is: its timestamp alone admits it.
+            let mut by_timestamp = TimeWait { rcv_nxt: syn.seq + 1, ..theirs };
+            prop_assert_eq!(by_timestamp.on_segment(now, &syn), TimeWaitOutcome::Reopen);
+        }
+        prop_assert!(!syn.seq.in_window(ours.snd_nxt, 65_536), "beyond every byte that an unscaled window let out");
+    }
+}
+
+/// The segment that `connection` sends first, as its peer reads it.
+fn first_segment(mut connection: Connection, now: Instant) -> Segment {
+    let mut frame = [0; 2048];
+    let len = connection.poll_transmit(now, &Link::default(), &mut frame).expect("a SYN");
+    parse(&frame[..len], ChecksumPolicy::Full).expect("what we send can be read")
 }

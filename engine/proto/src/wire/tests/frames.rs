@@ -1,6 +1,7 @@
 //! Frames for the tests of this folder.
 
 use crate::segment::{DataOptions, Mss, SackBlock, SackBlocks, SynOptions, Timestamps, VlanTag, WindowScale};
+use crate::wire::checksum::Sum;
 use crate::wire::{HEADROOM, SegmentWriter};
 use crate::{Endpoint, Flags, Head, Link, MacAddr, Options, SeqNum, Tuple};
 use alloc::vec;
@@ -63,4 +64,45 @@ pub fn frame(link: &Link, head: &Head, payload: &[u8]) -> Vec<u8> {
     let len = writer.finish();
     frame.truncate(len);
     frame
+}
+
+/// The IP packet of a segment that `tuple`'s local end sent.
+pub fn packet(tuple: Tuple) -> Vec<u8> {
+    frame(&LINK, &data(tuple), b"GET / HTTP/1.1\r\n\r\n").split_off(14)
+}
+
+pub const ROUTER_V4: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 9);
+pub const ROUTER_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 3, 0, 0, 0, 9);
+
+/// A router's ICMP message over IPv4 to the local end of [`V4`], checksums right. Given are type, code and the last four
+/// bytes of the ICMP header.
+pub fn icmp_v4((icmp_type, code, rest): (u8, u8, [u8; 4]), quoted: &[u8]) -> Vec<u8> {
+    let message = [&[icmp_type, code, 0, 0], &rest[..], quoted].concat();
+    let IpAddr::V4(to) = V4.local.addr else { unreachable!() };
+    let [high, low] = (20 + message.len() as u16).to_be_bytes();
+    let mut ip = [&[0x45, 0, high, low, 0, 0, 0, 0, 64, 1, 0, 0][..], &ROUTER_V4.octets(), &to.octets()].concat();
+    set_sum(&mut ip, 10, Sum::ZERO);
+    carried([8, 0], &ip, message, Sum::ZERO)
+}
+
+/// The same over IPv6, to the local end of [`V6`].
+pub fn icmp_v6((icmp_type, code, rest): (u8, u8, [u8; 4]), quoted: &[u8]) -> Vec<u8> {
+    let message = [&[icmp_type, code, 0, 0], &rest[..], quoted].concat();
+    let IpAddr::V6(to) = V6.local.addr else { unreachable!() };
+    let len = message.len() as u16;
+    let [high, low] = len.to_be_bytes();
+    let ip = [&[0x60, 0, 0, 0, high, low, 58, 64][..], &ROUTER_V6.octets(), &to.octets()].concat();
+    carried([0x86, 0xdd], &ip, message, Sum::pseudo_header_icmpv6(ROUTER_V6, to, len))
+}
+
+fn carried(ether_type: [u8; 2], ip: &[u8], mut message: Vec<u8>, pseudo_header: Sum) -> Vec<u8> {
+    set_sum(&mut message, 2, pseudo_header);
+    [&LINK.local.0[..], &LINK.remote.0, &ether_type, ip, &message].concat()
+}
+
+/// Makes the checksum at `at` right.
+pub fn set_sum(bytes: &mut [u8], at: usize, pseudo_header: Sum) {
+    bytes[at..at + 2].fill(0);
+    let sum = pseudo_header.plus(Sum::of(bytes)).finished();
+    bytes[at..at + 2].copy_from_slice(&sum);
 }

@@ -1,16 +1,24 @@
-//! Frames that nobody should send: whatever comes, the door answers with a segment that keeps its promises or with one
-//! reason, and never panics.
+//! Frames that nobody should send: whatever comes, the door answers with a segment or an ICMP error that keeps its promises,
+//! or with one reason, and never panics.
 
-use super::frames::{self, INNER, LINK, OUTER, V4, V6, frame};
-use crate::wire::{ChecksumPolicy, HEADROOM, parse, write_segment};
-use crate::{Flags, Link, reset};
+use super::frames::{self, INNER, LINK, OUTER, V4, V6, frame, icmp_v4, icmp_v6, packet};
+use crate::wire::{ChecksumPolicy, HEADROOM, parse, parse_icmp_error, write_segment};
+use crate::{DropReason, Flags, Link, reset};
 use alloc::vec::Vec;
 use proptest::prelude::*;
 
 /// What everybody behind the door relies on.
 fn check(frame: &[u8]) {
+    if let Ok(error) = parse_icmp_error(frame) {
+        let (local, remote) = (error.tuple.local, error.tuple.remote);
+        assert!(local.port != 0 && remote.port != 0 && local.addr != remote.addr);
+        assert_eq!(local.addr.is_ipv4(), remote.addr.is_ipv4());
+        assert!(!local.addr.is_multicast() && !remote.addr.is_multicast());
+        assert_eq!(parse(frame, ChecksumPolicy::AllowUnfinished), Err(DropReason::NotTcp), "no frame is both");
+    }
     for policy in [ChecksumPolicy::Full, ChecksumPolicy::AllowUnfinished] {
         let Ok(segment) = parse(frame, policy) else { continue };
+        assert_eq!(parse_icmp_error(frame), Err(DropReason::NotTcp), "no frame is both");
         let span = segment.payload;
         assert!(usize::from(span.start) + usize::from(span.len) <= frame.len());
         assert!(usize::from(span.start) >= 14 + 20 + 20);
@@ -37,6 +45,8 @@ fn seeds() -> Vec<Vec<u8>> {
             seeds.push(frame(&link, &frames::data(tuple), b"GET / HTTP/1.1\r\n\r\n"));
         }
     }
+    seeds.push(icmp_v4((3, 1, [0; 4]), &packet(V4)));
+    seeds.push(icmp_v6((1, 3, [0; 4]), &packet(V6)));
     seeds
 }
 

@@ -3,5 +3,6 @@
 mod drops;
 mod frames;
 mod hostile;
+mod icmp;
 mod layout;
 mod roundtrip;

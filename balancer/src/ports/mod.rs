@@ -1,4 +1,9 @@
-//! Ports that the kernel must not use while they are ours.
+//! Ports that the kernel must not use while they are ours: those of listeners, and a range of source ports.
+
+mod kernel_sockets;
+mod range;
+
+pub use range::{ReservedRange, reserve_range};
 
 use anyhow::{Context, Result};
 use std::io::ErrorKind;

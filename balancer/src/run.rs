@@ -1,0 +1,322 @@
+//! `synward run`: the load-balancer front end that a configuration describes.
+//!
+//! Everything that can be refused is refused before an interface is touched.
+
+use crate::config::{Config, InterfaceConfig, ListenerConfig, ThisHost};
+use crate::control::server::{ControlSocket, View};
+use crate::front::{InterfacePlan, Ready, Rider, addresses_of, commit_memory, queues_of};
+use crate::ports::{Reservation, ReservedRange, reserve_range};
+use crate::proxy::{BackendInterface, NoRoute, Proxy, ProxyStats, Route, Routes, Ways};
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+use synward_engine::{BlockingSockets, EngineConfig, NextHops, SocketCore, Workers};
+use synward_proto::flood_guard::Syncookies;
+use synward_proto::{Endpoint, Instant as EngineInstant};
+
+/// How often everybody looks whether the front end is to end.
+const STOP_PATIENCE: Duration = Duration::from_millis(100);
+/// How long the start waits for the hardware addresses of next hops. A backend that is not there yet does not keep the
+/// others from being served.
+const NEIGHBOUR_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Where the configuration is.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// The configuration; `synward check` says whether it is right.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+impl Run {
+    /// Runs until SIGTERM or SIGINT, and then until connections have ended or their time is up; or until an interface is lost.
+    ///
+    /// # Errors
+    /// Mistakes in the configuration; whatever keeps it from starting, before an interface is touched; the loss of an
+    /// interface.
+    pub fn run(self) -> Result<()> {
+        let stop = Arc::new(AtomicBool::new(false));
+        for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+            signal_hook::flag::register(signal, Arc::clone(&stop)).context("signal handler")?;
+        }
+        let config = Config::load_for(&self.config, &ThisHost::look().context("looking at this machine")?)?;
+        commit_memory();
+        let _reserved =
+            Reservation::take(config.listeners.iter().flat_map(|listener| listener.addresses.iter().copied()))?;
+        let sources = sources(&config)?;
+        let _ranges = reserve_ranges(&config, &sources)?;
+        let next_hops = Arc::new(next_hops(&config)?);
+        let opened = plans(&config, &sources)?.into_iter().map(InterfacePlan::open).collect::<Result<_>>()?;
+        let workers = match config.engine.workers {
+            0 => Workers::OnPollLoops,
+            count => Workers::Threads(count),
+        };
+        let mut ready = Ready::build(opened, workers)?;
+        let observer = ready.observer.clone();
+        let stats = Arc::new(ProxyStats::new(&config, ready.workers.len()));
+        let orders = Arc::new(Orders::new(ready.workers.len()));
+        let shards = ready.shards();
+        let mut proxies = Vec::new();
+        for (number, mut core) in std::mem::take(&mut ready.workers).into_iter().enumerate() {
+            let of_interface = |(shards, interface): (&Vec<_>, &InterfaceConfig)| BackendInterface {
+                shards: shards.clone(),
+                source_addresses: interface.source_addresses.clone(),
+            };
+            let ways = shards.iter().zip(&config.interfaces).map(of_interface).collect();
+            let routes = Box::new(KernelRoutes::new(Arc::clone(&next_hops), &config));
+            let mut proxy = Proxy::new(&config, Ways::new(routes, ways), stats.worker(number));
+            proxy.listen(&mut core, &config)?;
+            proxies.push((core, Worker { number, proxy, orders: Arc::clone(&orders), obeyed: Order::Serve }));
+        }
+        let (running, xdp, mut modes, threads) = match workers {
+            Workers::OnPollLoops => {
+                let riders = proxies.into_iter().map(|(core, worker)| (core, worker.rider())).collect();
+                let (running, xdp, modes) = ready.start(riders)?;
+                (running, xdp, modes, Vec::new())
+            }
+            Workers::Threads(_) => {
+                let (running, xdp, modes) = ready.start(Vec::new())?;
+                let threads = proxies.into_iter().map(|(core, worker)| worker.spawn(core)).collect::<Result<_>>()?;
+                (running, xdp, modes, threads)
+            }
+        };
+        let syncookies = word(config.engine.syncookies);
+        modes.insert("syncookies".to_owned(), syncookies.to_owned());
+        let view = View { observer, xdp, modes, syncookies, proxy: Some(stats) };
+        let control = ControlSocket::serve(&config.engine.control, view)?;
+        for ListenerConfig { name, addresses, .. } in &config.listeners {
+            tracing::info!(listener = name, ?addresses, "listening");
+        }
+        while !stop.load(Ordering::Relaxed) && !running.has_ended() {
+            thread::sleep(STOP_PATIENCE);
+        }
+        if !running.has_ended() {
+            orders.drain(config.shutdown.drain);
+        }
+        orders.give(Order::End);
+        for thread in threads {
+            if thread.join().is_err() {
+                bail!("a worker panicked");
+            }
+        }
+        drop(control);
+        running.stop()
+    }
+}
+
+/// The addresses from which connections to backends come, for each interface.
+fn sources(config: &Config) -> Result<Vec<Vec<IpAddr>>> {
+    let of = |interface: &crate::config::InterfaceConfig| match interface.source_addresses.as_slice() {
+        [] => addresses_of(&interface.name),
+        given => Ok(given.to_vec()),
+    };
+    config.interfaces.iter().map(of).collect()
+}
+
+fn reserve_ranges(config: &Config, sources: &[Vec<IpAddr>]) -> Result<Vec<ReservedRange>> {
+    let ranges = config.interfaces.iter().zip(sources);
+    ranges.map(|(interface, sources)| reserve_range(sources, interface.source_ports.clone())).collect()
+}
+
+/// The next hops of all backends, as far as they can be had at the start.
+fn next_hops(config: &Config) -> Result<NextHops> {
+    let backends = config.pools.iter().flat_map(|pool| &pool.backends);
+    let next_hops = NextHops::start(backends.map(|backend| backend.address.addr)).context("asking for next hops")?;
+    if let Err(missing) = next_hops.wait_until_resolved(NEIGHBOUR_PATIENCE) {
+        for problem in missing {
+            tracing::warn!("{problem}");
+        }
+    }
+    Ok(next_hops)
+}
+
+fn plans(config: &Config, sources: &[Vec<IpAddr>]) -> Result<Vec<InterfacePlan>> {
+    let listeners: Vec<Endpoint> =
+        config.listeners.iter().flat_map(|listener| listener.addresses.iter().copied()).collect();
+    let queues = config.interfaces.iter().map(|interface| queues_of(&interface.name)).collect::<Result<Vec<_>>>()?;
+    let shards = queues.into_iter().map(u32::from).sum();
+    let plan = |(interface, sources): (&InterfaceConfig, &Vec<IpAddr>)| InterfacePlan {
+        name: interface.name.clone(),
+        queues: interface.queues,
+        cores: interface.cores.clone(),
+        frames: interface.frames,
+        xdp: interface.xdp,
+        busy_poll: interface.busy_poll,
+        listeners: listeners.clone(),
+        sources: sources.clone(),
+        engine: engine_config(config, interface, shards),
+    };
+    Ok(config.interfaces.iter().zip(sources).map(plan).collect())
+}
+
+/// What each of so many poll loops is told.
+fn engine_config(config: &Config, interface: &InterfaceConfig, shards: u32) -> EngineConfig {
+    let engine = &config.engine;
+    EngineConfig {
+        max_connections: share_of(engine.max_connections, shards),
+        somaxconn: engine.somaxconn,
+        max_syn_backlog: engine.max_syn_backlog,
+        syncookies: match engine.syncookies {
+            Syncookies::Never => 0,
+            Syncookies::Auto => 1,
+            Syncookies::Always => 2,
+        },
+        cookie_timestamps: engine.cookie_timestamps,
+        synack_retries: engine.synack_retries,
+        abort_on_overflow: engine.abort_on_overflow,
+        window_scale: engine.window_scale,
+        sack: engine.sack,
+        timestamps: engine.timestamps,
+        receive_buffer: engine.receive_buffer,
+        send_buffer: engine.send_buffer,
+        time_wait: engine.time_wait,
+        source_ports: interface.source_ports.clone(),
+        ..EngineConfig::default()
+    }
+}
+
+/// The share of each of so many poll loops in a number, with a quarter to spare: a hash spreads connections evenly, but not
+/// exactly.
+fn share_of(number: u32, shards: u32) -> u32 {
+    let share = number.div_ceil(shards.max(1));
+    if shards > 1 { share.saturating_add(share / 4) } else { share }
+}
+
+/// The word for it in configurations.
+const fn word(syncookies: Syncookies) -> &'static str {
+    match syncookies {
+        Syncookies::Never => "off",
+        Syncookies::Auto => "auto",
+        Syncookies::Always => "always",
+    }
+}
+
+/// How backends are reached, as the kernel says.
+struct KernelRoutes {
+    next_hops: Arc<NextHops>,
+    /// The names of the interfaces, in their order.
+    interfaces: Vec<String>,
+}
+
+impl KernelRoutes {
+    fn new(next_hops: Arc<NextHops>, config: &Config) -> Self {
+        Self { next_hops, interfaces: config.interfaces.iter().map(|interface| interface.name.clone()).collect() }
+    }
+}
+
+impl Routes for KernelRoutes {
+    fn route(&self, backend: IpAddr) -> Result<Route, NoRoute> {
+        let hop = self.next_hops.lookup(backend)?;
+        let interface = self.interfaces.iter().position(|name| **name == *hop.name);
+        let interface = interface.ok_or_else(|| NoRoute::NotServed { backend, interface: hop.name.to_string() })?;
+        Ok(Route { interface, source: hop.source, link: hop.link })
+    }
+}
+
+/// What the workers are to do.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[repr(u8)]
+enum Order {
+    Serve,
+    /// Take no more clients.
+    Drain,
+    /// Let go of all.
+    End,
+}
+
+/// The order in force, and what is left of the connections of each worker.
+struct Orders {
+    order: AtomicU8,
+    connections: Vec<AtomicUsize>,
+}
+
+impl Orders {
+    fn new(workers: usize) -> Self {
+        let connections = (0..workers).map(|_| AtomicUsize::new(0)).collect();
+        Self { order: AtomicU8::new(Order::Serve as u8), connections }
+    }
+
+    fn give(&self, order: Order) {
+        self.order.store(order as u8, Ordering::Release);
+    }
+
+    fn is(&self, order: Order) -> bool {
+        self.order.load(Ordering::Acquire) >= order as u8
+    }
+
+    fn connections(&self) -> usize {
+        self.connections.iter().map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Takes no more clients, and waits until all have ended or `time` is up.
+    fn drain(&self, time: Duration) {
+        self.give(Order::Drain);
+        tracing::info!(
+            connections = self.connections(),
+            ?time,
+            "taking no more clients: waiting for connections to end"
+        );
+        let deadline = Instant::now() + time;
+        // Every worker has obeyed once it has had its turn.
+        thread::sleep(2 * STOP_PATIENCE);
+        while self.connections() > 0 && Instant::now() < deadline {
+            thread::sleep(STOP_PATIENCE);
+        }
+        match self.connections() {
+            0 => tracing::info!("all connections have ended"),
+            left => tracing::warn!(connections = left, "their time is up: resetting them"),
+        }
+    }
+}
+
+/// A worker with its proxy.
+struct Worker {
+    number: usize,
+    proxy: Proxy,
+    orders: Arc<Orders>,
+    obeyed: Order,
+}
+
+impl Worker {
+    /// Does what there is to do at `now`; returns when there is more, which is soon.
+    fn turn(&mut self, core: &mut SocketCore, now: EngineInstant) -> EngineInstant {
+        if self.obeyed < Order::Drain && self.orders.is(Order::Drain) {
+            self.obeyed = Order::Drain;
+            self.proxy.drain(core);
+        }
+        if self.obeyed < Order::End && self.orders.is(Order::End) {
+            self.obeyed = Order::End;
+            self.proxy.abort_all(core);
+        }
+        let due = self.proxy.turn(core, now);
+        if let Some(count) = self.orders.connections.get(self.number) {
+            count.store(self.proxy.connections(), Ordering::Relaxed);
+        }
+        let patience = now + STOP_PATIENCE;
+        due.map_or(patience, |due| due.min(patience))
+    }
+
+    /// On the thread of a poll loop.
+    fn rider(mut self) -> Rider {
+        Box::new(move |core, now| Some(self.turn(core, now)))
+    }
+
+    /// On a thread of its own.
+    fn spawn(mut self, core: SocketCore) -> Result<thread::JoinHandle<()>> {
+        let name = format!("worker-{}", self.number);
+        let turn = move || {
+            let mut sockets = BlockingSockets::new(core);
+            while self.obeyed < Order::End {
+                let now = synward_engine::monotonic();
+                let due = self.turn(sockets.core(), now);
+                sockets.wait(Some(due.since(now)));
+            }
+        };
+        Ok(thread::Builder::new().name(name).spawn(turn)?)
+    }
+}
