@@ -3,7 +3,7 @@
 use super::relay::Relay;
 use super::session::{Attempt, Stage};
 use super::ways::{Sources, Start};
-use super::{Farewell, Proxy};
+use super::{Farewell, IDLE_CHECKS, Proxy};
 use crate::balance::BackendIndex;
 use synward_engine::{ConnectConfig, Delivery, Interest, Ready, SocketCore, SocketError, SocketId};
 use synward_proto::{Endpoint, Instant};
@@ -209,7 +209,7 @@ impl Proxy {
             self.stats.spliced();
         } else {
             session.stage = Stage::Relayed(Relay::new(now, client, backend));
-            self.deadlines.set(key, &mut session.deadline, now + idle);
+            self.deadlines.set(key, &mut session.deadline, now + idle / IDLE_CHECKS);
             self.stats.relayed();
             self.relay(core, now, key);
         }

@@ -60,6 +60,9 @@ use synward_proto::{Endpoint, Instant};
 const ACCEPTS_PER_TURN: usize = 64;
 /// Bytes moved per step of a relay: what fits in one request to the engine.
 const STEP: usize = 64 * 1024;
+/// How often a relay is looked at per idle timeout. A slow reader is not idle while it takes what waits for it, and the worker learns
+/// of that by looking: it may find a relay idle by so much of the timeout too late.
+const IDLE_CHECKS: u32 = 4;
 /// How soon a listener that is at its limit is looked at again: another worker's client may have gone.
 const LIMIT_PATIENCE: Duration = Duration::from_millis(10);
 
@@ -314,12 +317,14 @@ impl Proxy {
             match &mut session.stage {
                 Stage::Connecting(_) => self.on_connect_timeout(core, now, key),
                 Stage::Relayed(relay) => {
-                    if relay.is_being_read(core) {
+                    if relay.was_read(core) {
                         relay.moved = now;
                     }
-                    let due = relay.moved + self.listeners[session.listener].idle_timeout;
+                    let idle_timeout = self.listeners[session.listener].idle_timeout;
+                    let due = relay.moved + idle_timeout;
                     if due > now {
-                        self.deadlines.set(key, &mut session.deadline, due);
+                        let next = due.min(now + idle_timeout / IDLE_CHECKS);
+                        self.deadlines.set(key, &mut session.deadline, next);
                     } else {
                         self.end(core, key, Farewell::Idle);
                     }

@@ -72,13 +72,11 @@ impl Relay {
         self.sides.map(|side| side.bytes)
     }
 
-    /// Whether bytes wait to be acknowledged, and some were since this was last asked or bytes were carried: a slow reader is not
-    /// idle while it takes what waits for it.
-    pub(super) fn is_being_read(&mut self, core: &mut SocketCore) -> bool {
+    /// Whether bytes were acknowledged since this was last asked, or bytes were last carried.
+    pub(super) fn was_read(&mut self, core: &mut SocketCore) -> bool {
         let before = self.acknowledged;
         self.acknowledged = self.count_acknowledged(core);
-        let sent = self.sides[0].bytes + self.sides[1].bytes;
-        before < self.acknowledged && self.acknowledged < sent
+        before != self.acknowledged
     }
 
     fn count_acknowledged(&self, core: &mut SocketCore) -> u64 {
