@@ -98,7 +98,7 @@ impl Run {
         if !running.has_ended() {
             orders.drain(config.shutdown.drain);
         }
-        orders.give(Order::End);
+        orders.end();
         for thread in threads {
             if thread.join().is_err() {
                 bail!("a worker panicked");
@@ -251,6 +251,15 @@ impl Orders {
 
     fn connections(&self) -> usize {
         self.connections.iter().map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Has the workers let go of all connections, and waits until they have.
+    fn end(&self) {
+        self.give(Order::End);
+        let deadline = Instant::now() + 10 * STOP_PATIENCE;
+        while self.connections() > 0 && Instant::now() < deadline {
+            thread::sleep(STOP_PATIENCE / 10);
+        }
     }
 
     /// Takes no more clients, and waits until all have ended or `time` is up.

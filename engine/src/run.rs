@@ -19,6 +19,9 @@ const CONGESTED_SLEEP: Duration = Duration::from_millis(1);
 /// The same while the link is down.
 const DOWN_SLEEP: Duration = Duration::from_millis(100);
 
+/// Turns that a loop which was asked to end still makes, at most, for what was asked of it before.
+const LAST_TURNS: u32 = 1_000;
+
 /// Why a loop ended before it was asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -194,7 +197,18 @@ impl<P: Port> PollLoop<P> {
                 self.sleep(now, status, &alarm, passenger);
             }
         }
+        self.finish_requests();
         Ok(())
+    }
+
+    /// Does what workers have asked for by now: resets of connections that they let go of, above all.
+    fn finish_requests(&mut self) {
+        for _ in 0..LAST_TURNS {
+            let turn = self.poll_once(clock::monotonic());
+            if turn.requests == 0 && !turn.unfinished {
+                return;
+            }
+        }
     }
 
     /// Sleeps until something may have happened.

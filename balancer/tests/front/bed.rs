@@ -38,12 +38,14 @@ pub struct Plan {
     pub listener: &'static str,
     /// Lines for the `[[pool]]`.
     pub pool: &'static str,
+    /// Lines for `[shutdown]`.
+    pub shutdown: &'static str,
 }
 
 impl Default for Plan {
     fn default() -> Self {
         let lab = LabConfig { backends: 2, attackers: 0, ..LabConfig::default() };
-        Self { lab, engine: "", interface: "", listener: "", pool: "" }
+        Self { lab, engine: "", interface: "", listener: "", pool: "", shutdown: "" }
     }
 }
 
@@ -74,6 +76,7 @@ impl Plan {
             let _ =
                 writeln!(text, "[[pool.backend]]\nname = {:?}\naddress = \"{}:{WEB}\"", backend.name(), backend.ipv4());
         }
+        let _ = writeln!(text, "[shutdown]\n{}", self.shutdown);
         text
     }
 

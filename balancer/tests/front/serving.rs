@@ -4,7 +4,7 @@ use crate::Test;
 use crate::bed::{HTTP, Plan, WEB, program};
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::process::Stdio;
 use synward::served::Served;
@@ -18,6 +18,10 @@ pub const TESTS: &[Test] = &[
     ("serving::neighbours_are_resolved_by_the_kernel", neighbours),
     ("serving::half_close_is_carried_across", half_close),
     ("serving::sigterm_lets_a_transfer_finish_and_leaves_the_host_as_it_was", sigterm),
+    ("serving::sigterm_resets_what_does_not_end_in_time", || cut_off(&Plan::default())),
+    ("serving::sigterm_resets_what_worker_threads_have", || {
+        cut_off(&Plan { engine: "workers = 2", ..Plan::two_interfaces() })
+    }),
     ("serving::a_mistake_in_the_file_is_named_with_its_line", mistake),
 ];
 
@@ -113,6 +117,32 @@ fn sigterm() -> Result<()> {
     let links = bed.lab.front().command("ip").args(["link", "show"]).output()?;
     ensure!(!String::from_utf8_lossy(&links.stdout).contains("xdp"), "a program is left on the interface");
     ensure!(bed.lab.front().sysctl(reserved)?.is_empty(), "ports are left reserved");
+    Ok(())
+}
+
+fn cut_off(plan: &Plan) -> Result<()> {
+    let mut bed = Plan { shutdown: "drain = \"100ms\"", ..plan.clone() }.up()?;
+    let mut clients = bed.client().enter(|| -> Result<Vec<TcpStream>> {
+        (0..300)
+            .map(|_| {
+                let mut stream = TcpStream::connect(bed.address())?;
+                stream.write_all(b"GET /")?;
+                Ok(stream)
+            })
+            .collect()
+    })??;
+    bed.eventually("300 clients with a backend", || {
+        let report = bed.pools()?;
+        Ok(report.spliced + report.relayed == 300)
+    })?;
+    let pid = rustix::process::Pid::from_child(bed.front.process());
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+    let ended = bed.front.process().wait()?;
+    ensure!(ended.success(), "{ended}\n{}", bed.front.log());
+    for client in &mut clients {
+        let error = client.read(&mut [0; 9]).err().context("no reset")?.kind();
+        ensure!(error == ErrorKind::ConnectionReset, "{error:?}");
+    }
     Ok(())
 }
 
