@@ -6,7 +6,7 @@ ROOT   := $(shell if [ "$$(id -u)" = 0 ]; then echo ""; elif sudo -n true 2>/dev
 TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
 RUNNER := CARGO_TARGET_$(shell echo $(TARGET) | tr 'a-z-' 'A-Z_')_RUNNER
 
-.PHONY: demo test test-zerocopy accept check bench setup
+.PHONY: demo test test-zerocopy accept check bench bench-proxy setup
 
 demo: setup            ## a lab, a server, real clients, a SYN flood, a table
 	cargo build --release --quiet --package synward
@@ -24,6 +24,10 @@ accept: setup          ## what is about time or volume: a table of wanted agains
 
 bench: setup           ## criterion benches
 	cargo bench --workspace $(ARGS)
+
+bench-proxy: setup     ## the front end beside HAProxy on one core, interleaved: a table and target/bench-proxy/report.json
+	cargo build --release --quiet --package synward --bins
+	$(ROOT) target/release/synward-bench-proxy $(ARGS)
 
 check:                 ## formatting, lints, documentation
 	cargo fmt --all --check

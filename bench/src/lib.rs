@@ -4,12 +4,14 @@
 mod affinity;
 pub mod core_share;
 mod descriptors;
+pub mod echo_frames;
 pub mod flood;
 pub mod herd;
 pub mod kernel_server;
 pub mod load;
 pub mod paced;
 pub mod peers;
+pub mod processes;
 mod quantile;
 pub mod syn_cost;
 

@@ -65,6 +65,14 @@ impl Web {
         }
     }
 
+    /// The id of its process; `None` when it is a thread of this one.
+    pub fn process(&self) -> Option<u32> {
+        match self {
+            Self::Nginx(nginx) => Some(nginx.id()),
+            Self::Kernel(_) => None,
+        }
+    }
+
     /// What it serves.
     pub fn site(&self) -> &Site {
         match self {
@@ -109,6 +117,14 @@ impl Proxy {
         match self {
             Self::Haproxy(_) => program::with_version(self.system(), haproxy::HAPROXY),
             Self::Relay(_) => self.system().to_owned(),
+        }
+    }
+
+    /// The id of its process; `None` when it is a thread of this one.
+    pub fn process(&self) -> Option<u32> {
+        match self {
+            Self::Haproxy(haproxy) => Some(haproxy.id()),
+            Self::Relay(_) => None,
         }
     }
 }

@@ -26,7 +26,7 @@ pub fn is_installed() -> bool {
 #[derive(Debug)]
 pub struct Haproxy {
     // Ends before its folder goes.
-    _program: Program,
+    program: Program,
     _folder: Folder,
 }
 
@@ -46,7 +46,12 @@ impl Haproxy {
         let takes_connections = || connects(host, port);
         let arguments = ["-db", "-f", &config.to_string_lossy()];
         let program = Program::start(HAPROXY, host, cores, &folder, &arguments, takes_connections)?;
-        Ok(Self { _program: program, _folder: folder })
+        Ok(Self { program, _folder: folder })
+    }
+
+    /// The id of its process.
+    pub fn id(&self) -> u32 {
+        self.program.id()
     }
 }
 

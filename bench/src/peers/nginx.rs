@@ -24,7 +24,7 @@ pub fn is_installed() -> bool {
 #[derive(Debug)]
 pub struct Nginx {
     // Ends before its folder goes.
-    _program: Program,
+    program: Program,
     site: Site,
     _folder: Folder,
 }
@@ -43,7 +43,12 @@ impl Nginx {
         let arguments = ["-e", "stderr", "-p", &prefix, "-c", &config];
         let greets = || greets(host, port, &site);
         let program = Program::start(NGINX, host, cores, &folder, &arguments, greets)?;
-        Ok(Self { _program: program, site, _folder: folder })
+        Ok(Self { program, site, _folder: folder })
+    }
+
+    /// The id of its first process, which has started the others.
+    pub fn id(&self) -> u32 {
+        self.program.id()
     }
 
     /// What it serves.

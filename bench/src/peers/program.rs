@@ -101,6 +101,11 @@ impl Program {
         Ok(program)
     }
 
+    /// The id of its process.
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     fn wait_until(&mut self, answers: impl Fn() -> Result<bool>) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         while !answers()? {
