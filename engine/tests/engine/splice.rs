@@ -152,6 +152,30 @@ fn one_that_fails_before_the_splice_is_taken_up_ends_it() {
 }
 
 #[test]
+fn the_report_says_which_of_the_two_failed() {
+    for client_fails in [true, false] {
+        let mut world = Joined::new();
+        let pair = world.joined();
+        let (failing, left) = if client_fails { (pair.client, pair.backend) } else { (pair.backend, pair.client) };
+        assert_eq!(world.bed.client.sockets.send(failing, b"last words"), Ok(10));
+        world.bed.settle();
+        world.bed.client.sockets.abort(failing).expect("open");
+        world.bed.settle();
+        let error = SocketError::ConnectionReset;
+        let wanted = match client_fails {
+            true => SpliceReport { forward: 10, backward: 0, end: SpliceEnd::First(error) },
+            false => SpliceReport { forward: 0, backward: 10, end: SpliceEnd::Second(error) },
+        };
+        assert_eq!(world.report(pair.first), Some(wanted));
+        assert_eq!(world.bed.client.read(left), Ok(Some(b"last words".to_vec())));
+        assert_eq!(world.bed.client.read(left), Err(error));
+        world.bed.client.sockets.close(left).expect("open");
+        world.bed.server.sockets.close(pair.first).expect("open");
+        world.assert_clean();
+    }
+}
+
+#[test]
 fn an_idle_splice_is_reset_but_not_while_its_bytes_are_being_taken() {
     let mut world = Joined::new();
     let pair = world.joined();
