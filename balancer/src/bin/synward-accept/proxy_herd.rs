@@ -37,7 +37,7 @@ pub fn run(_: &Options) -> Result<Vec<Row>> {
         eprintln!("accept: proxy-herd: {count} requests failed: {failure}");
     }
     let left = bed.left_over()?;
-    let all = |what: &str, count: u64| Row::new(what, SIZE.to_string(), count.to_string(), count == SIZE.into());
+    let all = |what: &str, count: u64| Row::new(what, SIZE.to_string(), count.to_string(), count == u64::from(SIZE));
     let resident = [memory.before, memory.top, resident(front)?].map(mebibytes);
     Ok(vec![
         all("asked and answered", held.opened.ok),
