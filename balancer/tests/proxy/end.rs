@@ -99,7 +99,13 @@ impl End {
             any = true;
         }
         if self.ends && !self.has_ended && self.error.is_none() && self.sent == self.to_send.len() {
-            self.has_ended = host.sockets.shutdown(self.socket, Shutdown::Write).is_ok();
+            match host.sockets.shutdown(self.socket, Shutdown::Write) {
+                Ok(()) => self.has_ended = true,
+                // The connection has failed since.
+                Err(error) if self.eof => self.error = Some(error),
+                // It is not established yet.
+                Err(_) => {}
+            }
             any |= self.has_ended;
         }
         any
