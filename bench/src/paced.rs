@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 
 /// What a client asks, and how it knows that it was answered.
@@ -88,22 +89,32 @@ impl Paced {
         let mut outcome = Outcome { requests: self.requests, ..Outcome::default() };
         let mut times = Quantiles::default();
         while let Some(ended) = running.join_next().await {
-            let failure = match ended {
-                Ok((elapsed, Ok(Ok(())))) => {
+            let judged = match ended {
+                Ok((elapsed, result)) => self.judge(elapsed, result),
+                Err(panic) => Err(panic.to_string()),
+            };
+            match judged {
+                Ok(elapsed) => {
                     outcome.ok += 1;
                     times.add(elapsed);
-                    continue;
                 }
-                Ok((_, Ok(Err(error)))) => error.to_string(),
-                Ok((_, Err(_))) => format!("no answer within {} ms", self.deadline.as_millis()),
-                Err(panic) => panic.to_string(),
-            };
-            *outcome.failures.entry(failure).or_default() += 1;
+                Err(failure) => *outcome.failures.entry(failure).or_default() += 1,
+            }
         }
         outcome.p50_ms = times.millis(0.50);
         outcome.p99_ms = times.millis(0.99);
         outcome.max_ms = times.millis(1.0);
         outcome
+    }
+
+    /// The time of a request that was answered before the deadline, or what went wrong.
+    fn judge(&self, elapsed: Duration, result: Result<io::Result<()>, Elapsed>) -> Result<Duration, String> {
+        match result {
+            // A runtime that comes too late sees the answer before it sees that the time is up.
+            Ok(Ok(())) if elapsed <= self.deadline => Ok(elapsed),
+            Ok(Err(error)) => Err(error.to_string()),
+            Ok(Ok(())) | Err(_) => Err(format!("no answer within {} ms", self.deadline.as_millis())),
+        }
     }
 
     async fn ask(self) -> io::Result<()> {
@@ -129,4 +140,21 @@ async fn ask_echo(stream: &mut TcpStream) -> io::Result<()> {
     stream.write_all(&question).await?;
     stream.read_exact(&mut answer).await?;
     if answer == question { Ok(()) } else { Err(io::Error::other("the echo differs")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_after_the_deadline_is_none() {
+        let deadline = Duration::from_secs(1);
+        let target = SocketAddr::from(([127, 0, 0, 1], 80));
+        let paced = Paced { target, request: Request::Http, requests: 1, rate: 1, deadline };
+        assert_eq!(paced.judge(deadline, Ok(Ok(()))), Ok(deadline));
+        let late = paced.judge(deadline + Duration::from_nanos(1), Ok(Ok(())));
+        assert_eq!(late, Err("no answer within 1000 ms".to_owned()));
+        let failed = paced.judge(Duration::ZERO, Ok(Err(io::Error::other("refused"))));
+        assert_eq!(failed, Err("refused".to_owned()));
+    }
 }
