@@ -140,6 +140,7 @@ fn plans(config: &Config, sources: &[Vec<IpAddr>]) -> Result<Vec<InterfacePlan>>
         config.listeners.iter().flat_map(|listener| listener.addresses.iter().copied()).collect();
     let queues = config.interfaces.iter().map(|interface| queues_of(&interface.name)).collect::<Result<Vec<_>>>()?;
     let shards = queues.into_iter().map(u32::from).sum();
+    let spin = spin(config, shards);
     let plan = |(interface, sources): (&InterfaceConfig, &Vec<IpAddr>)| InterfacePlan {
         name: interface.name.clone(),
         queues: interface.queues,
@@ -149,9 +150,30 @@ fn plans(config: &Config, sources: &[Vec<IpAddr>]) -> Result<Vec<InterfacePlan>>
         busy_poll: interface.busy_poll,
         listeners: listeners.clone(),
         sources: sources.clone(),
-        engine: engine_config(config, interface, shards),
+        engine: EngineConfig { spin, ..engine_config(config, interface, shards) },
     };
     Ok(config.interfaces.iter().zip(sources).map(plan).collect())
+}
+
+/// How long an idle poll loop goes on polling before it sleeps.
+fn spin(config: &Config, poll_loops: u32) -> Duration {
+    let pinned = config.interfaces.iter().flat_map(|interface| interface.cores.iter().copied()).collect();
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    if leaves_cores_to_others(pinned, poll_loops as usize, cores) {
+        EngineConfig::default().spin
+    } else {
+        Duration::ZERO
+    }
+}
+
+/// Whether so many poll loops, on cores of their own or wherever the scheduler puts them, leave any of the machine's `cores`
+/// to others. A loop that polls while it is idle keeps its core from everybody else: from other loops, which it waits for, and
+/// from clients and backends on the same machine.
+fn leaves_cores_to_others(mut pinned: Vec<usize>, poll_loops: usize, cores: usize) -> bool {
+    let count = pinned.len();
+    pinned.sort_unstable();
+    pinned.dedup();
+    pinned.len() == count && poll_loops < cores
 }
 
 /// What each of so many poll loops is told.
@@ -327,5 +349,27 @@ impl Worker {
             }
         };
         Ok(thread::Builder::new().name(name).spawn(turn)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::leaves_cores_to_others;
+
+    #[test]
+    fn idle_loops_poll_on_only_where_others_have_cores_too() {
+        for (pinned, poll_loops, cores, leaves) in [
+            (&[][..], 1, 2, true),
+            (&[], 2, 2, false),
+            (&[], 3, 2, false),
+            (&[], 1, 1, false),
+            (&[0, 1], 2, 4, true),
+            (&[0, 1, 2, 3], 4, 4, false),
+            (&[0, 0], 2, 4, false),
+            (&[0, 1, 0], 3, 8, false),
+        ] {
+            let seen = leaves_cores_to_others(pinned.to_vec(), poll_loops, cores);
+            assert_eq!(seen, leaves, "{pinned:?}, {poll_loops} loops, {cores} cores");
+        }
     }
 }
