@@ -7,7 +7,7 @@ mod interrupt;
 mod phase;
 mod report;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use bed::Bed;
 use clap::Args;
 use front::{Front, KernelProxy, Synward};
@@ -78,14 +78,14 @@ impl Demo {
             modes = front.modes()?;
             (self.phases("synward", &stage, &front)?, front.drops()?)
         };
-        let (kernel, kernel_drops) = {
+        let (kernel, kernel_drops, proxy) = {
             let front = KernelProxy::start(&bed)?;
             say(&format!("synward has ended; in its place: {} on the kernel's TCP", front.system()));
-            modes.insert("kernel".to_owned(), format!("{}; {}", front.system(), front.settings()?));
-            (self.phases("kernel", &stage, &front)?, front.drops()?)
+            modes.insert("kernel".to_owned(), front.modes()?);
+            (self.phases(front.system(), &stage, &front)?, front.drops()?, front.system())
         };
         modes.extend(self.modes(&bed));
-        Ok(Report { synward, kernel, drops, kernel_drops, modes })
+        Ok(Report { synward, kernel, proxy, drops, kernel_drops, modes })
     }
 
     fn phases(&self, system: &str, stage: &Stage<'_>, front: &dyn Front) -> Result<Phases> {
@@ -100,6 +100,7 @@ impl Demo {
         let duration = Duration::from_secs((*seconds).into()) + FLOOD_MARGIN;
         let flood = stage.flooded(front, &stage.bed.flood(*flood_rate, duration))?;
         say_how(&flood);
+        stage.greetings().with_context(|| format!("{system} serves no more after the flood"))?;
         Ok(Phases { calm, flood })
     }
 

@@ -1,6 +1,6 @@
 //! Where the demo takes place: namespaces, web servers behind the front, and which core is whose.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use rustix::thread::{CpuSet, sched_getaffinity};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -51,13 +51,15 @@ impl Bed {
     }
 }
 
-/// Which core is whose. The flood generator spins, and its frames are received where it runs: it has a core for itself where
-/// there are two, so that it takes from neither system what the other would have.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// Which core is whose. The flood generator spins, and its frames are received where it runs, so it has a core for itself where
+/// there are two: neither front is slowed by what no attacker would do on its machine. The fronts get the same single core.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Cores {
-    /// The flood generator's; `None` where there is one core for all.
-    pub(super) flood: Option<usize>,
-    /// Everybody else's; empty where there is one core for all.
+    /// The flood generator's.
+    pub(super) flood: Vec<usize>,
+    /// Of synward's poll loops, and of the proxy in their place.
+    pub(super) front: Vec<usize>,
+    /// Of the clients and the web servers: the front's where there are no more.
     pub(super) others: Vec<usize>,
 }
 
@@ -65,28 +67,27 @@ impl Cores {
     fn of_this_process() -> Result<Self> {
         let allowed = sched_getaffinity(None)?;
         let cores: Vec<_> = (0..CpuSet::MAX_CPU).filter(|&core| allowed.is_set(core)).collect();
-        ensure!(!cores.is_empty(), "this process may run on no core");
         Ok(Self::of(&cores))
     }
 
+    /// One core is everybody's.
     fn of(cores: &[usize]) -> Self {
         match cores {
-            [others @ .., last] if !others.is_empty() => Self { flood: Some(*last), others: others.to_vec() },
-            _ => Self { flood: None, others: Vec::new() },
+            [] | [_] => Self::default(),
+            [front, others @ .., flood] => {
+                let others = if others.is_empty() { vec![*front] } else { others.to_vec() };
+                Self { flood: vec![*flood], front: vec![*front], others }
+            }
         }
-    }
-
-    /// The core of the poll loop of an interface; none leaves it to the scheduler.
-    pub(super) fn of_poll_loop(&self, interface: usize) -> Option<usize> {
-        self.others.iter().cycle().nth(interface).copied()
     }
 
     /// For the list of modes.
     pub(super) fn described(&self) -> String {
-        match self.flood {
-            None => "1, for everything".to_owned(),
-            Some(flood) => format!("{flood} for the flood, {:?} for everything else", self.others),
+        let Self { flood, front, others } = self;
+        if flood.is_empty() {
+            return "one, for everything".to_owned();
         }
+        format!("flood {flood:?}, front {front:?}, clients and web servers {others:?}")
     }
 }
 
@@ -96,10 +97,14 @@ mod tests {
 
     #[test]
     fn the_flood_has_a_core_for_itself_where_there_are_two() {
-        for (cores, flood, others) in
-            [(&[3][..], None, &[][..]), (&[0, 1], Some(1), &[0]), (&[0, 2, 5], Some(5), &[0, 2])]
-        {
-            assert_eq!(Cores::of(cores), Cores { flood, others: others.to_vec() });
+        for (cores, flood, front, others) in [
+            (&[3][..], &[][..], &[][..], &[][..]),
+            (&[0, 1], &[1], &[0], &[0]),
+            (&[0, 2, 5], &[5], &[0], &[2]),
+            (&[0, 1, 2, 3], &[3], &[0], &[1, 2]),
+        ] {
+            let wanted = Cores { flood: flood.to_vec(), front: front.to_vec(), others: others.to_vec() };
+            assert_eq!(Cores::of(cores), wanted);
         }
     }
 }

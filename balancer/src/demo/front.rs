@@ -28,6 +28,10 @@ pub(super) struct Counts {
     pub(super) sent_again: u64,
 }
 
+/// Connections that may wait to be accepted, and that may be half-open: what HAProxy and its stand-in ask for, and Linux's own
+/// limit (`net.core.somaxconn`).
+const BACKLOG: u32 = 4096;
+
 /// `synward run`.
 pub(super) struct Synward {
     served: Served,
@@ -45,11 +49,14 @@ impl Synward {
         Ok(self.stat()?.modes)
     }
 
-    /// Frames dropped so far, by reason: by the engine, by the XDP program, and by the kernel for want of room in the rings.
+    /// Frames dropped so far, by reason: by the engine, by the XDP program, and by the kernel before they reached the engine.
     pub(super) fn drops(&self) -> Result<BTreeMap<String, u64>> {
+        // Loses nothing: the kernel was told to send what it had sent already.
+        const NO_LOSS: &str = "tx_ring_empty";
         let Drops { mut drops, xdp, socket, .. } = self.served.ask("/v1/drops")?;
         let by_program = xdp.into_iter().filter(|(outcome, _)| outcome.starts_with("dropped"));
-        drops.extend(by_program.chain(socket).filter(|(_, count)| *count > 0));
+        let by_kernel = socket.into_iter().filter(|(cause, _)| cause != NO_LOSS);
+        drops.extend(by_program.chain(by_kernel).filter(|(_, count)| *count > 0));
         Ok(drops)
     }
 
@@ -69,16 +76,17 @@ impl Front for Synward {
     }
 }
 
-/// A front end as an operator would describe it: nothing but where things are.
+/// A front end as an operator would describe it.
 fn configuration(bed: &Bed) -> String {
-    let [v4, v6] = bed.front();
+    let ([v4, v6], cores) = (bed.front(), &bed.cores.front);
+    let cores = if cores.is_empty() { String::new() } else { format!("cores = {cores:?}") };
     let mut text = String::new();
     // Writing to a string cannot fail.
-    for (number, interface) in bed.lab.front().interfaces().iter().enumerate() {
-        let cores = Vec::from_iter(bed.cores.of_poll_loop(number));
-        let _ = writeln!(text, "[[interface]]\nname = {:?}\ncores = {cores:?}", interface.name());
+    for interface in bed.lab.front().interfaces() {
+        let _ = writeln!(text, "[[interface]]\nname = {:?}\n{cores}", interface.name());
     }
     let _ = writeln!(text, "[[listener]]\nname = \"web\"\naddresses = [\"{v4}\", \"{v6}\"]\npool = \"web\"");
+    let _ = writeln!(text, "backlog = {BACKLOG}");
     let _ = writeln!(text, "[[pool]]\nname = \"web\"");
     for backend in bed.backends() {
         let _ = writeln!(text, "[[pool.backend]]\naddress = \"{backend}\"");
@@ -93,7 +101,7 @@ pub(super) struct KernelProxy {
     host: Host,
 }
 
-/// Linux's own defaults where memory is plenty, said because they decide what is compared: cookies when the SYN queue
+/// Linux's own defaults where memory is plenty, set because they decide what is compared: cookies when the SYN queue
 /// overflows, and queues as long as synward's.
 const SYSCTLS: [(&str, &str); 3] =
     [("net.ipv4.tcp_syncookies", "1"), ("net.core.somaxconn", "4096"), ("net.ipv4.tcp_max_syn_backlog", "4096")];
@@ -109,23 +117,24 @@ impl KernelProxy {
         for interface in host.interfaces() {
             interface.set_offloads(Offloads { gro: true, ..Offloads::default() })?;
         }
-        let proxy = Proxy::start(host, HTTP, &bed.backends(), &bed.cores.others)?;
+        let proxy = Proxy::start(host, HTTP, &bed.backends(), &bed.cores.front)?;
         Ok(Self { proxy, host: host.clone() })
     }
 
-    /// What it is.
-    pub(super) fn system(&self) -> String {
-        self.proxy.system_and_version()
+    /// What it is called.
+    pub(super) fn system(&self) -> &'static str {
+        self.proxy.system()
     }
 
-    /// The settings of its TCP.
-    pub(super) fn settings(&self) -> Result<String> {
+    /// What it is, and how its TCP is set.
+    pub(super) fn modes(&self) -> Result<String> {
         let names = SYSCTLS.iter().map(|(name, _)| *name).chain(["net.ipv4.tcp_congestion_control"]);
         let shown = names.map(|name| {
             let value = self.host.sysctl(name)?;
             Ok(format!("{} {value}", name.rsplit('.').next().unwrap_or(name)))
         });
-        Ok(shown.collect::<Result<Vec<_>>>()?.join(", ") + ", GRO on")
+        let (system, shown) = (self.proxy.system_and_version(), shown.collect::<Result<Vec<_>>>()?.join(", "));
+        Ok(format!("{system}, one thread; {shown}, GRO on"))
     }
 
     /// Connections and SYNs lost so far, by the counter that says so.

@@ -35,7 +35,9 @@ pub(super) struct Phase {
 /// What became of the flood while the clients came.
 #[derive(Debug, Serialize)]
 pub(super) struct FloodSeen {
-    /// SYNs that the attacker sent each second.
+    /// SYNs that the attacker was to send each second.
+    pub(super) syn_wanted_per_s: u64,
+    /// Those that it did send: fewer where its core has other work, such as what the front's kernel does on receiving them.
     pub(super) syn_sent_per_s: u64,
     /// Frames that the front's interface towards the attacker received.
     pub(super) syn_offered: u64,
@@ -74,8 +76,8 @@ impl Stage<'_> {
     }
 
     /// Has them come under a flood.
-    pub(super) fn flooded(&self, front: &dyn Front, flood: &FloodConfig) -> Result<Phase> {
-        let flood = self.start_flood(flood)?;
+    pub(super) fn flooded(&self, front: &dyn Front, wanted: &FloodConfig) -> Result<Phase> {
+        let flood = self.start_flood(wanted)?;
         let before = self.reading_under(front, &flood)?;
         let (clients, half_open_highest) = self.serve_clients(front)?;
         let after = self.reading_under(front, &flood)?;
@@ -85,6 +87,7 @@ impl Stage<'_> {
         let sent = after.interface.tx_packets - before.interface.tx_packets;
         let sent_again = after.counts.sent_again - before.counts.sent_again;
         let seen = FloodSeen {
+            syn_wanted_per_s: wanted.rate,
             syn_sent_per_s: ((after.flood_sent - before.flood_sent) as f64 / seconds) as u64,
             syn_offered: offered,
             syn_offered_per_s: (offered as f64 / seconds) as u64,
@@ -120,7 +123,7 @@ impl Stage<'_> {
 
     fn start_flood(&self, flood: &FloodConfig) -> Result<Running> {
         let start = || {
-            pin(self.bed.cores.flood.as_slice())?;
+            pin(&self.bed.cores.flood)?;
             Flood::start(flood)
         };
         self.bed.lab.attackers()[0].enter(start)?.context("starting the flood")

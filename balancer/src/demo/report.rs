@@ -13,6 +13,9 @@ pub(super) struct Report {
     pub(super) synward: Phases,
     /// The proxy on the kernel's TCP in the same place.
     pub(super) kernel: Phases,
+    /// What that proxy is called.
+    #[serde(skip)]
+    pub(super) proxy: &'static str,
     /// Frames that synward dropped, by reason.
     pub(super) drops: BTreeMap<String, u64>,
     /// What the kernel dropped, by its counters.
@@ -33,11 +36,11 @@ pub(super) struct Phases {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.table())?;
-        writeln!(f, "drops, synward: {}", listed(&self.drops, " "))?;
-        writeln!(f, "drops, kernel:  {}", listed(&self.kernel_drops, " "))?;
-        for (system, phase, seen) in self.phases() {
-            for (failure, count) in &seen.clients.failures {
-                writeln!(f, "failed, {system} {phase}: {count} requests: {failure}")?;
+        writeln!(f, "dropped by synward: {}", listed(&self.drops))?;
+        writeln!(f, "dropped by the kernel under {}: {}", self.proxy, listed(&self.kernel_drops))?;
+        for (name, phase) in self.phases() {
+            for (failure, count) in &phase.clients.failures {
+                writeln!(f, "{name}: {} failed: {failure}", grouped((*count).into()))?;
             }
         }
         writeln!(f)?;
@@ -46,22 +49,22 @@ impl fmt::Display for Report {
 }
 
 impl Report {
-    fn phases(&self) -> [(&'static str, &'static str, &Phase); 4] {
-        let Self { synward, kernel, .. } = self;
+    fn phases(&self) -> [(String, &Phase); 4] {
+        let Self { synward, kernel, proxy, .. } = self;
         [
-            ("synward", "calm", &synward.calm),
-            ("synward", "flooded", &synward.flood),
-            ("kernel", "calm", &kernel.calm),
-            ("kernel", "flooded", &kernel.flood),
+            ("synward, calm".to_owned(), &synward.calm),
+            ("synward, flooded".to_owned(), &synward.flood),
+            (format!("{proxy}, calm"), &kernel.calm),
+            (format!("{proxy}, flooded"), &kernel.flood),
         ]
     }
 
     fn table(&self) -> Table {
         let phases = self.phases();
-        let [a, b, c, d] = phases.map(|(system, phase, _)| format!("{system} {phase}"));
-        let mut table = Table::new(["", &a, &b, &c, &d]);
+        let [a, b, c, d] = phases.each_ref().map(|(name, _)| name.as_str());
+        let mut table = Table::new(["", a, b, c, d]);
         let mut row = |name: &str, cell: &dyn Fn(&Phase) -> String| {
-            let [a, b, c, d] = phases.map(|(_, _, phase)| cell(phase));
+            let [a, b, c, d] = phases.each_ref().map(|(_, phase)| cell(phase));
             table.row([name.to_owned(), a, b, c, d]);
         };
         row("requests", &|phase| grouped(phase.clients.requests.into()));
@@ -69,10 +72,10 @@ impl Report {
         row("p50", &|phase| millis(phase.clients.p50_ms));
         row("p99", &|phase| millis(phase.clients.p99_ms));
         row("slowest", &|phase| millis(phase.clients.max_ms));
-        row("SYNs sent a second", &of_flood(|flood| grouped(flood.syn_sent_per_s)));
+        row("SYNs sent a second", &of_flood(sent));
         row("SYNs offered a second", &of_flood(|flood| grouped(flood.syn_offered_per_s)));
         row("SYNs answered", &of_flood(answered));
-        row("cookies", &|phase| grouped(phase.cookies_sent));
+        row("cookies sent", &|phase| grouped(phase.cookies_sent));
         row("highest half-open", &|phase| grouped(phase.half_open_highest));
         table
     }
@@ -82,9 +85,14 @@ fn of_flood(cell: impl Fn(&FloodSeen) -> String) -> impl Fn(&Phase) -> String {
     move |phase| phase.flood.as_ref().map_or_else(|| "-".to_owned(), &cell)
 }
 
+fn sent(flood: &FloodSeen) -> String {
+    format!("{} of {}", grouped(flood.syn_sent_per_s), grouped(flood.syn_wanted_per_s))
+}
+
 fn answered(flood: &FloodSeen) -> String {
     let share = flood.syn_answered as f64 / flood.syn_offered.max(1) as f64;
-    format!("{} ({})", grouped(flood.syn_answered), percent(share))
+    // One decimal: some frames are on their way when the counters are read.
+    format!("{} ({:.1} %)", grouped(flood.syn_answered), share * 100.0)
 }
 
 /// Rounded down: nothing is complete before it is.
@@ -109,8 +117,8 @@ fn grouped(number: u64) -> String {
     text
 }
 
-fn listed(counts: &BTreeMap<String, u64>, between: &str) -> String {
-    let listed: Vec<_> = counts.iter().map(|(name, count)| format!("{name}{between}{}", grouped(*count))).collect();
+fn listed(counts: &BTreeMap<String, u64>) -> String {
+    let listed: Vec<_> = counts.iter().map(|(name, count)| format!("{name} {}", grouped(*count))).collect();
     if listed.is_empty() { "none".to_owned() } else { listed.join(", ") }
 }
 
