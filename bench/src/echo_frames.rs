@@ -143,7 +143,7 @@ impl Rig {
         self.receive()?;
         self.silent = if self.received == before { self.silent + 1 } else { 0 };
         ensure!(self.silent < PATIENCE, "an echo does not come: {:?}", self.fleet.observer.snapshot());
-        if self.turns % 256 == 0 {
+        if self.turns.is_multiple_of(256) {
             self.look_at_ledgers();
         }
         Ok(())

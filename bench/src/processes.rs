@@ -1,10 +1,12 @@
 //! What others' processes and the kernel's threads use, and where they run: read from and told by their ids.
 
 use anyhow::{Context, Result, ensure};
-use rustix::process::{Pid, setpriority_process};
+use rustix::process::{Pid, kill_process, setpriority_process};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use std::fs;
 use std::time::Duration;
+
+pub use rustix::process::Signal;
 
 /// The processes, kernel threads among them, whose name begins with this, in the order of their ids.
 ///
@@ -89,6 +91,17 @@ pub fn run_before_others(ids: &[u32]) -> Result<()> {
     each_thread(ids, |thread| setpriority_process(Some(thread), -20)).context("raising priorities")
 }
 
+/// Sends a signal to each of these processes.
+///
+/// # Errors
+/// One of them has ended, or the kernel refuses.
+pub fn signal(ids: &[u32], signal: Signal) -> Result<()> {
+    ids.iter().try_for_each(|id| {
+        let pid = Pid::from_raw(id.cast_signed()).context("a process has an id")?;
+        kill_process(pid, signal).with_context(|| format!("a signal to process {id}"))
+    })
+}
+
 fn each_thread(ids: &[u32], act: impl Fn(Pid) -> rustix::io::Result<()>) -> Result<()> {
     for id in ids {
         for thread in threads(*id)? {
@@ -139,10 +152,7 @@ mod tests {
         let names: Vec<_> = found.iter().filter_map(|id| name_of(*id)).collect();
         let ours = family(std::process::id()).expect("/proc");
         assert!(found.iter().all(|id| ours.contains(id)) && named("sh").expect("/proc").contains(&found[0]));
-        for id in found {
-            let pid = Pid::from_raw(id.cast_signed()).expect("an id");
-            rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it runs");
-        }
+        signal(&found, Signal::KILL).expect("they run");
         child.wait().expect("it was killed");
         assert_eq!(names, ["sh", "sleep"]);
     }

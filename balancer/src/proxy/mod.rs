@@ -108,6 +108,8 @@ enum Farewell {
     Closed,
     /// One side failed, and the other is reset.
     Failed,
+    /// The same, and nothing had gone to the backend.
+    FailedUnheard,
     /// Nothing came for too long.
     Idle,
     /// It went away before there was a backend for it.
@@ -123,11 +125,16 @@ enum Farewell {
 }
 
 impl Farewell {
+    /// One side failed after so many bytes had gone to the backend.
+    const fn failed(to_backend: u64) -> Self {
+        if to_backend == 0 { Self::FailedUnheard } else { Self::Failed }
+    }
+
     /// What a log line says.
     const fn reason(self) -> &'static str {
         match self {
             Self::Closed => "both streams have ended",
-            Self::Failed => "one side failed",
+            Self::Failed | Self::FailedUnheard => "one side failed",
             Self::Idle => "nothing came for too long",
             Self::ClientGone => "it went away",
             Self::NoBackend => "no backend took it",
@@ -265,7 +272,10 @@ impl Proxy {
             Stage::Connecting(_) if socket != session.client => self.on_backend(core, now, key, ready),
             Stage::Connecting(_) if ready.hangup || ready.error => self.end(core, key, Farewell::ClientGone),
             Stage::Connecting(_) => {}
-            Stage::Relayed(_) if ready.error => self.end(core, key, Farewell::Failed),
+            Stage::Relayed(relay) if ready.error => {
+                let [to_backend, _] = relay.bytes();
+                self.end(core, key, Farewell::failed(to_backend));
+            }
             Stage::Relayed(_) => self.relay(core, now, key),
             Stage::Spliced(_) => self.on_spliced(core, key),
         }
@@ -287,7 +297,7 @@ impl Proxy {
         match progress {
             Progress::Open => {}
             Progress::Over => self.end(core, key, Farewell::Closed),
-            Progress::Failed => self.end(core, key, Farewell::Failed),
+            Progress::Failed => self.end(core, key, Farewell::failed(after[0])),
         }
     }
 
@@ -303,7 +313,7 @@ impl Proxy {
         self.stats.carried(pool, backend, [report.forward, report.backward]);
         let farewell = match report.end {
             SpliceEnd::Closed => Farewell::Closed,
-            SpliceEnd::First(_) | SpliceEnd::Second(_) => Farewell::Failed,
+            SpliceEnd::First(_) | SpliceEnd::Second(_) => Farewell::failed(report.forward),
             SpliceEnd::Idle => Farewell::Idle,
             SpliceEnd::Ended => Farewell::Aborted,
         };

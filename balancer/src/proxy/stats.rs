@@ -40,6 +40,8 @@ struct Counts {
     spliced: Count,
     relayed: Count,
     idle: Count,
+    failed: Count,
+    failed_unheard: Count,
     no_source_port: Count,
     no_room: Count,
 }
@@ -120,6 +122,8 @@ impl ProxyStats {
             spliced: sum(&|counts| &counts.spliced),
             relayed: sum(&|counts| &counts.relayed),
             idle: sum(&|counts| &counts.idle),
+            failed: sum(&|counts| &counts.failed),
+            failed_unheard: sum(&|counts| &counts.failed_unheard),
             no_source_port: sum(&|counts| &counts.no_source_port),
             no_room: sum(&|counts| &counts.no_room),
         }
@@ -177,6 +181,8 @@ impl Counts {
             spliced: Count::default(),
             relayed: Count::default(),
             idle: Count::default(),
+            failed: Count::default(),
+            failed_unheard: Count::default(),
             no_source_port: Count::default(),
             no_room: Count::default(),
         }
@@ -222,7 +228,12 @@ impl WorkerStats {
             Farewell::Idle => own.idle.add(1),
             Farewell::NoSourcePort => own.no_source_port.add(1),
             Farewell::NoRoom => own.no_room.add(1),
-            Farewell::Closed | Farewell::Failed | Farewell::Aborted => {}
+            Farewell::Failed => own.failed.add(1),
+            Farewell::FailedUnheard => {
+                own.failed.add(1);
+                own.failed_unheard.add(1);
+            }
+            Farewell::Closed | Farewell::Aborted => {}
         }
     }
 
@@ -269,6 +280,10 @@ pub struct ProxyReport {
     pub relayed: u64,
     /// Clients reset because nothing came from either side for too long.
     pub idle: u64,
+    /// Clients that failed after they had got a backend, or whose backend did.
+    pub failed: u64,
+    /// Those of them of whom nothing had gone to the backend.
+    pub failed_unheard: u64,
     /// Clients reset because no source port was free.
     pub no_source_port: u64,
     /// Clients reset because the engine was full.

@@ -94,8 +94,10 @@ impl Bed {
             let ledger = port.ledger();
             assert!(ledger.is_balanced() && ledger.lent == 0 && ledger.in_hand == 0, "{ledger:?}");
         }
-        let outcomes = self.fleet.observer.snapshot().outcomes;
-        assert!(outcomes.is_balanced(), "{outcomes:?}");
+        self.turn();
+        let snapshot = self.fleet.observer.snapshot();
+        assert!(snapshot.outcomes.is_balanced(), "{:?}", snapshot.outcomes);
+        assert_eq!(snapshot.gauges.frames_lent, 0, "frames that came home are shown to be home");
         self.client.assert_balanced();
     }
 }

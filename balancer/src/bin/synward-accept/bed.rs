@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use synward::control::report::{Drops, Stat};
 use synward::proxy::ProxyReport;
 use synward::served::Served;
+use synward_bench::paced::{Outcome, Paced, Request};
 use synward_bench::peers::Web;
-use synward_bench::processes;
 use synward_lab::{Host, Lab, LabConfig};
 
 /// Where the front listens.
@@ -54,7 +54,7 @@ impl Bed {
         SocketAddr::new(self.lab.front().ipv4().into(), HTTP)
     }
 
-    /// Starts the web server of this number, which is to be none of those that run.
+    /// Starts the web server of this number, which must not be running.
     pub fn start_web(&self, number: usize) -> Result<Web> {
         Web::start(&self.lab.backends()[number], WEB, &[])
     }
@@ -68,9 +68,11 @@ impl Bed {
         Ok(stat.gauges.get(name).copied().unwrap_or_default())
     }
 
-    /// Memory of the front that is in place now, bytes.
-    pub fn resident(&mut self) -> Result<u64> {
-        processes::resident(self.front.process().id())
+    /// So many requests through the front, at a fixed pace.
+    pub fn ask(&self, requests: u32, rate: u32) -> Result<Outcome> {
+        let deadline = Duration::from_secs(10);
+        let paced = Paced { target: self.address(), request: Request::Http, requests, rate, deadline };
+        self.client().enter(|| paced.run())?
     }
 
     /// Waits until this holds.

@@ -11,6 +11,7 @@ use synward::served::Served;
 use synward_bench::flood::{Attack, Flood, FloodConfig};
 use synward_bench::kernel_server;
 use synward_bench::paced::{Outcome, Paced, Request};
+use synward_bench::processes::resident;
 use synward_lab::{Lab, LabConfig};
 
 const HTTP: u16 = 80;
@@ -18,7 +19,7 @@ const ECHO: u16 = 7;
 const RATE: u32 = 200;
 const BACKLOG: u32 = 1024;
 const SAMPLE: Duration = Duration::from_millis(100);
-const MEMORY_LIMIT: i64 = 4 * 1024 * 1024;
+const MEMORY_LIMIT: u64 = 4 * 1024 * 1024;
 
 pub fn run(options: &Options) -> Result<Vec<Row>> {
     let mut rows = engine(options)?;
@@ -29,7 +30,7 @@ pub fn run(options: &Options) -> Result<Vec<Row>> {
 /// The worst that was seen while the flood went on.
 #[derive(Default)]
 struct Worst {
-    resident: i64,
+    resident: u64,
     half_open: u64,
     excess: bool,
 }
@@ -45,7 +46,7 @@ fn engine(options: &Options) -> Result<Vec<Row>> {
     let worst = Mutex::new(Worst { resident: before, ..Worst::default() });
     let (outcome, offered) = flooded(options, &lab, options.flood_seconds, || {
         let Ok(mut worst) = worst.lock() else { return };
-        worst.resident = worst.resident.max(resident(pid).unwrap_or(i64::MAX));
+        worst.resident = worst.resident.max(resident(pid).unwrap_or(u64::MAX));
         let sockets: Sockets = server.ask("/v1/ss?listening=true").unwrap_or_default();
         for listener in &sockets.listeners {
             worst.half_open = worst.half_open.max(listener.syn_queue);
@@ -171,13 +172,4 @@ fn counter(stat: &Stat, name: &str) -> u64 {
 
 fn cookies_of_kernel(lab: &Lab) -> Result<u64> {
     Ok(lab.front().netstat()?.get("TcpExtSyncookiesSent").copied().unwrap_or_default())
-}
-
-/// Resident memory of the process, bytes (proc_pid_status(5)).
-fn resident(pid: u32) -> Result<i64> {
-    let path = format!("/proc/{pid}/status");
-    let status = std::fs::read_to_string(&path).with_context(|| path.clone())?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).with_context(|| format!("{path}: no VmRSS"))?;
-    let kibibytes: i64 = line.split_whitespace().nth(1).and_then(|text| text.parse().ok()).unwrap_or_default();
-    Ok(kibibytes * 1024)
 }

@@ -3,9 +3,16 @@
 //! Run it on an otherwise quiet machine. Every row says what was wanted and what was seen; the exit status says whether
 //! every wanted thing was seen.
 
+mod bed;
 mod flood;
+mod frames;
 mod herd;
 mod idle;
+mod memory;
+mod proxy_bulk;
+mod proxy_herd;
+mod proxy_kill;
+mod proxy_stopped;
 mod row;
 mod scripts;
 mod syn_cost;
@@ -32,9 +39,14 @@ struct Options {
 
 type Part = (&'static str, fn(&Options) -> Result<Vec<Row>>);
 
-const PARTS: [Part; 5] = [
+const PARTS: [Part; 10] = [
     ("scripts", scripts::run),
     ("syn-cost", syn_cost::run),
+    ("frames", frames::run),
+    ("proxy-bulk", proxy_bulk::run),
+    ("proxy-herd", proxy_herd::run),
+    ("proxy-stopped", proxy_stopped::run),
+    ("proxy-kill", proxy_kill::run),
     ("idle", idle::run),
     ("herd", herd::run),
     ("flood", flood::run),

@@ -17,15 +17,10 @@ pub fn run(_: &Options) -> Result<Vec<Row>> {
     let site = bed.webs[0].site();
     let offered = site.offer(BYTES)?;
     let file = std::env::temp_dir().join(format!("{}-bulk", bed.client().namespace()));
-    let moved = (|| {
-        let fetched = curl(&bed, &["--output", &file.to_string_lossy()], &format!("/bytes/{BYTES}"))?;
-        let seen = digest(&file)?;
-        let sent = curl(&bed, &["--upload-file", &file.to_string_lossy()], "/uploads/bulk")?;
-        Ok((seen, fetched, sent))
-    })();
+    let moved = there_and_back(&bed, &file);
     // There may be none.
     let _ = std::fs::remove_file(&file);
-    let (seen, fetched, sent): (String, f64, f64) = moved?;
+    let Moved { seen, fetched, sent } = moved?;
     let uploaded = site.digest_of_upload("bulk")?;
     let left = bed.left_over()?;
     let same = |what: &str, hash: &str| {
@@ -38,6 +33,21 @@ pub fn run(_: &Options) -> Result<Vec<Row>> {
         Row::new("left over", NOTHING, &left, left == NOTHING),
         Row::report("rates there and back", format!("{:.2} and {:.2} Gb/s", gigabits(fetched), gigabits(sent))),
     ])
+}
+
+/// The hash of what was fetched, and how many seconds that and sending it back took.
+struct Moved {
+    seen: String,
+    fetched: f64,
+    sent: f64,
+}
+
+fn there_and_back(bed: &Bed, file: &Path) -> Result<Moved> {
+    let name = file.to_string_lossy();
+    let fetched = curl(bed, &["--output", &name], &format!("/bytes/{BYTES}"))?;
+    let seen = digest(file)?;
+    let sent = curl(bed, &["--upload-file", &name], "/uploads/bulk")?;
+    Ok(Moved { seen, fetched, sent })
 }
 
 /// Runs curl, and returns how many seconds it took.

@@ -2,15 +2,15 @@
 
 use crate::Options;
 use crate::bed::{Bed, NOTHING};
+use crate::memory::{Memory, mebibytes};
 use crate::row::Row;
 use anyhow::{Result, anyhow};
 use std::time::Duration;
-use synward_bench::load::{Hold, Request};
+use synward_bench::load::{Held, Hold, Request};
 use synward_bench::processes::resident;
 
 const SIZE: u32 = 10_000;
-const SAMPLE: Duration = Duration::from_millis(100);
-/// A client takes two connections in the front, whose records are there from the start.
+/// A client takes two connections in the front, whose records are there from the start; their buffers are not.
 const GROWTH_EACH: u64 = 2 * 4096;
 
 pub fn run(_: &Options) -> Result<Vec<Row>> {
@@ -23,42 +23,28 @@ pub fn run(_: &Options) -> Result<Vec<Row>> {
         patience: Duration::from_secs(30),
     };
     let front = bed.front.process().id();
-    let before = resident(front)?;
-    let (mut top, mut spliced) = (before, 0);
-    let held = std::thread::scope(|scope| -> Result<_> {
+    let (mut memory, mut at_once) = (Memory::of(front)?, 0);
+    let held = std::thread::scope(|scope| -> Result<Held> {
         let running = scope.spawn(|| bed.client().enter(|| hold.run()));
-        while !running.is_finished() {
-            top = top.max(resident(front)?);
-            spliced = spliced.max(bed.gauge("spliced")?);
-            std::thread::sleep(SAMPLE);
-        }
-        running.join().map_err(|_| anyhow!("the clients panicked"))?.map_err(Into::into)
-    })??;
+        let watched = memory.watch_until(|| {
+            at_once = at_once.max(bed.gauge("spliced")?);
+            Ok(running.is_finished())
+        });
+        let held = running.join().map_err(|_| anyhow!("the clients panicked"))???;
+        watched.map(|()| held)
+    })?;
     for (failure, count) in held.opened.failures.iter().chain(&held.held.failures) {
         eprintln!("accept: proxy-herd: {count} requests failed: {failure}");
     }
     let left = bed.left_over()?;
-    let after = resident(front)?;
-    let all = |what: &str, count: u64| Row::new(what, SIZE.to_string(), count.to_string(), count == SIZE.into());
-    let limit = u64::from(SIZE) * GROWTH_EACH;
+    let all = |what: &str, count: u64| Row::new(what, SIZE.to_string(), count.to_string(), count == u64::from(SIZE));
+    let resident = [memory.before, memory.top, resident(front)?].map(mebibytes);
     Ok(vec![
         all("asked and answered", held.opened.ok),
-        all("through the front at once", spliced),
+        all("through the front at once", at_once),
         all("asked and answered again after 30 s of silence", held.held.ok),
-        Row::new(
-            "growth of the front's resident memory at the top",
-            format!("at most {} MiB", limit >> 20),
-            mebibytes(top - before),
-            top - before <= limit,
-        ),
-        Row::report(
-            "resident memory before / at the top / after",
-            [before, top, after].map(mebibytes).join(" / "),
-        ),
+        memory.growth(u64::from(SIZE) * GROWTH_EACH),
+        Row::report("resident memory before / at the top / after", resident.join(" / ")),
         Row::new("left over", NOTHING, &left, left == NOTHING),
     ])
-}
-
-pub fn mebibytes(bytes: u64) -> String {
-    format!("{:.1} MiB", bytes as f64 / 1024.0 / 1024.0)
 }

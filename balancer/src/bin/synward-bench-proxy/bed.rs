@@ -46,14 +46,16 @@ impl Bed {
     pub fn up(queues: u16, cores: &[usize]) -> Result<Self> {
         let before = processes::named("napi/")?;
         let threaded = End { xdp_pass: true, threaded_napi: true, ..End::default() };
-        // Without a program, GRO is what makes the front's interface poll itself, as hardware does.
+        // Without a program, GRO is what makes the front's interface poll itself, as hardware does: but only for what comes from
+        // a peer without TSO (veth_skb_is_eligible_for_gro). The rest would be received on the sender's core.
         let front = End { xdp_pass: false, offloads: Offloads { gro: true, ..Offloads::default() }, ..threaded };
+        let switch = End { offloads: Offloads { tso: false, ..Offloads::default() }, ..threaded };
         let lab = Lab::up(&LabConfig {
             backends: 2,
             attackers: 0,
             front,
             far: threaded,
-            switch: threaded,
+            switch,
             queues,
             ..LabConfig::default()
         })?;

@@ -16,6 +16,10 @@ pub(super) const LINEAR_RETRIES: u8 = 4;
 /// SYNs sent again at doubling intervals (Linux: `tcp_syn_retries`).
 pub(super) const RETRIES: u8 = 6;
 
+/// How soon the SYN is sent again after a reset of ours that cleared its way (Linux: `TCP_TIMEOUT_MIN`, two ticks of the kernel's
+/// clock).
+const AFTER_RESET: Duration = Duration::from_millis(2);
+
 /// An open of ours that is not answered yet: SYN-SENT, or SYN-RECEIVED once the peer's own SYN has crossed it.
 #[derive(Clone, Debug)]
 pub(super) struct SynSent {
@@ -156,6 +160,12 @@ impl SynSent {
         let unacceptable = Verdict::dropped(DropReason::SynSentUnacceptable);
         // First check: an acknowledgment of something else is answered with a reset, unless it is one.
         if flags.contains(Flags::ACK) && !acks_our_syn {
+            // The peer remembers an earlier connection between the same ends, in TIME-WAIT or half-open, and the reset makes it
+            // forget: the next SYN need not wait a second (Linux: `tcp_rcv_synsent_state_process`). Only once, or a
+            // stranger could draw more SYNs than it sends segments.
+            if self.sent == 1 && !flags.contains(Flags::RST) {
+                self.next_at = self.next_at.min(context.now + AFTER_RESET);
+            }
             return Answer::Wait(Verdict { reply: reset::answer(segment), ..unacceptable });
         }
         let expected = self.crossed.map(|crossed| crossed.negotiated.irs + 1);

@@ -127,6 +127,27 @@ fn an_unacceptable_acknowledgment_is_reset() {
     }
 }
 
+/// A peer in TIME-WAIT, or one that has missed the end of an earlier connection, forgets it by that reset.
+#[test]
+fn the_syn_follows_the_reset_that_clears_its_way_but_only_once() {
+    let mut bench = connecting();
+    bench.sent();
+    bench.wait(ms(10));
+    let _ = bench.arrive(&ack(0, 77));
+    assert_eq!(bench.connection.deadline(), Some(bench.now + ms(2)));
+    let _ = bench.tick_next();
+    assert_eq!(bench.sent().len(), 1);
+    let later = bench.now + ms(1_000);
+    assert_eq!(bench.connection.deadline(), Some(later));
+    let _ = bench.arrive(&ack(0, 77));
+    assert_eq!(bench.connection.deadline(), Some(later), "a second one draws no third SYN");
+
+    let mut reset = connecting();
+    reset.sent();
+    let _ = reset.arrive(&ack(0, 77).flags(Flags::RST | Flags::ACK));
+    assert_eq!(reset.connection.deadline(), Some(reset.now + ms(1_000)), "a reset has cleared nothing");
+}
+
 #[test]
 fn what_does_not_answer_is_dropped() {
     for says in [ack(0, 0), ack(0, 0).flags(Flags::FIN)] {
