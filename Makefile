@@ -8,7 +8,7 @@ RUNNER := CARGO_TARGET_$(shell echo $(TARGET) | tr 'a-z-' 'A-Z_')_RUNNER
 
 .PHONY: demo test test-zerocopy accept check bench bench-proxy setup
 
-demo: setup            ## a lab, a server, real clients, a SYN flood, a table
+demo: setup            ## the front end calm and under a SYN flood, then HAProxy in its place: a table
 	cargo build --release --quiet --package synward
 	$(ROOT) target/release/synward demo $(ARGS)
 

@@ -65,7 +65,7 @@ pub enum Command {
     /// Build and remove test beds of network namespaces.
     #[command(subcommand)]
     Lab(LabCommand),
-    /// Show the main job: real clients against the engine, calm and under a SYN flood.
+    /// Show the main job: real clients and web servers around the front end, calm and under a SYN flood; then HAProxy in its place.
     Demo(Demo),
 }
 
