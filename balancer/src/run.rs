@@ -7,7 +7,7 @@ use crate::control::server::{ControlSocket, View};
 use crate::front::{InterfacePlan, Ready, Rider, addresses_of, commit_memory, queues_of};
 use crate::ports::{Reservation, ReservedRange, reserve_range};
 use crate::proxy::{BackendInterface, NoRoute, Proxy, ProxyStats, Route, Routes, Ways};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -92,20 +92,19 @@ impl Run {
         for ListenerConfig { name, addresses, .. } in &config.listeners {
             tracing::info!(listener = name, ?addresses, "listening");
         }
-        while !stop.load(Ordering::Relaxed) && !running.has_ended() {
+        let broken = || running.has_ended() || threads.iter().any(thread::JoinHandle::is_finished);
+        while !stop.load(Ordering::Relaxed) && !broken() {
             thread::sleep(STOP_PATIENCE);
         }
-        if !running.has_ended() {
+        if !broken() {
             orders.drain(config.shutdown.drain);
         }
         orders.end();
-        for thread in threads {
-            if thread.join().is_err() {
-                bail!("a worker panicked");
-            }
-        }
+        let panicked = threads.into_iter().map(thread::JoinHandle::join).filter(Result::is_err).count() > 0;
         drop(control);
-        running.stop()
+        running.stop()?;
+        ensure!(!panicked, "a worker panicked");
+        Ok(())
     }
 }
 

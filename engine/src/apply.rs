@@ -45,7 +45,7 @@ impl Shard {
         if entry.owner == Owner::Nobody {
             return port.recycle(frame);
         }
-        if entry.frames_held < self.limits.frames_per_reader && self.lent < self.limits.readers {
+        if entry.frames_held < self.limits.frames_per_reader && self.lent < self.limits.own_readers {
             entry.frames_held += 1;
             self.lent += 1;
             entry.outbox.received.push(Chunk::in_frame(frame, span));

@@ -29,9 +29,9 @@ impl Shard {
             Ok(segment) => {
                 if arrived == Arrived::Here {
                     self.stats.count(Counter::InSegs);
-                }
-                if segment.unfinished_checksum {
-                    self.stats.count(Counter::UnfinishedChecksums);
+                    if segment.unfinished_checksum {
+                        self.stats.count(Counter::UnfinishedChecksums);
+                    }
                 }
                 self.on_segment(now, arrived, &segment, frame, port);
             }

@@ -27,6 +27,8 @@ use synward_proto::wire::HEADROOM;
 
 /// Messages that fit in each of the two rings between shard and worker.
 const RING_SLOTS: usize = 4096;
+/// One in so many of the frames that readers may hold is kept for other shards.
+const SHARE_OF_OTHERS: u32 = 4;
 /// Bytes of headers within the MTU: those of IPv4 and TCP without options, the fewest there can be.
 const HEADERS_IN_MTU: usize = 40;
 
@@ -167,20 +169,21 @@ impl Plan {
         let mailbox = Mailbox::new(Arc::clone(workers.side()));
         let stats = Arc::new(ShardStats::new());
         let shown = Observed { stats: Arc::clone(&stats), mailbox: Arc::clone(&mailbox), modes: port.modes().into() };
-        let limits = self.limits(&config, port.budget(), largest_mtu, crossing.id());
+        let limits = self.limits(&config, port.budget(), largest_mtu, &crossing);
         let shard = self.shard(config, limits, crossing, workers, Answers::new(mailbox), stats);
         Ok((PollLoop::new(port, shard), shown))
     }
 
-    fn limits(&self, config: &EngineConfig, budget: &FrameBudget, largest_mtu: u16, id: u16) -> Limits {
+    fn limits(&self, config: &EngineConfig, budget: &FrameBudget, largest_mtu: u16, crossing: &Crossing) -> Limits {
         Limits {
             burst: budget.burst as usize,
             transmit_backlog: budget.transmit_backlog as usize,
             readers: budget.readers,
+            own_readers: budget.readers - if crossing.is_alone() { 0 } else { budget.readers / SHARE_OF_OTHERS },
             frames_per_reader: config.frames_per_reader,
             largest_mtu,
             home: match self.workers {
-                Workers::OnPollLoops => Some(id),
+                Workers::OnPollLoops => Some(crossing.id()),
                 Workers::Threads(_) => None,
             },
             shards: self.shards.into(),

@@ -67,6 +67,11 @@ impl Crossing {
         self.id
     }
 
+    /// Whether there are no other shards.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.inlets.is_empty()
+    }
+
     /// The owner of a tuple, unless it is this shard.
     pub(crate) fn foreign_owner(&self, tuple: &Tuple) -> Option<u16> {
         if self.inlets.is_empty() {
@@ -80,6 +85,11 @@ impl Crossing {
         if !self.inlets.is_empty() {
             self.steering.prove(tuple, self.id);
         }
+    }
+
+    /// Changes when ownership does.
+    pub(crate) fn steering_epoch(&self) -> u8 {
+        self.steering.epoch()
     }
 
     /// Whether this shard owns a tuple.
@@ -102,7 +112,10 @@ impl Crossing {
 
     fn outlet(&mut self, owner: u16) -> Option<&mut Outlet> {
         let number = usize::from(owner.checked_sub(self.steering.shards().start)?);
-        self.outlets.get_mut(number)?.as_mut()
+        let outlet = self.outlets.get_mut(number)?;
+        // What lies in the ring to a shard that has ended comes home with the ring.
+        drop(outlet.take_if(|outlet| outlet.ring.is_abandoned()));
+        outlet.as_mut()
     }
 }
 
@@ -131,7 +144,7 @@ impl Shard {
     /// Lends a frame to the shard whose it is.
     pub(crate) fn hand_over(&mut self, owner: u16, frame: Frame, port: &mut impl Port) {
         let has_share = self.lent < self.limits.readers;
-        let room = |outlet: &&mut Outlet| has_share && !outlet.ring.is_full() && !outlet.ring.is_abandoned();
+        let room = |outlet: &&mut Outlet| has_share && !outlet.ring.is_full();
         let Some(outlet) = self.crossing.outlet(owner).filter(room) else {
             let verdict = Verdict::dropped(DropReason::SteeringFull);
             return self.apply(frame, &Link::default(), verdict, None, port);

@@ -115,6 +115,8 @@ pub(crate) struct End<Said, Heard> {
     popped: bool,
     /// Found the outgoing ring full, and has not found room since.
     stuck: bool,
+    /// The far end is no more, and what is said goes nowhere.
+    is_deaf: bool,
 }
 
 /// A shard's end of the rings to one worker.
@@ -132,17 +134,20 @@ pub(crate) fn pair(slots: usize, shard: &Arc<Side>, worker: &Arc<Side>) -> (Shar
 impl<Said, Heard> End<Said, Heard> {
     fn new(outgoing: Producer<Said>, incoming: Consumer<Heard>, own: &Arc<Side>, far: &Arc<Side>) -> Self {
         let (own, far) = (Arc::clone(own), Arc::clone(far));
-        Self { outgoing, incoming, own, far, pushed: false, popped: false, stuck: false }
+        Self { outgoing, incoming, own, far, pushed: false, popped: false, stuck: false, is_deaf: false }
     }
 
     /// Whether [`push`](Self::push) would succeed.
     pub(crate) fn has_room(&mut self) -> bool {
-        self.stuck = self.outgoing.is_full();
+        self.stuck = !self.is_deaf && self.outgoing.is_full();
         !self.stuck
     }
 
     /// Says something; gives it back when there is no room. The far end hears of it at the next [`publish`](Self::publish).
     pub(crate) fn push(&mut self, message: Said) -> Result<(), Said> {
+        if self.is_deaf {
+            return Ok(());
+        }
         match self.outgoing.push(message) {
             Ok(()) => {
                 self.pushed = true;
@@ -197,6 +202,14 @@ impl<Said, Heard> End<Said, Heard> {
     /// Whether there is room again in a ring that was full.
     pub(crate) fn has_room_again(&mut self) -> bool {
         self.stuck && self.has_room()
+    }
+
+    /// Lets go of the ring to a far end that is no more, with what lies in it: frames among that come home only so. From now on
+    /// there is always room, and whatever is said is forgotten.
+    pub(crate) fn forget_far(&mut self) {
+        if !std::mem::replace(&mut self.is_deaf, true) {
+            self.outgoing = RingBuffer::new(1).0;
+        }
     }
 
     /// Whether the far end is no more. What it had said by then can still be heard.
@@ -274,8 +287,12 @@ impl<Said, Heard> Ends<Said, Heard> {
 
     /// Says that this side is about to sleep. It must look for work once more before it does.
     pub(crate) fn doze(&mut self) {
-        let stuck = self.iter().any(|end| end.stuck);
-        self.side.starved.store(stuck, Ordering::Relaxed);
+        let mut starved = false;
+        for end in self.iter_mut() {
+            // Also one that the last push filled: the next, which may be asked for just now, would find no room.
+            starved |= !end.has_room();
+        }
+        self.side.starved.store(starved, Ordering::Relaxed);
         self.side.bell.doze();
     }
 

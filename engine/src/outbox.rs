@@ -74,12 +74,21 @@ impl Outbox {
         if let Some(failure) = self.failure.take() {
             return Some(Event::Failed(failure));
         }
+        if self.keeps_back() {
+            return None;
+        }
         std::mem::take(&mut self.over).then_some(Event::Over)
+    }
+
+    /// Whether bytes or the end of the stream are held: the connection, though it be over, waits for whoever gets them.
+    fn keeps_back(&self) -> bool {
+        self.held && self.failure.is_none() && (!self.received.is_empty() || self.end_of_stream)
     }
 
     fn is_empty(&self) -> bool {
         let Self { connected, received, sent, end_of_stream, failure, over, held } = self;
         let nothing_to_read = *held || (received.is_empty() && !end_of_stream);
-        connected.is_none() && nothing_to_read && *sent == 0 && failure.is_none() && !over
+        let nothing_to_end = !over || self.keeps_back();
+        connected.is_none() && nothing_to_read && *sent == 0 && failure.is_none() && nothing_to_end
     }
 }

@@ -11,7 +11,8 @@ pub enum Source {
     Socket(SocketId),
 }
 
-/// What the application wants to hear of. `hangup` and `error` are always told, as EPOLLHUP and EPOLLERR are.
+/// What the application wants to hear of. `error` is always told, as EPOLLERR is; `hangup`, other than EPOLLHUP, only while anything
+/// is wanted at all: what has ended can still have bytes to read for which there is no room yet.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Interest {
     /// Tell when `recv` would return something: bytes, end of file, or an error.
@@ -27,7 +28,7 @@ impl Interest {
     pub const WRITE: Self = Self { readable: false, writable: true };
     /// Both.
     pub const BOTH: Self = Self { readable: true, writable: true };
-    /// Neither; `hangup` and `error` are told all the same.
+    /// Neither; `error` is told all the same.
     pub const NONE: Self = Self { readable: false, writable: false };
 }
 

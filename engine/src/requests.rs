@@ -28,6 +28,10 @@ impl Shard {
     }
 
     fn take_requests_of(&mut self, now: Instant, worker: u16, port: &mut impl Port) -> u32 {
+        let end = self.workers.end(worker);
+        if end.is_far_gone() {
+            end.forget_far();
+        }
         self.tell_reports(worker);
         self.retry_undelivered(worker);
         let mut taken = 0;

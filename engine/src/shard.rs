@@ -42,8 +42,10 @@ pub(crate) struct Limits {
     pub(crate) burst: usize,
     /// Frames that may wait for a place in the tx ring.
     pub(crate) transmit_backlog: usize,
-    /// Received frames that all readers together may hold.
+    /// Received frames that all readers together may hold, other shards among them.
     pub(crate) readers: u32,
+    /// The same without those of other shards: readers that take nothing must not stop what belongs to others.
+    pub(crate) own_readers: u32,
     /// Received frames that one reader may hold.
     pub(crate) frames_per_reader: u32,
     /// The largest MTU whose packets fit in a frame, bytes.

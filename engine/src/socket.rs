@@ -222,7 +222,9 @@ impl Socket {
         Ready {
             readable: self.interest.readable && can_read,
             writable: self.interest.writable && can_write,
-            hangup: over || (self.end_of_stream && self.write_closed),
+            // Whoever wants to hear of nothing has bytes to read that he has no room for: an end that he cannot come to yet
+            // must not keep him awake.
+            hangup: self.interest != Interest::NONE && (over || (self.end_of_stream && self.write_closed)),
             error,
         }
     }

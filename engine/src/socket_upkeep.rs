@@ -213,6 +213,10 @@ impl SocketCore {
     /// The poll loop of a shard has ended: nothing will ever come from there again.
     pub(crate) fn go_down(&mut self, shard: u16) {
         self.states[usize::from(shard)] = ShardState { down: true, ..ShardState::default() };
+        // What waited to be accepted is gone with the shard.
+        for queue in self.listeners.values().filter_map(|listening| listening.queues.get(usize::from(shard))) {
+            while queue.pop().is_some() {}
+        }
         let discarded = |state: &Socket| matches!(state.phase, Phase::Discarded(_));
         self.sockets.retain(|_, state| state.shard != shard || !discarded(state));
         let its = self.sockets.iter_mut().filter(|(_, state)| state.shard == shard);

@@ -36,6 +36,8 @@ pub(crate) struct SourcePorts {
     pools: HashMap<(IpAddr, Endpoint), Pool, std::hash::RandomState>,
     /// Ports in use, towards all peers together, those in TIME-WAIT included.
     used: u64,
+    /// The rule of ownership that they go by.
+    epoch: u8,
 }
 
 /// The ports towards one peer.
@@ -58,7 +60,15 @@ struct Pool {
 impl SourcePorts {
     /// Ports of `range`, taken in an order that hangs on `key`.
     pub(crate) fn new(range: RangeInclusive<u16>, key: &[u8; 16]) -> Self {
-        Self { range, hasher: SipHasher13::new_with_key(key), pools: HashMap::default(), used: 0 }
+        Self { range, hasher: SipHasher13::new_with_key(key), pools: HashMap::default(), used: 0, epoch: 0 }
+    }
+
+    /// Begins new books when ownership goes by another rule than before: which ports are ours has changed.
+    fn go_by(&mut self, epoch: u8) {
+        if std::mem::replace(&mut self.epoch, epoch) != epoch {
+            self.pools.clear();
+            self.used = 0;
+        }
     }
 
     /// Takes the next free port towards the peer of `tuple`.
@@ -101,6 +111,12 @@ impl SourcePorts {
     /// The port towards the peer of `tuple` that entered TIME-WAIT first.
     fn longest_lingering(&mut self, tuple: &Tuple) -> Option<u16> {
         self.pools.get(&(tuple.local.addr, tuple.remote))?.lingering.front().copied()
+    }
+
+    fn put_last(&mut self, tuple: &Tuple) {
+        if let Some(pool) = self.pools.get_mut(&(tuple.local.addr, tuple.remote)) {
+            pool.lingering.rotate_left(1);
+        }
     }
 
     fn forget_longest_lingering(&mut self, tuple: &Tuple) {
@@ -225,7 +241,7 @@ impl Pool {
         self.free[word] |= 1 << (port % WORD);
         set(&mut self.open, word, true);
         self.used -= 1;
-        if self.lingering.front() == Some(&port) {
+        while self.lingering.front().is_some_and(|&port| !self.is_used(port)) {
             self.lingering.pop_front();
         }
         true
@@ -245,16 +261,21 @@ impl Shard {
     /// Ends towards the peer of `wanted` whose port was free; or, when none is, those that have been in TIME-WAIT longest, if they
     /// may be used again already.
     pub(crate) fn choose_source_port(&mut self, now: Instant, wanted: &Tuple) -> Result<Claim, SocketError> {
-        if let Some(port) = self.source_ports.take(wanted, &self.crossing)? {
-            return Ok(Claim::Fresh(with_port(wanted, port)));
+        self.source_ports.go_by(self.crossing.steering_epoch());
+        while let Some(port) = self.source_ports.take(wanted, &self.crossing)? {
+            let tuple = with_port(wanted, port);
+            // Taken before ownership changed, it is not in the books.
+            if self.connections.find(&tuple).is_none() {
+                return Ok(Claim::Fresh(tuple));
+            }
         }
         for _ in 0..LOOKS {
             let Some(port) = self.source_ports.longest_lingering(wanted) else { break };
             match self.connections.find(&with_port(wanted, port)) {
                 Some(Slot::TimeWait(index)) => match self.take_over(now, index) {
                     Some(reuse) => return Ok(Claim::Again(reuse)),
-                    // The others have waited for less long.
-                    None => break,
+                    // An older name of a port that has entered TIME-WAIT again may be the first: others may be ripe.
+                    None => self.source_ports.put_last(wanted),
                 },
                 Some(Slot::Connection(_)) | None => self.source_ports.forget_longest_lingering(wanted),
             }

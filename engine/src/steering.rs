@@ -14,7 +14,8 @@ pub(crate) struct Steering {
     shards: Range<u16>,
     hasher: TupleHasher,
     rss: Option<Rss>,
-    /// A [`Rule`]. It changes once at most, and then before any connection exists whose segments have arrived.
+    /// A [`Rule`]. It changes once at most, and then before any connection exists whose segments have arrived; opens of ours
+    /// that are under way then fail.
     rule: AtomicU8,
 }
 
@@ -32,6 +33,8 @@ impl Steering {
     /// Steering among shards with these numbers, at least one, by RSS where it is given.
     pub(crate) fn new(shards: Range<u16>, key: &[u8; 16], rss: Option<Rss>) -> Self {
         debug_assert!(!shards.is_empty(), "an interface has a shard");
+        // What does not tell ports apart, or leaves queues out, would leave shards without a source port of their own.
+        let rss = rss.filter(|rss| rss.tells_ports_apart() && rss.reaches(shards.len()));
         let rule = if rss.is_some() { Rule::RssUnproven } else { Rule::Hash };
         Self { shards, hasher: TupleHasher::new(key), rss, rule: AtomicU8::new(rule as u8) }
     }
@@ -55,6 +58,11 @@ impl Steering {
                 self.shards.start + ((hash * count) >> 32) as u16
             }
         }
+    }
+
+    /// Changes when ownership does: from RSS, unproven, to the hash.
+    pub(crate) fn epoch(&self) -> u8 {
+        u8::from(self.rule() == Rule::Hash)
     }
 
     /// A segment of `tuple` has arrived on the queue of a shard: the first one shows whether RSS is as the device says.
@@ -119,6 +127,13 @@ mod tests {
         right.prove(&tuple(0), (owner + 1) % 4 + 4);
         wrong.prove(&tuple(0), if owner == 4 { 5 } else { 4 });
         wrong.prove(&tuple(0), owner);
+        assert!(right.epoch() == 0 && wrong.epoch() == 1);
+        let partial = Rss::new(&[0x6d; Rss::KEY_LEN], vec![0, 1], fields, fields);
+        let coarse = Rss::new(&[0x6d; Rss::KEY_LEN], vec![0, 1, 2, 3], HashedFields::Addresses, fields);
+        for unfit in [partial, coarse] {
+            let steering = Steering::new(4..8, &[1; 16], unfit);
+            assert!((0..1_000).all(|n| steering.owner(&tuple(n)) == hash.owner(&tuple(n))), "it leaves shards out");
+        }
         for n in 0..1_000 {
             assert_eq!(right.owner(&tuple(n)), 4 + rss().queue_of(&tuple(n)) as u16);
             assert_eq!(wrong.owner(&tuple(n)), hash.owner(&tuple(n)));

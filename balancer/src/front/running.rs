@@ -1,6 +1,6 @@
 //! The threads of an engine's poll loops.
 //!
-//! The order of the start matters: every socket is in its program's map and every loop turns before a program is attached, so
+//! The order of the start matters: every socket is in its program's map and every loop is on its way before a program is attached, so
 //! that no segment for us reaches the kernel, which would answer it with RST.
 
 use super::Opened;

@@ -51,6 +51,19 @@ impl Rss {
         Ok(said?.and_then(|said| Self::new(&said.key, said.indirection, said.v4, said.v6)))
     }
 
+    /// Whether connections between the same hosts are spread, too.
+    #[must_use]
+    pub fn tells_ports_apart(&self) -> bool {
+        [self.v4, self.v6].iter().all(|fields| *fields == HashedFields::AddressesAndPorts)
+    }
+
+    /// Whether every one of so many queues gets connections, and no other.
+    #[must_use]
+    pub fn reaches(&self, queues: usize) -> bool {
+        let named = |queue: usize| self.indirection.iter().any(|&entry| entry as usize == queue);
+        (0..queues).all(named) && self.indirection.iter().all(|&entry| (entry as usize) < queues)
+    }
+
     /// The receive queue on which segments of a connection arrive. The device sees the peer as the source.
     #[must_use]
     pub fn queue_of(&self, tuple: &Tuple) -> u32 {

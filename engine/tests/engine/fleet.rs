@@ -416,3 +416,55 @@ fn held_bytes_stay_until_they_are_asked_for() {
     bed.settle();
     bed.assert_balanced();
 }
+
+/// Readers that take nothing hold all the frames they may, and what arrives for other shards goes on.
+#[test]
+fn readers_that_take_nothing_do_not_stop_what_belongs_to_other_shards() {
+    let mut bed = Bed::new(2, Workers::Threads(1), config);
+    bed.listen(4096);
+    let mut clients = Vec::new();
+    for _ in 0..60 {
+        clients.push(bed.dial());
+        bed.settle();
+    }
+    for &socket in &clients {
+        for _ in 0..32 {
+            bed.client.sockets.send(socket, &[7; 1000]).expect("sends");
+            bed.settle();
+        }
+    }
+    assert!(bed.count(Counter::FramesCopiedOut) > 0, "the share of readers is used up");
+    let (before, dropped) = (bed.count(Counter::FramesSteered), DropReason::SteeringFull);
+    for _ in 0..20 {
+        bed.dial();
+        bed.settle();
+    }
+    assert!(bed.count(Counter::FramesSteered) > before);
+    assert_eq!((bed.fleet.observer.drops(dropped), bed.count(Counter::PassiveOpens)), (0, 80));
+}
+
+/// What the shard had said to a worker that has ended, frames among it, comes home with the ring.
+#[test]
+fn the_ring_to_a_worker_that_is_gone_keeps_no_frame() {
+    let mut bed = Bed::new(1, Workers::Threads(2), config);
+    let listeners = bed.listen(64);
+    let near: Vec<_> = (0..8).map(|_| bed.dial()).collect();
+    bed.settle();
+    assert_eq!(bed.accept_all(1, listeners[1]).len(), 4);
+    bed.settle();
+    for socket in near {
+        bed.client.sockets.send(socket, &[1; 1000]).expect("sends");
+    }
+    // The worker does not poll again: its news lie in its ring.
+    while bed.turn() {}
+    assert!(bed.fleet.observer.snapshot().gauges.frames_lent >= 4);
+    drop(bed.fleet.workers.pop());
+    bed.settle();
+    let core = &mut bed.fleet.workers[0];
+    while let Ok(accepted) = core.accept(listeners[0]) {
+        core.abort(accepted.socket).expect("aborts");
+    }
+    bed.settle();
+    bed.assert_balanced();
+    assert_eq!(bed.fleet.observer.snapshot().gauges.connections, 0);
+}

@@ -94,3 +94,22 @@ fn a_connect_is_done_when_it_is_writable() {
     bed.settle();
     assert_eq!(round(&mut bed.client.sockets), [(Source::Socket(near), WRITABLE)]);
 }
+
+/// A relay that has no room for what is left to read must not be woken again and again by the end that follows.
+#[test]
+fn who_wants_to_hear_of_nothing_is_not_told_that_all_is_over() {
+    let mut bed = Bed::new();
+    let listener = bed.listen(8);
+    let (near, far) = bed.connect(listener);
+    bed.client.sockets.send(near, b"unread").expect("sends");
+    bed.client.sockets.shutdown(near, Shutdown::Write).expect("shuts down");
+    bed.server.sockets.shutdown(far, Shutdown::Write).expect("shuts down");
+    bed.settle();
+    bed.server.sockets.set_interest(far, Interest::NONE).expect("set");
+    assert_eq!(round(&mut bed.server.sockets), []);
+    bed.server.sockets.set_interest(far, Interest::READ).expect("set");
+    let over = Ready { hangup: true, ..READABLE };
+    assert_eq!(round(&mut bed.server.sockets), [(Source::Socket(far), over)]);
+    assert_eq!(bed.server.read(far), Ok(Some(b"unread".to_vec())));
+    assert_eq!(bed.server.read(far), Ok(None));
+}

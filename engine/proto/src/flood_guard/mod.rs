@@ -144,6 +144,12 @@ impl FloodGuard {
         }
     }
 
+    /// A cookie was sent for a SYN whose state another shard would have: it comes back there, and is counted here neither as
+    /// unanswered nor as answered.
+    pub fn foreign_cookie_sent(&mut self, now: Instant) {
+        self.last_cookie = Some(now);
+    }
+
     /// A valid cookie came back.
     pub fn cookie_returned(&mut self) {
         if let Phase::Flood { unanswered, .. } = &mut self.phase {

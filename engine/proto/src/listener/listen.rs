@@ -46,7 +46,10 @@ impl Listener {
             },
         };
         match overflow {
-            Overflow::Cookie(counts) => self.send_cookie(arrival, syn, counts),
+            Overflow::Cookie(counts) => {
+                self.guard.cookie_sent(arrival.now);
+                self.send_cookie(arrival, syn, counts)
+            }
             Overflow::Drop(reason, counts) => Verdict::dropped(reason).counting(counts),
         }
     }
@@ -77,7 +80,7 @@ impl Listener {
 
     /// Answers a SYN and forgets it.
     pub(super) fn send_cookie<Room: AcceptRoom>(
-        &mut self,
+        &self,
         arrival: &Arrival<'_, Room>,
         syn: &Syn,
         counts: Counts,
@@ -92,7 +95,6 @@ impl Listener {
         let cookie = shared.cookies.encode(now, &syn.tuple, &agreed);
         let mut syn_ack = cookie.negotiated.syn_ack(now, &syn.tuple, offer);
         keep_within(syn, &mut syn_ack);
-        self.guard.cookie_sent(now);
         arrival.room.cookie_sent(now);
         Verdict::CONSUMED.reply(syn_ack).counting(counts.and(Counts::of(&[Counter::SyncookiesSent])))
     }

@@ -155,6 +155,7 @@ impl Listener {
             return None;
         }
         let syn = Syn { tuple: segment.tuple, irs: segment.seq, options };
+        self.guard.foreign_cookie_sent(now);
         let counts = Counts::of(&[Counter::TCPReqQFullDoCookies]);
         Some(self.send_cookie(&Arrival { now, segment, shared, room }, &syn, counts))
     }
