@@ -4,9 +4,10 @@
 //! frames arrive at a shard that does not own their connection, and move. Every echo is compared with what was sent, and every
 //! frame has to be accounted for in the end.
 
+use crate::clock::Clock;
 use anyhow::{Context, Result, bail, ensure};
 use core::net::Ipv4Addr;
-use std::time::{Duration, Instant as Clock};
+use std::time::Duration;
 use synward_engine::{
     EngineConfig, Fleet, Interface, ListenConfig, Outcomes, Queue, Secrets, SocketCore, SocketError, SocketId, Source,
     Workers, build_fleet,
@@ -33,8 +34,10 @@ const CLIENTS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 pub struct EchoFrames {
     /// Frames that crossed the wires, in both directions.
     pub frames: u64,
-    /// How long it took, the peers' own work included.
+    /// How long it took.
     pub seconds: f64,
+    /// CPU time that it took, the peers' own work included.
+    pub cpu_seconds: f64,
     /// Messages that came back as they were sent.
     pub echoes: u64,
     /// Frames that crossed towards the server, which its shards must have received.
@@ -57,16 +60,15 @@ pub struct EchoFrames {
 /// An engine cannot be built; an echo differs or does not come.
 pub fn run(shards: usize, frames: u64) -> Result<EchoFrames> {
     let mut rig = Rig::new(shards)?;
-    let start = Clock::now();
+    let clock = Clock::start();
     while rig.crossed() < frames {
         rig.turn(Wish::Talk)?;
     }
     while rig.peers.iter().any(|peer| peer.state != State::Over) {
         rig.turn(Wish::End)?;
     }
-    let seconds = start.elapsed().as_secs_f64();
     rig.settle();
-    Ok(rig.account(seconds))
+    Ok(rig.account(&clock))
 }
 
 /// What peers do next.
@@ -201,13 +203,14 @@ impl Rig {
         self.look_at_ledgers();
     }
 
-    fn account(mut self, seconds: f64) -> EchoFrames {
+    fn account(mut self, clock: &Clock) -> EchoFrames {
         let ledgers = self.fleet.poll_loops.iter_mut().map(|poll_loop| poll_loop.port().ledger());
         let frames_abroad = ledgers.map(|ledger| u64::from(ledger.lent + ledger.in_hand)).sum();
         let snapshot = self.fleet.observer.snapshot();
         EchoFrames {
             frames: self.crossed(),
-            seconds,
+            seconds: clock.elapsed().as_secs_f64(),
+            cpu_seconds: clock.cpu().as_secs_f64(),
             echoes: self.echoes,
             sent: self.sent,
             outcomes: snapshot.outcomes,

@@ -2,6 +2,7 @@
 //! connections, web servers and proxies of others, and the kernel's TCP as the one to beat.
 
 mod affinity;
+mod clock;
 pub mod core_share;
 mod descriptors;
 pub mod echo_frames;

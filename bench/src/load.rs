@@ -13,6 +13,7 @@ mod driver;
 mod hold;
 mod question;
 
+use crate::clock::Clock;
 use crate::quantile::Quantiles;
 use anyhow::Result;
 use conversation::Subject;
@@ -21,7 +22,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use synward_lab::{Host, LabError};
 
 pub use crate::paced::Request;
@@ -135,33 +136,6 @@ impl Load {
 pub fn widen_ports(client: &Host) -> Result<(), LabError> {
     client.set_sysctl("net.ipv4.ip_local_port_range", "1024 65535")?;
     client.set_sysctl("net.ipv4.tcp_tw_reuse", "1")
-}
-
-/// The time of a run, and what of it the thread was on a core.
-#[derive(Debug)]
-struct Clock {
-    start: Instant,
-    cpu: Duration,
-}
-
-impl Clock {
-    fn start() -> Self {
-        Self { start: Instant::now(), cpu: cpu_time() }
-    }
-
-    fn elapsed(&self) -> Duration {
-        self.start.elapsed()
-    }
-
-    fn cpu(&self) -> Duration {
-        cpu_time() - self.cpu
-    }
-}
-
-/// CPU time of the calling thread.
-fn cpu_time() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec.cast_unsigned(), u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
 /// What has been seen so far.

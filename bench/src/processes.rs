@@ -23,6 +23,22 @@ pub fn name_of(id: u32) -> Option<String> {
     Some(fs::read_to_string(format!("/proc/{id}/comm")).ok()?.trim_end().to_owned())
 }
 
+/// What the threads of these processes are called, each name once.
+///
+/// # Errors
+/// One of them has ended.
+pub fn thread_names(ids: &[u32]) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for id in ids {
+        for thread in threads(*id)? {
+            names.extend(name_of(thread));
+        }
+    }
+    names.sort();
+    names.dedup();
+    Ok(names)
+}
+
 /// A process and all that it has started, directly or not, as far as they run.
 ///
 /// # Errors

@@ -2,7 +2,8 @@
 
 use super::conversation::Subject;
 use super::driver::{Driver, Plan, Then};
-use super::{Clock, LoadOutcome, Tally};
+use super::{LoadOutcome, Tally};
+use crate::clock::Clock;
 use crate::paced::Request;
 use anyhow::Result;
 use serde::Serialize;

@@ -32,8 +32,8 @@ pub fn run(_: &Options) -> Result<Vec<Row>> {
             format!("{:.0} %", of.steered as f64 / seen.sent as f64 * 100.0),
         ),
         Row::report(
-            "time, the peers' own work included",
-            format!("{:.0} s, {:.0} ns a frame", seen.seconds, seen.seconds * 1e9 / seen.frames as f64),
+            "time, and CPU time with the peers' own",
+            format!("{:.0} s, {:.0} ns a frame", seen.seconds, seen.cpu_seconds * 1e9 / seen.frames as f64),
         ),
     ])
 }

@@ -10,8 +10,9 @@ use synward_bench::load::{Held, Hold, Request};
 use synward_bench::processes::resident;
 
 const SIZE: u32 = 10_000;
-/// A client takes two connections in the front, whose records are there from the start; their buffers are not.
-const GROWTH_EACH: u64 = 2 * 4096;
+/// A client takes two connections in the front, whose records are there from the start, and whose buffers are gone while nothing
+/// is said.
+const GROWTH_EACH: u64 = 2 * 1024;
 
 pub fn run(_: &Options) -> Result<Vec<Row>> {
     let mut bed = Bed::up(2, "", "", |_| Ok(()))?;

@@ -51,9 +51,11 @@ pub struct Seen {
     pub failed: u64,
     pub p50_ms: f64,
     pub p99_ms: f64,
-    /// The share of the front's core that was in use, by whomever.
+    /// Requests answered a second in another run, in which the front's core was watched.
+    pub rate_watched: f64,
+    /// The share of the front's core that was in use then, by whomever.
     pub core_busy: f64,
-    /// What of it the scheduler charged to the front's threads and those that poll its interface. Less than all by what the
+    /// What the scheduler charged in the first run to the front's threads and those that poll its interface. Less than all by what the
     /// kernel does in interrupts, and by strangers.
     pub front_share: f64,
     /// Of which those that poll its interface.
@@ -104,16 +106,18 @@ pub fn measure(bed: &Bed, front: &Front, kind: Kind, time: Duration, cores: &[us
     let measured = bed.client().enter(|| -> Result<_> {
         synward_bench::pin(cores)?;
         load(Until::Elapsed(WARM_UP)).run()?;
-        let mut core = CoreShare::watch(FRONT)?;
         let before = Used::now(bed, front)?;
-        core.lap();
         let outcome = load(Until::Elapsed(time)).run()?;
-        let busy = core.lap();
-        Ok((outcome, busy, before, Used::now(bed, front)?))
+        let after = Used::now(bed, front)?;
+        // Watching a core keeps it awake, which slows down the other where both are threads of one processor core; so this
+        // is a run of its own.
+        let mut core = CoreShare::watch(FRONT)?;
+        let watched = load(Until::Elapsed(time)).run()?;
+        Ok((outcome, before, after, watched, core.lap()))
     });
-    let (outcome, busy, before, after) = measured??;
-    ensure!(outcome.ok > 0, "nothing was answered: {:?}", outcome.failures);
-    for (failure, count) in &outcome.failures {
+    let (outcome, before, after, watched, busy) = measured??;
+    ensure!(outcome.ok > 0 && watched.ok > 0, "nothing was answered: {:?}", outcome.failures);
+    for (failure, count) in outcome.failures.iter().chain(&watched.failures) {
         eprintln!("bench-proxy: {count} requests failed: {failure}");
     }
     let rate = outcome.rate();
@@ -121,13 +125,14 @@ pub fn measure(bed: &Bed, front: &Front, kind: Kind, time: Duration, cores: &[us
     let front_share = share(|used| used.front + used.polling_front);
     Ok(Seen {
         rate,
-        failed: outcome.failed(),
+        failed: outcome.failed() + watched.failed(),
         p50_ms: outcome.p50_ms,
         p99_ms: outcome.p99_ms,
         core_busy: busy.share(),
         front_share,
         polling_share: share(|used| used.polling_front),
-        per_busy_second: rate / busy.share(),
+        rate_watched: watched.rate(),
+        per_busy_second: watched.rate() / busy.share(),
         per_front_second: rate / front_share,
         clients_share: outcome.cpu_seconds / outcome.seconds + share(|used| used.polling_clients),
         backends_share: share(|used| used.backends),

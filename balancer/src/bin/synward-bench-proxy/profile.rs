@@ -1,5 +1,6 @@
 //! Where the front's core spends its time, as `perf` samples it.
 
+use crate::bed::Node;
 use crate::beside::Side;
 use crate::front::System;
 use crate::measure::{Kind, load_while};
@@ -8,10 +9,11 @@ use anyhow::{Context, Result, ensure};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
+use synward_bench::processes;
 
 /// How long before and after the sampling the load is on.
 const MARGIN: Duration = Duration::from_secs(1);
-/// How many symbols are shown of each.
+/// How many symbols are shown.
 const SHOWN: usize = 40;
 
 /// Samples each system under each kind of load.
@@ -25,8 +27,11 @@ pub fn run(options: &Options) -> Result<()> {
                 std::thread::sleep(MARGIN);
                 record(&file, options.time())
             })?;
+            let threads =
+                processes::thread_names(&[&side.front.processes[..], &side.bed.polling(Node::Front)].concat())?;
             println!("{}, {}: {}", system.name(), kind.name(), file.display());
-            println!("{}", top(&file)?);
+            println!("{}", report(&file, &threads, "overhead,comm", usize::MAX)?);
+            println!("{}", report(&file, &threads, "overhead,comm,symbol", SHOWN)?);
         }
     }
     Ok(())
@@ -44,10 +49,11 @@ fn record(file: &Path, time: Duration) -> Result<()> {
     Ok(())
 }
 
-/// The threads and symbols with most samples.
-fn top(file: &Path) -> Result<String> {
+/// The rows with most samples, of all samples of these threads.
+fn report(file: &Path, threads: &[String], fields: &str, rows: usize) -> Result<String> {
     let output = Command::new("perf")
-        .args(["report", "--stdio", "--no-children", "--call-graph", "none", "--sort", "comm,symbol", "--input"])
+        .args(["report", "--stdio", "--no-children", "--call-graph", "none", "--percentage", "relative"])
+        .args(["--fields", fields, "--comm", &threads.join(","), "--input"])
         .arg(file)
         .stderr(Stdio::null())
         .output()
@@ -55,5 +61,5 @@ fn top(file: &Path) -> Result<String> {
     ensure!(output.status.success(), "perf report failed");
     let text = String::from_utf8_lossy(&output.stdout);
     let lines = text.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty());
-    Ok(lines.take(SHOWN).map(|line| line.trim_end().to_owned() + "\n").collect())
+    Ok(lines.take(rows).map(|line| line.trim_end().to_owned() + "\n").collect())
 }
