@@ -196,6 +196,8 @@ fn engine_config(config: &Config, interface: &InterfaceConfig, shards: u32) -> E
         receive_buffer: engine.receive_buffer,
         send_buffer: engine.send_buffer,
         time_wait: engine.time_wait,
+        // What comes is passed on at once, and what is passed on carries the acknowledgment.
+        quick_acks: false,
         source_ports: interface.source_ports.clone(),
         ..EngineConfig::default()
     }

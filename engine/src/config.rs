@@ -54,6 +54,9 @@ pub struct EngineConfig {
     pub keepalive: Option<Keepalive>,
     /// Whether new connections may hold back small segments (Nagle).
     pub nagle: bool,
+    /// Whether the first segments of new connections are acknowledged at once (Linux: TCP_QUICKACK); without, the bytes that
+    /// answer carry the acknowledgment, and on an open of ours the first bytes carry that of the SYN.
+    pub quick_acks: bool,
     /// Retransmissions of data before a connection is given up (Linux: `tcp_retries2`).
     pub retries: u8,
     /// How long TIME-WAIT lasts (Linux: `TCP_TIMEWAIT_LEN`).
@@ -98,6 +101,7 @@ impl Default for EngineConfig {
             send_buffer: 256 * 1024,
             keepalive: None,
             nagle: true,
+            quick_acks: true,
             retries: 15,
             time_wait: Duration::from_secs(60),
             fin_wait_2: Duration::from_secs(60),
@@ -147,6 +151,7 @@ impl EngineConfig {
             mss,
             keepalive: self.keepalive,
             nagle: self.nagle,
+            quick_acks: self.quick_acks,
             retries: self.retries,
             time_wait: self.time_wait,
             fin_wait_2: self.fin_wait_2,

@@ -207,6 +207,7 @@ impl Shard {
             }
             Action::Deliver => {
                 entry.outbox.held = false;
+                self.acknowledge_syn(now, index);
                 return self.tell_worker(index);
             }
             Action::Consumed { bytes, frames } => {

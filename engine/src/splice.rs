@@ -141,6 +141,19 @@ impl Shard {
             splice.timer = Some(timer);
         }
         self.pump(now, id);
+        for index in [a, b] {
+            self.acknowledge_syn(now, index);
+        }
+    }
+
+    /// Sends the third segment of a handshake if it waits for bytes to carry it and there are none.
+    pub(crate) fn acknowledge_syn(&mut self, now: Instant, index: u32) {
+        if let Some(entry) = self.connections.get_mut(index)
+            && !entry.connection.wants_transmit(now)
+        {
+            entry.connection.acknowledge_syn();
+            self.settle_alone(now, index, Events::empty());
+        }
     }
 
     /// One of the two has ended meanwhile, and its worker may not know yet.

@@ -5,8 +5,9 @@ use crate::bed::{HTTP, Plan, WEB, program};
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::process::Stdio;
+use std::time::Duration;
 use synward::served::Served;
 use synward_lab::{Lab, LabConfig};
 
@@ -52,20 +53,31 @@ fn ipv6() -> Result<()> {
 
 fn maglev() -> Result<()> {
     let bed = Plan { pool: "balance = \"maglev\"", ..Plan::default() }.up()?;
-    // The same ends, the same backend. Under HTTP/1.0 the server closes first, so that the port is free for the next time.
-    let from = |port: &str| -> Result<String> {
-        let output = bed.curl().args(["--http1.0", "--local-port", port]).arg(bed.url("/")).output()?;
-        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        Ok(String::from_utf8(output.stdout)?)
-    };
+    // The same ends, the same backend.
+    let from = |port: u16| -> Result<String> { bed.client().enter(|| ask_from(port, bed.address()))? };
     let mut seen = BTreeMap::<String, u32>::new();
     for port in 40_000..40_020 {
-        let first = from(&port.to_string())?;
-        ensure!(from(&port.to_string())? == first, "another backend for the same ends");
+        let first = from(port)?;
+        ensure!(from(port)? == first, "another backend for the same ends");
         *seen.entry(first).or_default() += 1;
     }
     ensure!(seen.len() == 2, "{seen:?}");
     Ok(())
+}
+
+/// Asks from a port of one's own, and leaves it free: whoever closes first, no TIME-WAIT remains.
+fn ask_from(port: u16, front: SocketAddr) -> Result<String> {
+    use rustix::net::{AddressFamily, SocketType, bind, connect, socket, sockopt};
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+    bind(&socket, &SocketAddr::from(([0, 0, 0, 0], port))).with_context(|| format!("port {port}"))?;
+    connect(&socket, &front)?;
+    let mut stream = TcpStream::from(socket);
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    sockopt::set_socket_linger(&stream, Some(Duration::ZERO))?;
+    // The headers hold a time.
+    Ok(answer.lines().last().unwrap_or_default().to_owned())
 }
 
 /// Without permanent entries, ARP has to find the backends, and the front never speaks it.

@@ -57,6 +57,11 @@ impl AckSchedule {
         self.interactive = false;
     }
 
+    /// Our answers will carry acknowledgments from the start.
+    pub fn expect_answers(&mut self) {
+        self.interactive = true;
+    }
+
     /// We send data: an answer, when it comes this soon after the peer's.
     pub fn on_send(&mut self, now: Instant) {
         self.interactive |= self.data_at != Instant::ZERO && now - self.data_at < DELAY;

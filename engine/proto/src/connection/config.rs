@@ -17,6 +17,9 @@ pub struct ConnectionConfig {
     pub keepalive: Option<Keepalive>,
     /// Whether small segments may wait for acknowledgments (Nagle; SHLD-7).
     pub nagle: bool,
+    /// Whether the first segments are acknowledged at once (Linux: TCP_QUICKACK). Whoever answers at once, or passes on, spares
+    /// segments without: the answer carries the acknowledgment, and on an open of ours the first bytes carry that of the SYN.
+    pub quick_acks: bool,
     /// Retransmissions of data before the connection is given up (Linux: `tcp_retries2`, 15).
     pub retries: u8,
     /// How long TIME_WAIT lasts (60 s).
@@ -101,8 +104,17 @@ pub(super) struct Settings {
 impl Settings {
     /// The settings of `config`, within the limits of sequence space.
     pub fn of(config: &ConnectionConfig) -> Self {
-        let ConnectionConfig { receive_buffer, send_buffer, mss, keepalive, nagle, retries, time_wait, fin_wait_2 } =
-            *config;
+        let ConnectionConfig {
+            receive_buffer,
+            send_buffer,
+            mss,
+            keepalive,
+            nagle,
+            quick_acks: _,
+            retries,
+            time_wait,
+            fin_wait_2,
+        } = *config;
         Self {
             receive_buffer: receive_buffer.min(MAX_BUFFER),
             send_buffer: send_buffer.min(MAX_BUFFER),

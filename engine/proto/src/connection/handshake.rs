@@ -35,6 +35,8 @@ pub(super) struct SynSent {
     /// When the next is due.
     next_at: Instant,
     due: Due,
+    /// What the connection is told about acknowledgments once it is open.
+    quick_acks: bool,
     /// Counters not handed out yet.
     pub counts: Counts,
 }
@@ -84,7 +86,7 @@ pub(super) enum Expiry {
 
 impl SynSent {
     /// A SYN that is due at once.
-    pub fn new(now: Instant, iss: SeqNum, clock: TimestampClock) -> Self {
+    pub fn new(now: Instant, iss: SeqNum, clock: TimestampClock, quick_acks: bool) -> Self {
         Self {
             iss,
             clock,
@@ -93,6 +95,7 @@ impl SynSent {
             first_at: now,
             next_at: now,
             due: Due::Scheduled,
+            quick_acks,
             counts: Counts::of(&[Counter::ActiveOpens]),
         }
     }
@@ -228,6 +231,7 @@ impl SynSent {
             our_window: offer(context.settings).window,
             rtt: self.measure(context, negotiated.timestamps.zip(options.timestamps)),
             syn_timeouts: self.retransmits(),
+            quick_acks: self.quick_acks,
         }
     }
 
@@ -238,6 +242,7 @@ impl SynSent {
             our_window: offer(context.settings).window,
             rtt: Rtt::new(rtt::initial(self.retransmits())),
             syn_timeouts: self.retransmits(),
+            quick_acks: self.quick_acks,
         }
     }
 

@@ -47,6 +47,7 @@ use core::mem;
 use established::Arrival;
 use handshake::{Answer, Expiry, SynSent};
 use synchronised::{Context, Opening, Synchronised};
+use timers::Timer;
 use timestamps::TimestampClock;
 
 /// The states of RFC 9293, figure 5, that a [`Connection`] can be in. LISTEN and SYN-RECEIVED belong to the listener,
@@ -168,6 +169,7 @@ impl Connection {
             our_window: receiver::syn_window(settings.receive_buffer),
             rtt: rtt::Rtt::new(rtt::initial(half_open.timeouts)),
             syn_timeouts: half_open.timeouts,
+            quick_acks: config.quick_acks,
         };
         let synchronised = Synchronised::new(now, &opening, &mut settings);
         Self { tuple, settings, phase: Phase::Synchronised(synchronised) }
@@ -176,13 +178,17 @@ impl Connection {
     /// A connection that opens from here: SYN-SENT, its SYN due at once.
     pub fn connect(now: Instant, tuple: Tuple, iss: SeqNum, timestamp_offset: u32, config: &ConnectionConfig) -> Self {
         let clock = TimestampClock::new(now, Clock { recent: 0, offset: timestamp_offset });
-        Self { tuple, settings: Settings::of(config), phase: Phase::SynSent(SynSent::new(now, iss, clock)) }
+        Self {
+            tuple,
+            settings: Settings::of(config),
+            phase: Phase::SynSent(SynSent::new(now, iss, clock, config.quick_acks)),
+        }
     }
 
     /// A connection that opens from here in place of one in TIME-WAIT, whose clock and sequence space it continues.
     pub fn reconnect(now: Instant, reuse: &Reuse, config: &ConnectionConfig) -> Self {
         let Reuse { tuple, iss, clock } = *reuse;
-        let mut syn_sent = SynSent::new(now, iss, clock);
+        let mut syn_sent = SynSent::new(now, iss, clock, config.quick_acks);
         syn_sent.counts = syn_sent.counts.and(Counts::of(&[Counter::TWRecycled]));
         Self { tuple, settings: Settings::of(config), phase: Phase::SynSent(syn_sent) }
     }
@@ -200,10 +206,7 @@ impl Connection {
                 Answer::Refused => self.fail_to_open(Failure::Refused, Counts::NONE),
                 Answer::Open(opening) => {
                     let decision = self.open(now, &opening);
-                    // The third segment.
-                    if let Some(synchronised) = self.synchronised() {
-                        synchronised.receiver.acks.due = true;
-                    }
+                    self.schedule_third_segment(now, opening.quick_acks);
                     decision
                 }
                 Answer::Complete(opening) => {
@@ -316,6 +319,18 @@ impl Connection {
         }
     }
 
+    /// Sends the third segment of a handshake if it still waits for bytes to carry it: none will come soon.
+    pub fn acknowledge_syn(&mut self) {
+        if let Some(synchronised) = self.synchronised()
+            && synchronised.timers.runs(Timer::DelayedAck)
+            // Nothing but the SYN is owed an acknowledgment.
+            && synchronised.receiver.nxt() == synchronised.receiver.acked()
+        {
+            synchronised.timers.clear(Timer::DelayedAck);
+            synchronised.receiver.acks.due = true;
+        }
+    }
+
     /// The application sends no more: FIN follows the queued bytes. An open that is not answered yet ends.
     pub fn shutdown(&mut self, now: Instant) {
         match &mut self.phase {
@@ -414,6 +429,17 @@ impl Connection {
         let counts = mem::take(&mut synchronised.counts);
         self.phase = Phase::Synchronised(synchronised);
         Decision { verdict: Verdict::CONSUMED.counting(counts), events: Events::CONNECTED }
+    }
+
+    /// At once; or, where the first bytes are about to follow, with them (Linux: `tcp_rcv_synsent_state_process`, with
+    /// `sk_write_pending`).
+    fn schedule_third_segment(&mut self, now: Instant, at_once: bool) {
+        let Some(synchronised) = self.synchronised() else { return };
+        if at_once {
+            synchronised.receiver.acks.due = true;
+        } else {
+            synchronised.timers.set(Timer::DelayedAck, now + acknowledge::DELAY);
+        }
     }
 
     fn fail_to_open(&mut self, failure: Failure, counts: Counts) -> Decision {

@@ -33,6 +33,8 @@ pub(super) struct Opening {
     pub rtt: Rtt,
     /// How often our SYN or SYN-ACK timed out.
     pub syn_timeouts: u8,
+    /// Whether the first segments are acknowledged at once.
+    pub quick_acks: bool,
 }
 
 /// Who is asked to act, on whose behalf: what every step needs and none changes.
@@ -67,7 +69,7 @@ pub(super) struct Synchronised {
 impl Synchronised {
     /// A connection in ESTABLISHED.
     pub fn new(now: Instant, opening: &Opening, settings: &mut Settings) -> Self {
-        let Opening { negotiated, peer_window, our_window, rtt, syn_timeouts } = opening;
+        let Opening { negotiated, peer_window, our_window, rtt, syn_timeouts, quick_acks } = opening;
         let Negotiated { iss, irs, send_mss, scales, sack, timestamps } = *negotiated;
         let mss = send_mss.min(settings.mss).get();
         let mut counts = Counts::NONE;
@@ -94,6 +96,9 @@ impl Synchronised {
             heard: now,
             counts,
         };
+        if !quick_acks {
+            connection.receiver.acks.expect_answers();
+        }
         connection.start_keepalive(now, settings);
         connection
     }

@@ -36,6 +36,7 @@ pub(super) fn config() -> ConnectionConfig {
         mss: mss(MSS),
         keepalive: None,
         nagle: true,
+        quick_acks: true,
         retries: 15,
         time_wait: Duration::from_secs(60),
         fin_wait_2: Duration::from_secs(60),

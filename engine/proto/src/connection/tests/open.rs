@@ -1,7 +1,7 @@
 //! SYN-SENT: RFC 9293, section 3.10.7.3; RFC 6298, section 5.7.
 
 use super::bench::*;
-use crate::connection::{Connection, Decision, Events, Failure, State};
+use crate::connection::{Connection, ConnectionConfig, Decision, Events, Failure, State};
 use crate::segment::{SynOptions, Timestamps, WindowScale};
 use crate::{Counter, DropReason, Fate, Flags, Instant, Options};
 use alloc::vec;
@@ -259,4 +259,36 @@ fn an_open_may_be_abandoned() {
         assert_eq!((bench.connection.state(), bench.connection.failure()), (State::Closed, None));
         assert_eq!((bench.sent(), bench.connection.deadline()), (vec![], None));
     }
+}
+
+/// Whoever has bytes for the peer, or soon will, sends them with the acknowledgment of its SYN.
+#[test]
+fn the_third_segment_can_wait_for_the_first_bytes() {
+    let patient = || {
+        let mut bench = connecting();
+        let config = ConnectionConfig { quick_acks: false, ..config() };
+        bench.connection = Connection::connect(bench.now, TUPLE, ISS, 5, &config);
+        bench.sent();
+        let decision = syn_ack(&mut bench, 0, usual());
+        assert_eq!((decision.events, bench.sent().len()), (Events::CONNECTED, 0));
+        bench
+    };
+    let mut with_bytes = patient();
+    with_bytes.connection.send(with_bytes.now, stream(0, 10));
+    let sent = with_bytes.sent();
+    assert_eq!((sent.len(), sent[0].seq, sent[0].ack), (1, 0, 0));
+    assert!(sent[0].flags.contains(Flags::ACK));
+
+    let mut without = patient();
+    without.connection.acknowledge_syn();
+    assert_eq!(without.sent().len(), 1, "none will come");
+    without.connection.acknowledge_syn();
+    assert_eq!(without.sent().len(), 0, "nothing is owed");
+
+    let mut silent = patient();
+    let (waited, _) = silent.tick_next();
+    assert_eq!((waited, silent.sent().len()), (ms(40), 1));
+    let decision = silent.arrive(&data(0, 0, 100));
+    silent.connection.acknowledge_syn();
+    assert_eq!((decision.verdict.reply, silent.sent().len()), (None, 0), "an answer will carry it");
 }
