@@ -4,7 +4,7 @@ use crate::connections::ConnId;
 use crate::handoff::Event;
 use crate::orphans::Parting;
 use crate::received::{Received, Taken};
-use crate::splice::SpliceReport;
+use crate::splice::{SpliceEnd, SpliceReport};
 use crate::{Interest, Ready, SocketError};
 use synward_proto::{Endpoint, Link};
 
@@ -199,7 +199,10 @@ impl Socket {
             Event::Over => self.phase = Phase::Over,
             Event::Spliced(report) => {
                 self.report = Some(report);
-                self.phase = Phase::Over;
+                self.phase = match (self.phase, report.end) {
+                    (Phase::Spliced(conn), SpliceEnd::Unused(_)) => Phase::Open(conn),
+                    _ => Phase::Over,
+                };
             }
         }
     }
@@ -216,7 +219,8 @@ impl Socket {
     pub(crate) fn ready(&self, room: bool) -> Ready {
         let error = self.failure.is_some();
         let over = self.phase == Phase::Over;
-        let can_read = !self.received.is_empty() || self.end_of_stream || self.read_closed || over || error;
+        let told = self.report.is_some();
+        let can_read = told || !self.received.is_empty() || self.end_of_stream || self.read_closed || over || error;
         let can_send = matches!(self.phase, Phase::Open(_)) && self.send_space > 0 && room;
         let can_write = can_send || self.write_closed || over || error;
         Ready {

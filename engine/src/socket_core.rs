@@ -307,12 +307,13 @@ impl SocketCore {
         }
     }
 
-    /// What became of a splice, once it is over.
+    /// What became of a splice, told once when it is over. After [`SpliceEnd::Unused`](crate::SpliceEnd::Unused) the socket is as it was
+    /// before the splice.
     ///
     /// # Errors
     /// `BadSocket`.
     pub fn splice_report(&mut self, first: SocketId) -> Result<Option<SpliceReport>, SocketError> {
-        Ok(self.socket_mut(first)?.report)
+        Ok(self.socket_mut(first)?.report.take())
     }
 
     /// Reads the next bytes of the stream; 0 is end of file.

@@ -5,7 +5,7 @@
 //! side resets the other.
 
 use crate::SocketError;
-use crate::connections::{ConnId, Entry, Owner};
+use crate::connections::{ConnId, Entry, Owner, Reader};
 use crate::handoff::Event;
 use crate::orphans::Parting;
 use crate::shard::{Shard, TimerKey};
@@ -27,6 +27,8 @@ pub enum SpliceEnd {
     First(SocketError),
     /// The second failed, and the first was reset.
     Second(SocketError),
+    /// The second failed before a byte had gone either way: the first is open and [held](crate::Delivery::Held), as it was before.
+    Unused(SocketError),
     /// No byte came, or was taken, for as long as was allowed: both were reset.
     Idle,
     /// The worker ended them.
@@ -81,6 +83,13 @@ struct Side {
     bytes: u64,
     /// Whether the end of its stream was carried across.
     ended: bool,
+}
+
+impl Splice {
+    /// Whether nothing has gone either way, not even the end of a stream.
+    fn is_unused(&self) -> bool {
+        self.sides.iter().all(|side| side.bytes == 0 && !side.ended)
+    }
 }
 
 /// How far a side has come.
@@ -161,8 +170,9 @@ impl Shard {
         let SpliceRequest { first: (first, socket), second, idle: _ } = *request;
         let (first, second) = (self.connections.resolve(first), self.connections.resolve(second));
         let reset = SocketError::ConnectionReset;
-        let end = if first.is_none() { SpliceEnd::First(reset) } else { SpliceEnd::Second(reset) };
-        for index in [first, second].into_iter().flatten() {
+        let is_open = first.and_then(|index| self.connections.get(index)).is_some_and(|entry| !entry.outbox.over);
+        let end = if is_open { SpliceEnd::Unused(reset) } else { SpliceEnd::First(reset) };
+        for index in [first.filter(|_| !is_open), second].into_iter().flatten() {
             self.part(now, index, Parting::Reset, port);
         }
         self.report(worker, socket, SpliceReport { forward: 0, backward: 0, end });
@@ -207,6 +217,7 @@ impl Shard {
         let states = splice.sides.map(|side| self.state_of(side));
         let end = match states {
             [SideState::Failed(error), _] => SpliceEnd::First(error),
+            [SideState::Alive, SideState::Failed(error)] if splice.is_unused() => SpliceEnd::Unused(error),
             [_, SideState::Failed(error)] => SpliceEnd::Second(error),
             [SideState::Done, SideState::Done] => SpliceEnd::Closed,
             [SideState::Alive | SideState::Done, SideState::Alive | SideState::Done] => return,
@@ -238,8 +249,13 @@ impl Shard {
         if let Some(timer) = splice.timer {
             self.wheel.cancel(timer);
         }
-        for Side { connection: index, .. } in splice.sides {
+        for (number, Side { connection: index, .. }) in splice.sides.into_iter().enumerate() {
             if let Some(entry) = self.connections.get_mut(index) {
+                if number == 0 && matches!(end, SpliceEnd::Unused(_)) {
+                    entry.owner = Owner::Socket(Reader { worker: splice.worker, socket: splice.socket });
+                    entry.outbox.held = true;
+                    continue;
+                }
                 entry.owner = Owner::Nobody;
                 let conn = ConnId { index, generation: entry.generation() };
                 self.orphans.doom(conn, Parting::Reset);

@@ -277,7 +277,7 @@ impl Proxy {
                 self.end(core, key, Farewell::failed(to_backend));
             }
             Stage::Relayed(_) => self.relay(core, now, key),
-            Stage::Spliced(_) => self.on_spliced(core, key),
+            Stage::Spliced(_) => self.on_spliced(core, now, key),
         }
     }
 
@@ -302,7 +302,7 @@ impl Proxy {
     }
 
     /// Hears how a splice ended.
-    fn on_spliced(&mut self, core: &mut SocketCore, key: usize) {
+    fn on_spliced(&mut self, core: &mut SocketCore, now: Instant, key: usize) {
         let Some(session) = self.sessions.get(key) else { return };
         let Stage::Spliced(backend) = session.stage else { return };
         let Ok(Some(report)) = core.splice_report(session.client) else {
@@ -312,12 +312,24 @@ impl Proxy {
         let pool = self.listeners[session.listener].pool;
         self.stats.carried(pool, backend, [report.forward, report.backward]);
         let farewell = match report.end {
+            SpliceEnd::Unused(_) => return self.try_another(core, now, key),
             SpliceEnd::Closed => Farewell::Closed,
             SpliceEnd::First(_) | SpliceEnd::Second(_) => Farewell::failed(report.forward),
             SpliceEnd::Idle => Farewell::Idle,
             SpliceEnd::Ended => Farewell::Aborted,
         };
         self.end(core, key, farewell);
+    }
+
+    /// The backend took the connection and failed before a byte of the client had gone to it.
+    fn try_another(&mut self, core: &mut SocketCore, now: Instant, key: usize) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let Stage::Spliced(backend) = std::mem::replace(&mut session.stage, Stage::Connecting(None)) else { return };
+        let number = self.listeners[session.listener].pool;
+        let pool = &mut self.pools[number].pool;
+        pool.closed(backend);
+        self.stats.publish(number, backend, pool);
+        self.find_backend(core, now, key);
     }
 
     fn run_deadlines(&mut self, core: &mut SocketCore, now: Instant) {

@@ -43,6 +43,13 @@ impl Joined {
         let client = bed.dial();
         bed.settle();
         let first = bed.server.sockets.accept_with(self.listener, Delivery::Held).expect("accepted").socket;
+        let (second, backend) = self.backend();
+        Pair { client, first, second, backend }
+    }
+
+    /// Another backend: the front's socket, and its own.
+    fn backend(&mut self) -> (SocketId, SocketId) {
+        let bed = &mut self.bed;
         let link = Link { local: CLIENT_LINK.remote, remote: CLIENT_LINK.local, ..Link::default() };
         let (local, remote) = (Endpoint::new(SERVER.addr, 0), Endpoint::new(crate::bed::client(0).addr, PORT));
         let config = ConnectConfig { delivery: Delivery::Held, ..ConnectConfig::new(local, remote, link) };
@@ -50,7 +57,7 @@ impl Joined {
         bed.settle();
         let backend = bed.client.sockets.accept(self.backends).expect("accepted").socket;
         bed.settle();
-        Pair { client, first, second, backend }
+        (second, backend)
     }
 
     fn joined(&mut self) -> Pair {
@@ -142,11 +149,17 @@ fn one_that_fails_before_the_splice_is_taken_up_ends_it() {
         world.bed.server.sockets.splice(pair.first, pair.second, IDLE).expect("as far as the worker knows");
         world.bed.settle();
         let error = SocketError::ConnectionReset;
-        let end = if client_fails { SpliceEnd::First(error) } else { SpliceEnd::Second(error) };
+        let end = if client_fails { SpliceEnd::First(error) } else { SpliceEnd::Unused(error) };
         assert_eq!(world.report(pair.first), Some(SpliceReport { forward: 0, backward: 0, end }));
+        if !client_fails {
+            world.bed.server.sockets.abort(pair.first).expect("it is back");
+            world.bed.settle();
+        }
         assert_eq!(world.bed.client.read(left), Err(SocketError::ConnectionReset));
         world.bed.client.sockets.close(left).expect("open");
-        world.bed.server.sockets.close(pair.first).expect("open");
+        if client_fails {
+            world.bed.server.sockets.close(pair.first).expect("open");
+        }
         world.assert_clean();
     }
 }
@@ -238,5 +251,32 @@ fn a_worker_that_stalls_hears_of_every_end() {
     }
     world.bed.server.sockets.abort(heard).expect("open");
     world.bed.client.sockets.abort(talker).expect("open");
+    world.assert_clean();
+}
+
+/// A backend that fails before it has heard or said anything costs its client nothing: another one can take its place.
+#[test]
+fn a_client_whose_backend_fails_unused_can_be_joined_to_another() {
+    let mut world = Joined::new();
+    let pair = world.joined();
+    world.bed.client.sockets.abort(pair.backend).expect("open");
+    world.bed.settle();
+    let end = SpliceEnd::Unused(SocketError::ConnectionReset);
+    assert_eq!(world.report(pair.first), Some(SpliceReport { forward: 0, backward: 0, end }));
+    assert_eq!(world.report(pair.first), None, "told once");
+
+    // What the client says meanwhile is held, and goes to the next.
+    world.bed.client.sockets.send(pair.client, b"hello").expect("sends");
+    world.bed.settle();
+    assert_eq!(world.bed.server.sockets.recv(pair.first, &mut [0; 9]), Err(SocketError::WouldBlock));
+    let (second, backend) = world.backend();
+    world.bed.server.sockets.splice(pair.first, second, IDLE).expect("both are established");
+    world.bed.settle();
+    assert_eq!(world.bed.client.read(backend), Ok(Some(b"hello".to_vec())));
+    for end in [pair.client, backend] {
+        world.bed.client.sockets.close(end).expect("open");
+    }
+    world.bed.settle();
+    world.bed.server.sockets.close(pair.first).expect("open");
     world.assert_clean();
 }
