@@ -159,7 +159,9 @@ fn connected() -> Result<()> {
     for (wildcard, address) in [("0.0.0.0", v4(near)), ("::", v6(near)), ("::", v4(near))] {
         let (listener, accepted, client) = connection(&pair, wildcard, address)?;
         drop(listener);
-        refused(near, &[address], &SocketAddr::new(address, 40_001).to_string())?;
+        // A child that another test starts just now has the listener, too, until it becomes another program.
+        let in_the_way = SocketAddr::new(address, 40_001).to_string();
+        until("only the connection is in the way", || refused(near, &[address], &in_the_way).is_ok())?;
         drop(client); // first, so that no TIME-WAIT of ours is left
         drop(accepted);
         until("the connection is gone", || reserve(near, &[address], RANGE).is_ok())?;
