@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use synward_lab::Host;
 
 /// How long a server may take to start.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A running server; it ends with this value.
 pub struct Served {
