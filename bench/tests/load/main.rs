@@ -100,7 +100,8 @@ fn connect_each(start: StartWeb) -> Result<()> {
     for address in [IpAddr::V4(front.ipv4()), front.ipv6().into()] {
         let load = load(address, Request::Http, Style::ConnectEach, 3_000);
         let accepted = accepted(front, || check(&run(&lab, &load)?, 3_000))?;
-        ensure!(accepted == 3_000, "{accepted} connections for 3000 requests");
+        // A handshake that a busy machine made slow is tried again, and the first may be accepted late.
+        ensure!((3_000..3_100).contains(&accepted), "{accepted} connections for 3000 requests");
     }
     Ok(())
 }
