@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+use synward_bench::processes;
 use synward_lab::Host;
 
 /// How long a server may take to start.
@@ -107,11 +108,7 @@ impl Served {
 
 impl Drop for Served {
     fn drop(&mut self) {
-        if let Some(pid) = rustix::process::Pid::from_raw(self.child.id().cast_signed()) {
-            // Ended already is as good.
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        }
-        let _ = self.child.wait();
+        processes::terminate(&mut self.child);
         if let Some(folder) = self.control.parent() {
             let _ = std::fs::remove_dir_all(folder);
         }

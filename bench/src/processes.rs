@@ -4,6 +4,7 @@ use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, kill_process, setpriority_process};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use std::fs;
+use std::process::Child;
 use std::time::Duration;
 
 pub use rustix::process::Signal;
@@ -116,6 +117,13 @@ pub fn signal(ids: &[u32], signal: Signal) -> Result<()> {
         let pid = Pid::from_raw(id.cast_signed()).context("a process has an id")?;
         kill_process(pid, signal).with_context(|| format!("a signal to process {id}"))
     })
+}
+
+/// Asks a process that we have started to end (SIGTERM), and waits until it has.
+pub fn terminate(child: &mut Child) {
+    // Ended already is as good, and then there is nothing to wait for.
+    let _ = signal(&[child.id()], Signal::TERM);
+    let _ = child.wait();
 }
 
 fn each_thread(ids: &[u32], act: impl Fn(Pid) -> rustix::io::Result<()>) -> Result<()> {

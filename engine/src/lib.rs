@@ -72,6 +72,7 @@ mod splice;
 mod stats;
 mod steering;
 mod table_hash;
+mod tally;
 mod time_waits;
 mod timer_wheel;
 mod timers;
@@ -93,3 +94,4 @@ pub use socket::{Accepted, ConnectConfig, Delivery, ListenerId, ShardId, Shutdow
 pub use socket_core::SocketCore;
 pub use socket_error::SocketError;
 pub use splice::{SpliceEnd, SpliceReport};
+pub use tally::Tally;

@@ -1,28 +1,10 @@
 //! What a shard counts: written by its loop alone, read by anyone.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use synward_nic::{Ledger, PortStatistics};
 use synward_proto::{Counter, Counts, DropReason};
 
 use crate::observe::{Gauges, Outcomes};
-
-/// A number with one writer: a load and a store, no locked instruction.
-#[derive(Debug, Default)]
-pub(crate) struct Tally(AtomicU64);
-
-impl Tally {
-    fn add(&self, more: u64) {
-        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
-    }
-
-    fn set(&self, value: u64) {
-        self.0.store(value, Ordering::Relaxed);
-    }
-
-    fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
+use crate::tally::Tally;
 
 /// What became of a received frame. Every frame has exactly one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

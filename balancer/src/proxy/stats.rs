@@ -6,7 +6,8 @@ use crate::config::Config;
 use crossbeam::utils::CachePadded;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
+use synward_engine::Tally;
 
 /// The numbers of all workers. Each worker writes its own without locked instructions; what all of them share is how many clients a
 /// listener has, which its limit is about.
@@ -37,51 +38,33 @@ struct PoolNames {
 struct Counts {
     listeners: Box<[ListenerCounts]>,
     pools: Box<[Box<[BackendCounts]>]>,
-    spliced: Count,
-    relayed: Count,
-    idle: Count,
-    failed: Count,
-    failed_unheard: Count,
-    no_source_port: Count,
-    no_room: Count,
+    spliced: Tally,
+    relayed: Tally,
+    idle: Tally,
+    failed: Tally,
+    failed_unheard: Tally,
+    no_source_port: Tally,
+    no_room: Tally,
 }
 
 #[derive(Debug, Default)]
 struct ListenerCounts {
-    accepted: Count,
-    no_backend: Count,
-    client_gone: Count,
+    accepted: Tally,
+    no_backend: Tally,
+    client_gone: Tally,
 }
 
 #[derive(Debug, Default)]
 struct BackendCounts {
-    connecting: Count,
-    now: Count,
-    total: Count,
-    refused: Count,
-    timed_out: Count,
-    to_backend: Count,
-    from_backend: Count,
+    connecting: Tally,
+    now: Tally,
+    total: Tally,
+    refused: Tally,
+    timed_out: Tally,
+    to_backend: Tally,
+    from_backend: Tally,
     /// One while this worker leaves the backend alone.
-    backoff: Count,
-}
-
-/// A number with one writer: a load and a store, no locked instruction.
-#[derive(Debug, Default)]
-struct Count(AtomicU64);
-
-impl Count {
-    fn add(&self, more: u64) {
-        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
-    }
-
-    fn set(&self, value: u64) {
-        self.0.store(value, Ordering::Relaxed);
-    }
-
-    fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
+    backoff: Tally,
 }
 
 impl ProxyStats {
@@ -115,7 +98,7 @@ impl ProxyStats {
 
     /// All numbers now, those of all workers together. Values of one report may be a moment apart.
     pub fn report(&self) -> ProxyReport {
-        let sum = |of: &dyn Fn(&Counts) -> &Count| self.workers.iter().map(|counts| of(counts).get()).sum();
+        let sum = |of: &dyn Fn(&Counts) -> &Tally| self.workers.iter().map(|counts| of(counts).get()).sum();
         ProxyReport {
             listeners: (0..self.listeners.len()).map(|number| self.listener_report(number)).collect(),
             pools: (0..self.pools.len()).map(|number| self.pool_report(number)).collect(),
@@ -131,7 +114,7 @@ impl ProxyStats {
 
     fn listener_report(&self, number: usize) -> ListenerReport {
         let shared = &self.listeners[number];
-        let sum = |of: fn(&ListenerCounts) -> &Count| {
+        let sum = |of: fn(&ListenerCounts) -> &Tally| {
             self.workers.iter().map(|counts| of(&counts.listeners[number]).get()).sum()
         };
         ListenerReport {
@@ -147,7 +130,7 @@ impl ProxyStats {
         let PoolNames { name, backends } = &self.pools[number];
         let backends = backends.iter().enumerate();
         let backends = backends.map(|(index, (name, address, is_draining))| {
-            let sum = |of: fn(&BackendCounts) -> &Count| -> u64 {
+            let sum = |of: fn(&BackendCounts) -> &Tally| -> u64 {
                 self.workers.iter().map(|counts| of(&counts.pools[number][index]).get()).sum()
             };
             let state = match (is_draining, sum(|counts| &counts.backoff)) {
@@ -178,13 +161,13 @@ impl Counts {
         Self {
             listeners: config.listeners.iter().map(|_| ListenerCounts::default()).collect(),
             pools: config.pools.iter().map(|pool| backends(pool.backends.len())).collect(),
-            spliced: Count::default(),
-            relayed: Count::default(),
-            idle: Count::default(),
-            failed: Count::default(),
-            failed_unheard: Count::default(),
-            no_source_port: Count::default(),
-            no_room: Count::default(),
+            spliced: Tally::default(),
+            relayed: Tally::default(),
+            idle: Tally::default(),
+            failed: Tally::default(),
+            failed_unheard: Tally::default(),
+            no_source_port: Tally::default(),
+            no_room: Tally::default(),
         }
     }
 }

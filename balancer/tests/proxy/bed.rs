@@ -15,6 +15,7 @@ use synward_engine::{
 use synward_nic::{FrameBudget, MemoryPort, MemoryPortConfig, MemoryWire, Port};
 use synward_proto::connection::Keepalive;
 use synward_proto::{Endpoint, Instant, Link, MacAddr};
+use synward_testkit::engine::small_budget;
 
 /// Of clients and backends: without it, one whose peer has given up unheard would wait for ever.
 const KEEPALIVE: Keepalive = Keepalive { idle: Duration::from_secs(60), interval: Duration::from_secs(10), probes: 9 };
@@ -143,20 +144,6 @@ impl Spec<'_> {
             front(Family::V6)
         );
         Config::parse("front.toml", &text).unwrap_or_else(|mistakes| panic!("{mistakes}\nin\n{text}"))
-    }
-}
-
-/// A budget small enough for a test to exhaust.
-fn small_budget() -> FrameBudget {
-    FrameBudget {
-        fill_ring: 256,
-        rx_ring: 256,
-        burst: 64,
-        tx_ring: 256,
-        completion_ring: 256,
-        transmit_backlog: 256,
-        readers: 256,
-        reply_reserve: 64,
     }
 }
 

@@ -9,6 +9,8 @@ use synward_engine::{
 use synward_nic::{FrameBudget, MemoryPort, MemoryPortConfig, Port};
 use synward_proto::{Counter, Endpoint, Instant, Link, MacAddr};
 
+pub use synward_testkit::engine::small_budget;
+
 /// The port that servers listen on.
 pub const PORT: u16 = 7;
 
@@ -25,20 +27,6 @@ pub const CLIENT_LINK: Link =
 pub fn client(n: u32) -> Endpoint {
     let [a, b] = ((n / 50_000) as u16 + 1).to_be_bytes();
     Endpoint::new(IpAddr::V4(Ipv4Addr::new(198, 51, a, b)), (n % 50_000) as u16 + 10_000)
-}
-
-/// A budget small enough for a test to exhaust.
-pub fn small_budget() -> FrameBudget {
-    FrameBudget {
-        fill_ring: 256,
-        rx_ring: 256,
-        burst: 64,
-        tx_ring: 256,
-        completion_ring: 256,
-        transmit_backlog: 256,
-        readers: 256,
-        reply_reserve: 64,
-    }
 }
 
 /// A small engine whose secrets are known.

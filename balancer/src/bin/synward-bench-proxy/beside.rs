@@ -2,7 +2,7 @@
 
 use crate::bed::{Bed, Node};
 use crate::front::{Front, System};
-use crate::measure::{Kind, Seen, measure};
+use crate::measure::{Kind, Series, measure};
 use crate::{FRONT, OTHERS, Options};
 use anyhow::Result;
 use serde::Serialize;
@@ -24,24 +24,8 @@ pub struct Beside {
 #[derive(Debug, Serialize)]
 pub struct Rounds {
     pub system: String,
-    pub connections: Vec<Seen>,
-    pub requests: Vec<Seen>,
-}
-
-impl Rounds {
-    pub fn of(&self, kind: Kind) -> &[Seen] {
-        match kind {
-            Kind::Connections => &self.connections,
-            Kind::Requests => &self.requests,
-        }
-    }
-
-    fn add(&mut self, kind: Kind, seen: Seen) {
-        match kind {
-            Kind::Connections => self.connections.push(seen),
-            Kind::Requests => self.requests.push(seen),
-        }
-    }
+    #[serde(flatten)]
+    pub seen: Series,
 }
 
 /// A front end in a lab of its own.
@@ -64,7 +48,7 @@ impl Side {
 
 pub fn run(options: &Options) -> Result<Beside> {
     let sides = SYSTEMS.into_iter().map(Side::start).collect::<Result<Vec<_>>>()?;
-    let rounds = |system: System| Rounds { system: system.name(), connections: Vec::new(), requests: Vec::new() };
+    let rounds = |system: System| Rounds { system: system.name(), seen: Series::default() };
     let mut systems: Vec<_> = SYSTEMS.into_iter().map(rounds).collect();
     for round in 0..options.rounds {
         for kind in Kind::ALL {
@@ -83,7 +67,7 @@ pub fn run(options: &Options) -> Result<Beside> {
                     seen.core_busy * 100.0,
                     seen.front_share * 100.0
                 );
-                systems[number].add(kind, seen);
+                systems[number].seen.add(kind, seen);
             }
         }
     }

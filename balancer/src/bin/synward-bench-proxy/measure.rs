@@ -70,6 +70,29 @@ pub struct Seen {
     pub switch_share: f64,
 }
 
+/// What was seen in each round, by what was counted.
+#[derive(Debug, Default, Serialize)]
+pub struct Series {
+    connections: Vec<Seen>,
+    requests: Vec<Seen>,
+}
+
+impl Series {
+    pub fn of(&self, kind: Kind) -> &[Seen] {
+        match kind {
+            Kind::Connections => &self.connections,
+            Kind::Requests => &self.requests,
+        }
+    }
+
+    pub fn add(&mut self, kind: Kind, seen: Seen) {
+        match kind {
+            Kind::Connections => self.connections.push(seen),
+            Kind::Requests => self.requests.push(seen),
+        }
+    }
+}
+
 /// CPU time used so far.
 #[derive(Clone, Copy)]
 struct Used {

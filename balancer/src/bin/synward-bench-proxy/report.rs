@@ -46,7 +46,7 @@ impl Report {
         ]);
         for kind in Kind::ALL {
             for rounds in &self.beside.systems {
-                let seen = rounds.of(kind);
+                let seen = rounds.seen.of(kind);
                 let middle = |of: fn(&Seen) -> f64| median(seen.iter().map(of));
                 table.row([
                     format!("{}, {}", kind.name(), rounds.system),
@@ -69,7 +69,7 @@ impl Report {
         let mut table = Table::new(["", "poll loops", "rate", "front", "clients", "backends", "bridge", "failed"]);
         for kind in Kind::ALL {
             for scaling in &self.scaling {
-                let seen = scaling.of(kind);
+                let seen = scaling.seen.of(kind);
                 let middle = |of: fn(&Seen) -> f64| median(seen.iter().map(of));
                 table.row([
                     kind.name().to_owned(),
@@ -92,7 +92,7 @@ fn ratios(systems: &[Rounds], other: &Rounds) -> Table {
     for kind in Kind::ALL {
         for rounds in systems {
             let ratio = |of: fn(&Seen) -> f64| {
-                let pairs = rounds.of(kind).iter().zip(other.of(kind));
+                let pairs = rounds.seen.of(kind).iter().zip(other.seen.of(kind));
                 let mut ratios: Vec<_> = pairs.map(|(ours, theirs)| of(ours) / of(theirs)).collect();
                 ratios.sort_by(f64::total_cmp);
                 let (least, greatest) = (ratios.first().copied(), ratios.last().copied());

@@ -2,7 +2,7 @@
 
 use crate::bed::{Bed, Node};
 use crate::front::{Front, System};
-use crate::measure::{Kind, Seen, measure};
+use crate::measure::{Kind, Series, measure};
 use crate::{FRONT, OTHERS, Options};
 use anyhow::Result;
 use serde::Serialize;
@@ -12,17 +12,8 @@ use synward_bench::processes;
 #[derive(Debug, Serialize)]
 pub struct Scaling {
     pub poll_loops: usize,
-    pub connections: Vec<Seen>,
-    pub requests: Vec<Seen>,
-}
-
-impl Scaling {
-    pub fn of(&self, kind: Kind) -> &[Seen] {
-        match kind {
-            Kind::Connections => &self.connections,
-            Kind::Requests => &self.requests,
-        }
-    }
+    #[serde(flatten)]
+    pub seen: Series,
 }
 
 pub fn run(options: &Options) -> Result<Vec<Scaling>> {
@@ -40,12 +31,13 @@ pub fn run(options: &Options) -> Result<Vec<Scaling>> {
         let front = Front::start(System::Synward { workers: 0 }, &bed, cores)?;
         sides.push((front, bed));
     }
-    let empty = |(number, _)| Scaling { poll_loops: number + 1, connections: Vec::new(), requests: Vec::new() };
+    let empty = |(number, _)| Scaling { poll_loops: number + 1, seen: Series::default() };
     let mut scalings: Vec<_> = sides.iter().enumerate().map(empty).collect();
     for _ in 0..options.rounds {
         for ((front, bed), scaling) in sides.iter().zip(&mut scalings) {
-            scaling.connections.push(measure(bed, front, Kind::Connections, options.time(), &both)?);
-            scaling.requests.push(measure(bed, front, Kind::Requests, options.time(), &both)?);
+            for kind in Kind::ALL {
+                scaling.seen.add(kind, measure(bed, front, kind, options.time(), &both)?);
+            }
         }
     }
     Ok(scalings)

@@ -13,6 +13,7 @@ use crate::target::{Io, Sent, SocketKey, Target, Tolerance, errno_name};
 use anyhow::{Context, Result};
 use std::time::Duration;
 use synward_engine::{ConnectConfig, EngineConfig, ListenConfig, ListenerId, Secrets, Shutdown, SocketError, SocketId};
+use synward_nic::FrameBudget;
 use synward_proto::connection::Keepalive;
 use synward_proto::segment::Link;
 use synward_proto::{Endpoint, MacAddr};
@@ -20,6 +21,20 @@ use synward_proto::{Endpoint, MacAddr};
 /// The way to whoever is on the wire.
 pub const LINK: Link =
     Link { local: MacAddr(MACS.destination), remote: MacAddr(MACS.source), outer: None, inner: None };
+
+/// A budget small enough for a test to exhaust.
+pub fn small_budget() -> FrameBudget {
+    FrameBudget {
+        fill_ring: 256,
+        rx_ring: 256,
+        burst: 64,
+        tx_ring: 256,
+        completion_ring: 256,
+        transmit_backlog: 256,
+        readers: 256,
+        reply_reserve: 64,
+    }
+}
 
 /// Plays `script` against the engine.
 ///
