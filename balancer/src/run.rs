@@ -60,7 +60,7 @@ impl Run {
         let observer = ready.observer.clone();
         let stats = Arc::new(ProxyStats::new(&config, ready.workers.len()));
         let orders = Arc::new(Orders::new(ready.workers.len()));
-        let shards = ready.shards();
+        let shards = std::mem::take(&mut ready.shards);
         let mut proxies = Vec::new();
         for (number, mut core) in std::mem::take(&mut ready.workers).into_iter().enumerate() {
             let of_interface = |(shards, interface): (&Vec<_>, &InterfaceConfig)| BackendInterface {

@@ -55,7 +55,7 @@ impl Shard {
             && matches!(route, Route::Listener(_) | Route::Nobody)
             && let Some(owner) = self.crossing.foreign_owner(&segment.tuple)
         {
-            return self.at_foreign(now, owner, segment, frame, port);
+            return self.at_foreign(now, owner, route, segment, frame, port);
         }
         match route {
             Route::Connection(index) => self.at_connection(now, index, segment, frame, port),
@@ -75,7 +75,7 @@ impl Shard {
         if let Some(Slot::Connection(index)) = found
             && let Some(entry) = self.connections.get_mut(index)
         {
-            let Decision { verdict, events } = entry.connection.on_icmp_error(now, &error);
+            let Decision { verdict, events } = entry.connection.on_icmp_error(&error);
             self.apply(frame, &error.link, verdict, Some(index), port);
             return self.settle(now, index, events);
         }

@@ -2,7 +2,6 @@
 
 use crate::outbox::Outbox;
 use crate::socket::SocketId;
-use crate::splice::SplicedEnd;
 use crate::table_hash::TupleHasher;
 use crate::time_waits::{TimeWaitEntry, TimeWaits};
 use crate::timer_wheel::TimerId;
@@ -32,8 +31,8 @@ pub(crate) enum Owner {
     Queue(u16),
     /// A worker.
     Socket(Reader),
-    /// Another connection of this shard.
-    Spliced(SplicedEnd),
+    /// Another connection of this shard, by this splice.
+    Spliced(u32),
     /// Nobody any more: the application closed it, and it lives until the peer has seen that.
     Nobody,
 }

@@ -4,6 +4,7 @@
 //! copies it into a frame of its own, once, and so sends it home to the memory that it came from.
 
 use crate::arrival::Arrived;
+use crate::demux::Route;
 use crate::handoff::Side;
 use crate::listeners::ListenerEntry;
 use crate::shard::Shard;
@@ -12,7 +13,7 @@ use crate::steering::Steering;
 use rtrb::{Consumer, Producer, RingBuffer};
 use std::sync::Arc;
 use synward_nic::{Frame, LentFrame, Port};
-use synward_proto::{Counter, DropReason, Flags, Instant, Link, Segment, Tuple, Verdict};
+use synward_proto::{Counter, DropReason, Instant, Link, Segment, Tuple, Verdict};
 
 /// Frames under way from one shard to another.
 const RING_SLOTS: usize = 512;
@@ -74,15 +75,12 @@ impl Crossing {
 
     /// The owner of a tuple, unless it is this shard.
     pub(crate) fn foreign_owner(&self, tuple: &Tuple) -> Option<u16> {
-        if self.inlets.is_empty() {
-            return None;
-        }
         Some(self.steering.owner(tuple)).filter(|&owner| owner != self.id)
     }
 
     /// A segment of `tuple` has arrived on this shard's queue.
     pub(crate) fn note_arrival(&self, tuple: &Tuple) {
-        if !self.inlets.is_empty() {
+        if !self.is_alone() {
             self.steering.prove(tuple, self.id);
         }
     }
@@ -125,14 +123,12 @@ impl Shard {
         &mut self,
         now: Instant,
         owner: u16,
+        route: Route,
         segment: &Segment,
         frame: Frame,
         port: &mut impl Port,
     ) {
-        let is_syn =
-            segment.flags.contains(Flags::SYN) && !segment.flags.intersects(Flags::ACK | Flags::RST | Flags::FIN);
-        if is_syn
-            && let Some(slot) = self.listeners.find(&segment.tuple.local)
+        if let Route::Listener(slot) = route
             && let Some(ListenerEntry { listener, shared, .. }) = self.listeners.get_mut(slot)
             && let Some(verdict) = listener.on_foreign_syn(now, segment, &mut self.half_opens, &**shared)
         {

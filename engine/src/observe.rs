@@ -32,17 +32,10 @@ impl Observer {
         Self { shards: shards.into() }
     }
 
-    /// How many shards there are.
-    pub fn shards(&self) -> usize {
-        self.shards.len()
-    }
-
     /// Everything that is counted, now, all shards together. Never waits for a shard; values of one snapshot may be a turn
     /// apart. The modes are those of the first shard.
     pub fn snapshot(&self) -> Snapshot {
-        let mut all = self.shards.iter().map(Observed::snapshot);
-        let first = all.next().unwrap_or_default();
-        all.fold(first, Snapshot::plus)
+        self.snapshots().reduce(Snapshot::plus).unwrap_or_default()
     }
 
     /// As [`snapshot`](Self::snapshot), of each shard for itself, in the order of their numbers.

@@ -143,7 +143,7 @@ impl Shard {
         match owner {
             Owner::Queue(taker) => taker == worker,
             Owner::Socket(reader) => reader.worker == worker,
-            Owner::Spliced(end) => self.splices.worker_of(end) == Some(worker),
+            Owner::Spliced(id) => self.splices.worker_of(id) == Some(worker),
             Owner::Nobody => false,
         }
     }
@@ -151,8 +151,8 @@ impl Shard {
     /// Takes a connection from its application, orderly or by a reset.
     pub(crate) fn part(&mut self, now: Instant, index: u32, parting: Parting, port: &mut impl Port) {
         let Some(entry) = self.connections.get_mut(index) else { return };
-        if let Owner::Spliced(end) = entry.owner {
-            return self.end_splice(end.splice, SpliceEnd::Ended);
+        if let Owner::Spliced(id) = entry.owner {
+            return self.end_splice(id, SpliceEnd::Ended);
         }
         entry.owner = Owner::Nobody;
         if entry.outbox.over {

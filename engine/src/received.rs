@@ -131,17 +131,17 @@ impl Received {
     /// Takes at most `most` bytes off the front, in memory of their own; `None` when there are none or none are wanted.
     pub(crate) fn take(&mut self, most: usize) -> Option<(Vec<u8>, Taken)> {
         let front = self.chunks.front_mut().filter(|_| most > 0)?;
-        let count = front.unread().len().min(most);
-        let whole = count == front.unread().len();
-        if whole && let Some(chunk) = self.pop() {
-            let frames = u32::from(matches!(chunk, Chunk::Frame(_)));
-            return Some((chunk.into_bytes(), Taken { bytes: count as u32, frames }));
+        if front.unread().len() > most {
+            let bytes = front.unread()[..most].to_vec();
+            front.consume(most);
+            self.len -= most;
+            return Some((bytes, Taken { bytes: most as u32, frames: 0 }));
         }
-        let front = self.chunks.front_mut()?;
-        let bytes = front.unread()[..count].to_vec();
-        front.consume(count);
-        self.len -= count;
-        Some((bytes, Taken { bytes: count as u32, frames: 0 }))
+        let chunk = self.pop()?;
+        let frames = u32::from(matches!(chunk, Chunk::Frame(_)));
+        let bytes = chunk.into_bytes();
+        let taken = Taken { bytes: bytes.len() as u32, frames };
+        Some((bytes, taken))
     }
 
     /// Throws everything away, as a read that nobody looks at.

@@ -63,51 +63,19 @@ fn add(any: &OwnedFd, fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(epoll::add(any, fd, epoll::EventData::new_u64(0), epoll::EventFlags::IN)?)
 }
 
-/// Whoever runs on the thread of a poll loop besides it.
-trait Passenger {
-    /// Does what is to do after a turn at `now` that was idle or not; true when it did something.
-    fn ride(&mut self, now: Instant, idle: bool) -> bool;
-    /// When it has something to do even if nothing comes.
-    fn due(&self) -> Option<Instant>;
-    /// What wakes it.
-    fn bell(&self) -> Option<BorrowedFd<'_>>;
-    /// Says that it is going to sleep; true when it cannot, for there is work.
-    fn doze(&mut self) -> bool;
-    /// Says that it is awake.
-    fn rise(&mut self);
-}
+/// Stands for the application where there is none.
+type NoApp = fn(&mut SocketCore, Instant) -> Option<Instant>;
 
-/// Nobody.
-struct Nobody;
-
-impl Passenger for Nobody {
-    fn ride(&mut self, _: Instant, _: bool) -> bool {
-        false
-    }
-
-    fn due(&self) -> Option<Instant> {
-        None
-    }
-
-    fn bell(&self) -> Option<BorrowedFd<'_>> {
-        None
-    }
-
-    fn doze(&mut self) -> bool {
-        false
-    }
-
-    fn rise(&mut self) {}
-}
-
-/// A worker.
+/// A worker on the thread of a poll loop.
 struct Worker<App> {
     core: SocketCore,
     app: App,
+    /// When it has something to do even if nothing comes.
     due: Option<Instant>,
 }
 
-impl<App: FnMut(&mut SocketCore, Instant) -> Option<Instant>> Passenger for Worker<App> {
+impl<App: FnMut(&mut SocketCore, Instant) -> Option<Instant>> Worker<App> {
+    /// Does what is to do after a turn at `now` that was idle or not; true when it did something.
     fn ride(&mut self, now: Instant, idle: bool) -> bool {
         let due = self.due.is_some_and(|due| due <= now);
         let called = !idle || due || self.has_work();
@@ -117,25 +85,17 @@ impl<App: FnMut(&mut SocketCore, Instant) -> Option<Instant>> Passenger for Work
         called
     }
 
-    fn due(&self) -> Option<Instant> {
-        self.due
-    }
-
-    fn bell(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.core.shards.as_fd())
-    }
-
+    /// Says that it is going to sleep; true when it cannot, for there is work.
     fn doze(&mut self) -> bool {
         self.core.shards.doze();
         self.has_work()
     }
 
+    /// Says that it is awake.
     fn rise(&mut self) {
         self.core.shards.rise();
     }
-}
 
-impl<App> Worker<App> {
     fn has_work(&mut self) -> bool {
         self.core.has_outside_work() || self.core.has_any_waiting() || self.core.has_ready()
     }
@@ -150,7 +110,7 @@ impl<P: Port> PollLoop<P> {
     /// [`NetworkDown`](crate::SocketError::NetworkDown). A link that goes down is waited for: connections keep their
     /// state, and their retransmissions resume with it.
     pub fn run(self) -> Result<(), RunError> {
-        self.turn_with(&mut Nobody)
+        self.turn_with(&mut None::<Worker<NoApp>>)
     }
 
     /// As [`run`](Self::run), with a worker on the same thread: `app` is called after every turn that did something, when the worker has
@@ -164,10 +124,13 @@ impl<P: Port> PollLoop<P> {
         core: SocketCore,
         app: impl FnMut(&mut SocketCore, Instant) -> Option<Instant>,
     ) -> Result<(), RunError> {
-        self.turn_with(&mut Worker { core, app, due: None })
+        self.turn_with(&mut Some(Worker { core, app, due: None }))
     }
 
-    fn turn_with(mut self, passenger: &mut impl Passenger) -> Result<(), RunError> {
+    fn turn_with<App: FnMut(&mut SocketCore, Instant) -> Option<Instant>>(
+        mut self,
+        worker: &mut Option<Worker<App>>,
+    ) -> Result<(), RunError> {
         if let Some(core) = self.shard.config.core
             && !affinity::pin_to(core)
         {
@@ -177,7 +140,8 @@ impl<P: Port> PollLoop<P> {
             tracing::warn!("without CAP_SYS_NICE the poll loop waits for its core like any other thread");
         }
         let interface = self.shard.config.interface.clone();
-        let bells = std::iter::once(self.shard.workers.as_fd()).chain(passenger.bell());
+        let bells =
+            std::iter::once(self.shard.workers.as_fd()).chain(worker.as_ref().map(|worker| worker.core.shards.as_fd()));
         let mut alarm = Alarm::new(bells, interface.as_deref())
             .map_err(|source| RunError::LinkWatch { interface: interface.unwrap_or_default(), source })?;
         tracing::info!(shard = self.shard.id, modes = ?self.port.modes(), core = ?self.shard.config.core, "a poll loop begins");
@@ -185,7 +149,7 @@ impl<P: Port> PollLoop<P> {
         while !self.stop.load(Ordering::Acquire) {
             let now = clock::monotonic();
             let idle = self.poll_once(now).is_idle();
-            let rode = passenger.ride(now, idle);
+            let rode = worker.as_mut().is_some_and(|worker| worker.ride(now, idle));
             if now.since(checked) >= CHECK_INTERVAL {
                 (status, checked) = (self.check_device(&mut alarm)?, now);
             }
@@ -194,7 +158,7 @@ impl<P: Port> PollLoop<P> {
             } else if now.since(busy) < self.shard.config.spin {
                 std::hint::spin_loop();
             } else {
-                self.sleep(now, status, &alarm, passenger);
+                self.sleep(now, status, &alarm, worker);
             }
         }
         self.finish_requests();
@@ -212,12 +176,18 @@ impl<P: Port> PollLoop<P> {
     }
 
     /// Sleeps until something may have happened.
-    fn sleep(&mut self, now: Instant, status: PortStatus, alarm: &Alarm, passenger: &mut impl Passenger) {
-        let due = self.next_deadline(now).into_iter().chain(passenger.due()).min();
+    fn sleep<App: FnMut(&mut SocketCore, Instant) -> Option<Instant>>(
+        &mut self,
+        now: Instant,
+        status: PortStatus,
+        alarm: &Alarm,
+        worker: &mut Option<Worker<App>>,
+    ) {
+        let due = self.next_deadline(now).into_iter().chain(worker.as_ref().and_then(|worker| worker.due)).min();
         let Self { port, shard, stop, .. } = self;
         // The order matters: first say that they sleep, then look once more. See `Bell`.
         shard.workers.doze();
-        let has_work = passenger.doze() || shard.has_outside_work();
+        let has_work = worker.as_mut().is_some_and(|worker| worker.doze()) || shard.has_outside_work();
         if !has_work && !stop.load(Ordering::Acquire) {
             let longest = match status {
                 PortStatus::Up if shard.is_congested() => CONGESTED_SLEEP,
@@ -228,7 +198,9 @@ impl<P: Port> PollLoop<P> {
             port.wait(Some(alarm.any.as_fd()), Some(due.min(longest)));
         }
         shard.workers.rise();
-        passenger.rise();
+        if let Some(worker) = worker {
+            worker.rise();
+        }
     }
 
     /// Hears what became of the link and of the device.

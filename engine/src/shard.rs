@@ -160,7 +160,7 @@ impl Shard {
         self.settle_alone(now, index, events);
         match self.connections.get(index).map(|entry| entry.owner) {
             Some(Owner::Socket(_)) => self.tell_worker(index),
-            Some(Owner::Spliced(end)) => self.pump(now, end.splice),
+            Some(Owner::Spliced(id)) => self.pump(now, id),
             Some(Owner::Queue(_) | Owner::Nobody) | None => {}
         }
     }
@@ -231,14 +231,20 @@ impl Shard {
         }
     }
 
-    /// Removes an entry in TIME-WAIT and its timer.
+    /// Removes an entry in TIME-WAIT; its port is free.
     pub(crate) fn leave_time_wait(&mut self, index: u32) {
-        if let Some(TimeWaitEntry { timer, tuple, .. }) = self.connections.remove_time_wait(index) {
+        if let Some(tuple) = self.remove_time_wait(index) {
             self.source_ports.release(&tuple);
-            if let Some(timer) = timer {
-                self.wheel.cancel(timer);
-            }
         }
+    }
+
+    /// Removes an entry in TIME-WAIT and its timer; returns what it stood for.
+    pub(crate) fn remove_time_wait(&mut self, index: u32) -> Option<Tuple> {
+        let TimeWaitEntry { tuple, timer, .. } = self.connections.remove_time_wait(index)?;
+        if let Some(timer) = timer {
+            self.wheel.cancel(timer);
+        }
+        Some(tuple)
     }
 }
 

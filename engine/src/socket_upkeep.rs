@@ -13,9 +13,11 @@ const PRUNE_FROM: usize = 64;
 impl SocketCore {
     /// Whether any source is ready, in this round or not.
     pub(crate) fn has_ready(&mut self) -> bool {
-        let rooms: Vec<bool> = (0..self.states.len() as u16).map(|shard| self.can_say(shard)).collect();
-        let room = |source| self.shard_named(source).is_none_or(|shard| rooms[usize::from(shard)]);
-        self.maybe_ready.iter().any(|&source| !self.ready(source, room(source)).is_empty())
+        (0..self.maybe_ready.len()).any(|place| {
+            let source = self.maybe_ready[place];
+            let room = self.room_for(source);
+            !self.ready(source, room).is_empty()
+        })
     }
 
     /// Whether a connection waits at this listener.

@@ -108,27 +108,15 @@ impl SourcePorts {
         pool.lingering.push_back(tuple.local.port);
     }
 
-    /// The port towards the peer of `tuple` that entered TIME-WAIT first.
-    fn longest_lingering(&mut self, tuple: &Tuple) -> Option<u16> {
-        self.pools.get(&(tuple.local.addr, tuple.remote))?.lingering.front().copied()
-    }
-
-    fn put_last(&mut self, tuple: &Tuple) {
-        if let Some(pool) = self.pools.get_mut(&(tuple.local.addr, tuple.remote)) {
-            pool.lingering.rotate_left(1);
-        }
-    }
-
-    fn forget_longest_lingering(&mut self, tuple: &Tuple) {
-        if let Some(pool) = self.pools.get_mut(&(tuple.local.addr, tuple.remote)) {
-            pool.lingering.pop_front();
-        }
+    /// The ports towards the peer of `tuple` that entered TIME-WAIT, the oldest first.
+    fn lingering(&mut self, tuple: &Tuple) -> Option<&mut VecDeque<u16>> {
+        self.pools.get_mut(&(tuple.local.addr, tuple.remote)).map(|pool| &mut pool.lingering)
     }
 
     /// The tuple has left TIME-WAIT, and its port stays in use.
     fn forget_lingering(&mut self, tuple: &Tuple) {
-        if self.longest_lingering(tuple) == Some(tuple.local.port) {
-            self.forget_longest_lingering(tuple);
+        if let Some(ports) = self.lingering(tuple) {
+            ports.pop_front_if(|port| *port == tuple.local.port);
         }
     }
 
@@ -270,14 +258,19 @@ impl Shard {
             }
         }
         for _ in 0..LOOKS {
-            let Some(port) = self.source_ports.longest_lingering(wanted) else { break };
+            let Some(ports) = self.source_ports.lingering(wanted) else { break };
+            let Some(&port) = ports.front() else { break };
             match self.connections.find(&with_port(wanted, port)) {
                 Some(Slot::TimeWait(index)) => match self.take_over(now, index) {
                     Some(reuse) => return Ok(Claim::Again(reuse)),
                     // An older name of a port that has entered TIME-WAIT again may be the first: others may be ripe.
-                    None => self.source_ports.put_last(wanted),
+                    None => {
+                        if let Some(ports) = self.source_ports.lingering(wanted) {
+                            ports.rotate_left(1);
+                        }
+                    }
                 },
-                Some(Slot::Connection(_)) | None => self.source_ports.forget_longest_lingering(wanted),
+                Some(Slot::Connection(_)) | None => drop(ports.pop_front()),
             }
         }
         self.stats.count(Counter::SourcePortsExhausted);
@@ -287,11 +280,8 @@ impl Shard {
     /// Ends an entry in TIME-WAIT for a new connection of ours between the same ends, if that is safe; the port stays in use.
     pub(crate) fn take_over(&mut self, now: Instant, index: u32) -> Option<Reuse> {
         let reuse = self.connections.time_wait_mut(index)?.state.reuse(now)?;
-        let entry = self.connections.remove_time_wait(index)?;
-        if let Some(timer) = entry.timer {
-            self.wheel.cancel(timer);
-        }
-        self.source_ports.forget_lingering(&entry.tuple);
+        let tuple = self.remove_time_wait(index)?;
+        self.source_ports.forget_lingering(&tuple);
         Some(reuse)
     }
 }

@@ -56,14 +56,6 @@ pub(crate) struct SpliceRequest {
     pub(crate) idle: Duration,
 }
 
-/// An end of a splice.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct SplicedEnd {
-    pub(crate) splice: u32,
-    /// 0 or 1.
-    side: usize,
-}
-
 /// Two connections that are joined.
 #[derive(Debug)]
 struct Splice {
@@ -117,8 +109,8 @@ impl Splices {
     }
 
     /// Whose splice it is.
-    pub(crate) fn worker_of(&self, end: SplicedEnd) -> Option<u16> {
-        self.splices.get(end.splice as usize).map(|splice| splice.worker)
+    pub(crate) fn worker_of(&self, id: u32) -> Option<u16> {
+        self.splices.get(id as usize).map(|splice| splice.worker)
     }
 
     /// Splices that are not over.
@@ -137,9 +129,9 @@ impl Shard {
         let side = |connection| Side { connection, bytes: 0, ended: false };
         let splice = Splice { worker, socket, sides: [a, b].map(side), idle, moved: now, timer: None };
         let id = self.splices.splices.insert(splice) as u32;
-        for (side, index) in [a, b].into_iter().enumerate() {
+        for index in [a, b] {
             if let Some(entry) = self.connections.get_mut(index) {
-                entry.owner = Owner::Spliced(SplicedEnd { splice: id, side });
+                entry.owner = Owner::Spliced(id);
                 entry.outbox.held = false;
                 // What is passed on is complete as it is: waiting for more of it would only delay it.
                 entry.connection.set_nagle(false);
@@ -284,13 +276,10 @@ impl Shard {
         self.tell_reports(worker);
     }
 
-    /// Passes on the reports for which there is room; a worker that is gone wants none.
+    /// Passes on the reports for which there is room.
     pub(crate) fn tell_reports(&mut self, worker: u16) {
         let Some(reports) = self.splices.reports.get_mut(usize::from(worker)) else { return };
         let end = self.workers.end(worker);
-        if end.is_far_gone() {
-            reports.clear();
-        }
         while !reports.is_empty() && end.has_room() {
             if let Some((socket, report)) = reports.pop_front() {
                 // There is room.

@@ -51,7 +51,7 @@ impl Steering {
             return self.shards.start;
         }
         match &self.rss {
-            Some(rss) if self.rule() != Rule::Hash => self.shards.start + (rss.queue_of(tuple) % count as u32) as u16,
+            Some(rss) if self.rule() != Rule::Hash => self.shards.start + rss.queue_of(tuple) as u16,
             _ => {
                 // The upper half of a product spreads evenly over any number of shards.
                 let hash = self.hasher.hash(tuple) & u64::from(u32::MAX);
@@ -67,7 +67,7 @@ impl Steering {
 
     /// A segment of `tuple` has arrived on the queue of a shard: the first one shows whether RSS is as the device says.
     pub(crate) fn prove(&self, tuple: &Tuple, shard: u16) {
-        if self.rule.load(Ordering::Relaxed) != Rule::RssUnproven as u8 {
+        if self.rule() != Rule::RssUnproven {
             return;
         }
         let found = if self.owner(tuple) == shard { Rule::Rss } else { Rule::Hash };

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
 use std::thread;
 use synward_ebpf::{Attached, Shield, XdpMode};
-use synward_engine::{Observer, PollLoop, RunError, SocketCore, Stop, Workers, build_fleet};
+use synward_engine::{Fleet, Observer, PollLoop, RunError, ShardId, SocketCore, Stop, Workers, build_fleet};
 use synward_nic::XskPort;
 use synward_proto::Instant;
 
@@ -20,6 +20,8 @@ pub type Rider = Box<dyn FnMut(&mut SocketCore, Instant) -> Option<Instant> + Se
 pub struct Ready {
     poll_loops: Vec<PollLoop<XskPort>>,
     interfaces: Vec<(String, XdpMode, Shield)>,
+    /// The shards of each interface, in the order of the interfaces.
+    pub shards: Vec<Vec<ShardId>>,
     /// The socket cores, one for each worker.
     pub workers: Vec<SocketCore>,
     /// What is to be seen of it.
@@ -44,15 +46,8 @@ impl Ready {
             interfaces.push(interface);
             shields.push((name, xdp, shield));
         }
-        let fleet = build_fleet(interfaces, workers)?;
-        Ok(Self { poll_loops: fleet.poll_loops, interfaces: shields, workers: fleet.workers, observer: fleet.observer })
-    }
-
-    /// Which poll loops each interface has, in the order of the interfaces.
-    pub fn shards(&self) -> Vec<Vec<synward_engine::ShardId>> {
-        let mut ids = self.poll_loops.iter().map(|poll_loop| poll_loop.id());
-        let queues = self.interfaces.iter().map(|(_, _, shield)| shield.config().queues as usize);
-        queues.map(|queues| ids.by_ref().take(queues).collect()).collect()
+        let Fleet { poll_loops, shards, workers, observer } = build_fleet(interfaces, workers)?;
+        Ok(Self { poll_loops, interfaces: shields, shards, workers, observer })
     }
 
     /// Starts the loops, with `riders` on their threads where there are any, and then attaches the programs. Also gives what the programs

@@ -3,14 +3,14 @@
 
 use super::{Connection, Decision, Events, Failure, Phase};
 use crate::icmp::{IcmpError, IcmpKind, Unreachable};
-use crate::{Counter, Counts, DropReason, Instant, Verdict};
+use crate::{Counter, Counts, DropReason, Verdict};
 
 impl Connection {
     /// Takes an ICMP error about a segment of this connection. Nothing is ever answered, so the verdict has no reply.
     ///
     /// An open fails at once, as in Linux, when the error quotes its SYN and says that it cannot arrive. In the synchronised
     /// states every error is soft (MUST-56; RFC 5927, section 5.2; Linux): retransmission decides.
-    pub fn on_icmp_error(&mut self, _now: Instant, error: &IcmpError) -> Decision {
+    pub fn on_icmp_error(&mut self, error: &IcmpError) -> Decision {
         let is_outstanding = match &self.phase {
             Phase::SynSent(syn_sent) => syn_sent.is_outstanding(error.seq),
             Phase::Synchronised(synchronised) if !synchronised.stage.is_over() => {

@@ -151,7 +151,7 @@ impl Listener {
         room: &impl AcceptRoom,
     ) -> Option<Verdict> {
         let Options::Syn(options) = segment.options else { return None };
-        if !self.sends_cookies(now, shared) || room.is_full() {
+        if segment.flags.contains(Flags::ACK) || !self.sends_cookies(now, shared) || room.is_full() {
             return None;
         }
         let syn = Syn { tuple: segment.tuple, irs: segment.seq, options };

@@ -51,7 +51,7 @@ fn how_an_open_fails() {
             bench.connection = Connection::connect(bench.now, tuple, ISS, 5, &config());
             let mut frame = [0; 2048];
             bench.connection.poll_transmit(bench.now, &Link::default(), &mut frame).expect("a SYN");
-            let decision = bench.connection.on_icmp_error(bench.now, &IcmpError { tuple, ..error(ISS, kind) });
+            let decision = bench.connection.on_icmp_error(&IcmpError { tuple, ..error(ISS, kind) });
             assert_eq!(bench.connection.failure(), failure, "{kind:?}, {tuple:?}");
             assert_eq!(decision.verdict.reply, None);
             let (state, events, fate) = match failure {
@@ -70,7 +70,7 @@ fn how_an_open_fails() {
 fn an_open_fails_only_when_its_syn_is_quoted() {
     for (seq, fails) in [(ISS, true), (ISS - 1, false), (ISS + 1, false), (ISS + 0x8000_0000, false)] {
         let mut bench = connecting();
-        let decision = bench.connection.on_icmp_error(bench.now, &error(seq, PORT));
+        let decision = bench.connection.on_icmp_error(&error(seq, PORT));
         assert_eq!(bench.connection.failure().is_some(), fails, "{seq:?}");
         let out_of_window = decision.verdict.fate == Fate::Dropped(DropReason::IcmpOutOfWindow);
         assert_eq!(out_of_window, !fails);
@@ -78,7 +78,7 @@ fn an_open_fails_only_when_its_syn_is_quoted() {
     }
     let mut unsent = Bench::accepted(&config(), negotiated());
     unsent.connection = Connection::connect(unsent.now, TUPLE, ISS, 5, &config());
-    let decision = unsent.connection.on_icmp_error(unsent.now, &error(ISS, PORT));
+    let decision = unsent.connection.on_icmp_error(&error(ISS, PORT));
     assert_eq!(decision.verdict.fate, Fate::Dropped(DropReason::IcmpOutOfWindow), "nothing is on its way yet");
 }
 
@@ -88,12 +88,12 @@ fn an_open_that_lasts_fails_too() {
     let mut bench = connecting();
     let _ = bench.tick_next();
     assert_eq!(bench.sent().len(), 1);
-    let _ = bench.connection.on_icmp_error(bench.now, &error(ISS, PORT));
+    let _ = bench.connection.on_icmp_error(&error(ISS, PORT));
     assert_eq!(bench.connection.failure(), Some(Failure::Refused));
     let mut crossed = connecting();
     let _ = crossed.arrive(&ack(u32::MAX, 0).flags(Flags::SYN));
     assert_eq!(crossed.sent()[0].flags, Flags::SYN | Flags::ACK);
-    let _ = crossed.connection.on_icmp_error(crossed.now, &error(ISS, PORT));
+    let _ = crossed.connection.on_icmp_error(&error(ISS, PORT));
     assert_eq!(crossed.connection.failure(), Some(Failure::Refused));
 }
 
@@ -120,7 +120,7 @@ fn every_error_is_soft_once_synchronised() {
             (299, DropReason::IcmpIgnored),
             (300, DropReason::IcmpOutOfWindow),
         ] {
-            let decision = bench.connection.on_icmp_error(bench.now, &error(ISS + 1 + offset, kind));
+            let decision = bench.connection.on_icmp_error(&error(ISS + 1 + offset, kind));
             assert_eq!(decision.verdict.fate, Fate::Dropped(reason), "{kind:?}, {offset}");
             assert_eq!((decision.verdict.reply, decision.events), (None, Events::empty()));
         }
@@ -133,10 +133,10 @@ fn a_connection_that_is_over_takes_none() {
     let mut reset = Bench::established();
     let _ = reset.arrive(&ack(0, 0).flags(Flags::RST));
     let mut refused = connecting();
-    let _ = refused.connection.on_icmp_error(refused.now, &error(ISS, PORT));
+    let _ = refused.connection.on_icmp_error(&error(ISS, PORT));
     for mut bench in [reset, refused] {
         let failure = bench.connection.failure();
-        let decision = bench.connection.on_icmp_error(bench.now, &error(ISS, IcmpKind::TimeExceeded));
+        let decision = bench.connection.on_icmp_error(&error(ISS, IcmpKind::TimeExceeded));
         assert_eq!(decision.verdict, Verdict::dropped(DropReason::IcmpNoConnection));
         assert_eq!((decision.events, bench.connection.failure()), (Events::empty(), failure));
     }
