@@ -3,7 +3,6 @@
 use crate::answers::{Answers, Mailbox};
 use crate::config::{BuildError, EngineConfig, Secrets};
 use crate::connections::Connections;
-use crate::cookie_keys::CookieKeys;
 use crate::crossing::Crossing;
 use crate::handoff::{self, ShardEnds, Side};
 use crate::listeners::Listeners;
@@ -206,7 +205,7 @@ impl Plan {
             id: crossing.id(),
             connections: Connections::new(connections, time_waits, &secrets.tables),
             listeners: Listeners::new(&secrets.tables),
-            half_opens: HalfOpens::new(&config.syn_table(), secrets.proto),
+            half_opens: HalfOpens::new(&config.syn_table(), secrets.proto, config.cookie_key_life),
             wheel: TimerWheel::with_capacity(connections + time_waits + splices),
             ready: ReadyList::new(connections),
             undelivered: (0..workers.len()).map(|_| ReadyList::new(connections)).collect(),
@@ -220,7 +219,6 @@ impl Plan {
             stats,
             limits,
             terms: config.terms(),
-            cookie_keys: CookieKeys::new(&secrets.cookie_keys, config.cookie_key_life),
             config,
             lent: 0,
         }

@@ -43,7 +43,6 @@ mod build;
 mod clock;
 mod config;
 mod connections;
-mod cookie_keys;
 mod crossing;
 mod demux;
 mod handoff;

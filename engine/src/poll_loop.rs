@@ -80,7 +80,6 @@ impl<P: Port> PollLoop<P> {
         let now = time.tick(now);
         let reclaimed = port.reclaim();
         shard.lent = port.ledger().lent;
-        shard.change_cookie_key(now);
 
         let frames = port.rx_burst(received, shard.limits.burst);
         shard.stats.frames_received(frames as u64);

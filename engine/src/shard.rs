@@ -3,7 +3,6 @@
 use crate::answers::Answers;
 use crate::config::{EngineConfig, MIN_MTU};
 use crate::connections::{Connections, Owner, Reader};
-use crate::cookie_keys::CookieKeys;
 use crate::crossing::Crossing;
 use crate::handoff::ShardEnds;
 use crate::listeners::Listeners;
@@ -97,7 +96,6 @@ pub(crate) struct Shard {
     pub(crate) terms: Terms,
     /// Frames with readers, as far as known: those lent this turn included, those that came home since it began not.
     pub(crate) lent: u32,
-    pub(crate) cookie_keys: CookieKeys,
 }
 
 impl Shard {

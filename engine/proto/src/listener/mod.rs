@@ -80,11 +80,11 @@ pub struct HalfOpens {
 }
 
 impl HalfOpens {
-    /// An empty table of the wanted size.
-    pub fn new(config: &SynTableConfig, secrets: Secrets) -> Self {
+    /// An empty table of the wanted size, and cookies whose keys are in force for [`cookie_key_life`](crate::syn_cookie::KeySchedule::new) each.
+    pub fn new(config: &SynTableConfig, secrets: Secrets, cookie_key_life: Duration) -> Self {
         Self {
             table: SynTable::new(config, &secrets),
-            cookies: CookieJar::new(&secrets.cookie_key()),
+            cookies: CookieJar::new(secrets.cookie_keys(cookie_key_life)),
             resets: ResetLimit::new(&secrets),
             secrets,
         }
@@ -157,7 +157,7 @@ impl Listener {
         let syn = Syn { tuple: segment.tuple, irs: segment.seq, options };
         self.guard.foreign_cookie_sent(now);
         let counts = Counts::of(&[Counter::TCPReqQFullDoCookies]);
-        Some(self.send_cookie(&Arrival { now, segment, shared, room }, &syn, counts))
+        Some(self.send_cookie(&mut Arrival { now, segment, shared, room }, &syn, counts))
     }
 
     /// Takes a segment that is addressed here and belongs to no connection.
