@@ -39,8 +39,8 @@ impl AcceptRoom for Endless {
 
     fn cookie_sent(&self, _: Instant) {}
 
-    fn last_cookie(&self) -> Option<Instant> {
-        None
+    fn awaits_cookies(&self, _: Instant) -> bool {
+        false
     }
 }
 

@@ -119,6 +119,8 @@ pub fn build_fleet<P: Port>(interfaces: Vec<Interface<P>>, workers: Workers) -> 
     let mut limits = WorkerLimits::of(&interfaces[0].config);
     limits.sockets = interfaces.iter().map(|it| it.queues.len() * it.config.max_connections as usize).sum();
 
+    let shields = interfaces.iter().filter_map(|interface| interface.shield.clone()).collect();
+
     let (shard_sides, worker_sides) = (sides(shards.into())?, sides(worker_count)?);
     let (shard_ends, worker_ends) = handoff::mesh(RING_SLOTS, &shard_sides, &worker_sides);
     let (mut shard_ends, mut rest, mut first) = (shard_ends.into_iter(), &shard_sides[..], 0);
@@ -141,7 +143,7 @@ pub fn build_fleet<P: Port>(interfaces: Vec<Interface<P>>, workers: Workers) -> 
             observed.push(shown);
         }
     }
-    let (registry, steering): (_, Arc<[_]>) = (Arc::new(Registry::default()), steering.into());
+    let (registry, steering): (_, Arc<[_]>) = (Arc::new(Registry::new(shields)), steering.into());
     let worker = |ends| SocketCore::new(limits, ends, Arc::clone(&registry), Arc::clone(&steering));
     let shards = steering.iter().map(|steering| steering.shards().map(ShardId).collect()).collect();
     let workers = worker_ends.into_iter().map(worker).collect();

@@ -110,7 +110,7 @@ impl Listener {
             Some(_) => DropReason::HalfOpenBadAck,
             None => DropReason::BadCookie,
         };
-        if !self.guard.accepts_cookies(arrival.now, arrival.room.last_cookie()) {
+        if !self.guard.accepts_cookies(arrival.now, || arrival.room.awaits_cookies(arrival.now)) {
             return arrival.refuse(reason, Counts::NONE);
         }
         let Some(half_open) = self.cookie_of(arrival) else {

@@ -26,8 +26,8 @@ pub trait AcceptRoom {
     fn reserve(&self) -> bool;
     /// A cookie was sent: it may come back at another shard.
     fn cookie_sent(&self, now: Instant);
-    /// When some shard last sent one, to within [`COOKIE_GRAIN`].
-    fn last_cookie(&self) -> Option<Instant>;
+    /// Whether a cookie that was not sent by this shard may still come back at `now`.
+    fn awaits_cookies(&self, now: Instant) -> bool;
 }
 
 /// How much a shared note of the last cookie may lag behind: shards that flood each other with notes would wait for each

@@ -53,8 +53,8 @@ impl AcceptRoom for Room {
 
     fn cookie_sent(&self, _: Instant) {}
 
-    fn last_cookie(&self) -> Option<Instant> {
-        None
+    fn awaits_cookies(&self, _: Instant) -> bool {
+        false
     }
 }
 
