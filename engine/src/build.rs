@@ -147,7 +147,7 @@ pub fn build_fleet<P: Port>(interfaces: Vec<Interface<P>>, workers: Workers) -> 
     let worker = |ends| SocketCore::new(limits, ends, Arc::clone(&registry), Arc::clone(&steering));
     let shards = steering.iter().map(|steering| steering.shards().map(ShardId).collect()).collect();
     let workers = worker_ends.into_iter().map(worker).collect();
-    Ok(Fleet { poll_loops, shards, workers, observer: Observer::new(observed) })
+    Ok(Fleet { poll_loops, shards, workers, observer: Observer::new(observed, registry) })
 }
 
 fn sides(count: usize) -> Result<Vec<Arc<Side>>, BuildError> {

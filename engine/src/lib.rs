@@ -83,7 +83,7 @@ pub use clock::monotonic;
 pub use config::{BuildError, EngineConfig, ListenConfig, Secrets};
 pub use neighbours::{NextHop, NextHops, NoNextHop};
 pub use observe::{
-    ConnectionRow, Gauges, ListenerRow, Listing, ModesInForce, ObserveError, Observer, Outcomes, Snapshot,
+    ConnectionRow, Gauges, ListenerRow, Listing, ModesInForce, ObserveError, Observer, Outcomes, Pressure, Snapshot,
 };
 pub use parking::{BlockingSockets, Unparker};
 pub use poll_loop::{PollLoop, Stop, Turn};

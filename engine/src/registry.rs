@@ -3,7 +3,7 @@
 use crate::accept_queue::Shared;
 use crate::listeners::MAX_LISTENERS;
 use crate::socket::ListenerId;
-use crate::{ListenConfig, Shield, SocketError};
+use crate::{ListenConfig, Pressure, Shield, SocketError};
 use slab::Slab;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use synward_proto::Endpoint;
@@ -76,6 +76,20 @@ impl Registry {
                 register.listeners.remove(listener.index as usize);
             }
         }
+    }
+
+    /// How the listener at `local` stands, if somebody listens there.
+    pub(crate) fn pressure(&self, local: &Endpoint) -> Option<Pressure> {
+        let register = self.lock();
+        let (_, Registered { shared, .. }) =
+            register.listeners.iter().find(|(_, registered)| registered.local == *local)?;
+        Some(Pressure {
+            last_cookie: shared.last_cookie(),
+            // The limits of both queues are one number (see `EngineConfig::listener`).
+            syn_queue_limit: shared.limit(),
+            accept_queue: shared.len(),
+            accept_queue_limit: shared.limit(),
+        })
     }
 
     /// The register is whole between any two statements, so a worker that panicked with the lock held spoils nothing.

@@ -1,12 +1,12 @@
 //! A shield in front of an engine: what it is told, and cookies that it sends in the engine's name.
 
-use crate::bed::{PORT, SERVER, client, config};
+use crate::bed::{PORT, SERVER, client, config, small_budget};
 use crate::peer::{Wire, establish, frame, syn};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use synward_engine::{EngineConfig, ListenConfig, SHIELD_GRAIN, Shield};
+use synward_engine::{EngineConfig, ListenConfig, Pressure, SHIELD_GRAIN, Shield};
 use synward_proto::half_open::Negotiated;
 use synward_proto::segment::Mss;
 use synward_proto::syn_cookie::{CookieJar, LIFE};
@@ -134,4 +134,22 @@ fn the_shield_knows_when_the_accept_queue_is_full() {
         establish(&mut wire, n);
     }
     assert!(front.is_full());
+}
+
+#[test]
+fn the_pressure_on_a_listener_shows_without_a_question_to_its_shard() {
+    let mut wire = Wire::new(config(2), small_budget());
+    let pressure = |wire: &Wire| wire.host.observer.listener_pressure(&SERVER);
+    assert_eq!(pressure(&wire), None);
+    let listen = ListenConfig { backlog: 2, ..ListenConfig::new(SERVER) };
+    let listener = wire.host.sockets.listen(listen).expect("listens");
+    let calm = Pressure { last_cookie: None, syn_queue_limit: 2, accept_queue: 0, accept_queue_limit: 2 };
+    assert_eq!(pressure(&wire), Some(calm));
+    wire.exchange([]);
+    establish(&mut wire, 0);
+    assert_eq!(pressure(&wire), Some(Pressure { accept_queue: 1, ..calm }));
+    wire.exchange((1..5).map(|n| syn(n, 1)).collect::<Vec<_>>().iter().map(Vec::as_slice));
+    assert_eq!(pressure(&wire), Some(Pressure { accept_queue: 1, last_cookie: Some(wire.now), ..calm }));
+    wire.host.sockets.unlisten(listener).expect("ends");
+    assert_eq!(pressure(&wire), None);
 }
