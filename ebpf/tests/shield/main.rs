@@ -3,6 +3,7 @@
 
 mod attachment;
 mod bench;
+mod cookies;
 mod frame;
 mod icmp;
 mod namespace;
@@ -28,7 +29,8 @@ fn main() -> ExitCode {
         _ => {}
     }
     let root = rustix::process::geteuid().is_root();
-    let tests = [verdicts::TESTS, ranges::TESTS, icmp::TESTS, attachment::TESTS, traffic::TESTS].concat();
+    let tests =
+        [verdicts::TESTS, cookies::TESTS, ranges::TESTS, icmp::TESTS, attachment::TESTS, traffic::TESTS].concat();
     let trials = tests.into_iter().map(|(name, test)| {
         let run = move || {
             test();
