@@ -84,6 +84,8 @@ shield_counters! {
     DroppedStalled = "dropped_stalled",
     /// The same, left to the kernel because of [`OnStall::Pass`](crate::OnStall::Pass).
     PassedStalled = "passed_stalled",
+    /// From a source in the [`PrefixList`](crate::PrefixList) that is to be dropped.
+    DroppedBlocked = "dropped_blocked",
 }
 
 /// A reading of all counters, summed over CPUs.

@@ -145,6 +145,15 @@ pub enum EbpfError {
         /// The capacity.
         capacity: u32,
     },
+    /// The prefix list is full.
+    #[error(
+        "{capacity} prefixes are listed already, which is the capacity the program was loaded with; load it with more, or \
+         list networks in place of the addresses in them"
+    )]
+    PrefixListFull {
+        /// The capacity.
+        capacity: u32,
+    },
     /// A map refused an operation.
     #[error("map {map}: {source}")]
     Map {

@@ -24,6 +24,7 @@ mod mapped;
 mod maps;
 mod owned_set;
 mod pass;
+mod prefix_list;
 mod shield;
 
 pub use attach::{Attached, AttachedMode, XdpMode};
@@ -36,4 +37,5 @@ pub use judge::{Arrival, XdpAction};
 pub use listeners::{CookieOffer, ListenerCounts, ListenerId, ListenerStates};
 pub use maps::{Fragments, OnStall, Owned, Protocol};
 pub use pass::PassProgram;
+pub use prefix_list::{ListVerdict, Listed, Prefix, PrefixError, PrefixList};
 pub use shield::{Shield, ShieldConfig};

@@ -17,6 +17,8 @@ pub(crate) unsafe trait Shared: Sync {}
 
 // SAFETY: an atomic integer of eight bytes.
 unsafe impl Shared for AtomicU64 {}
+// SAFETY: nothing but such, without padding.
+unsafe impl<const LEN: usize> Shared for [AtomicU64; LEN] {}
 
 const _: () = assert!(align_of::<AtomicU64>() <= 4096 && size_of::<AtomicU32>() == 4 && size_of::<AtomicU16>() == 2);
 

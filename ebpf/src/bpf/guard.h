@@ -7,6 +7,7 @@
 #define SYNWARD_GUARD_H
 
 #include "flows.h"
+#include "lists.h"
 #include "redirect.h"
 #include "segment.h"
 #include "syn_ack.h"
@@ -134,6 +135,19 @@ INLINE int admit(struct xdp_md *ctx, struct arrival *arrival)
 	return refused(arrival, counter_of_stray(arrival->segment));
 }
 
+enum client {
+	WELCOME,
+	LISTED_TO_DROP,
+};
+
+/* Whether the source may send here at all. At source ports it is a peer whom we have called, listed or not. */
+INLINE enum client client_of(const struct arrival *arrival)
+{
+	if (!(arrival->listener->flags & TAKES_CLIENTS))
+		return WELCOME;
+	return listed(&arrival->packet->remote.address) == BLOCKED ? LISTED_TO_DROP : WELCOME;
+}
+
 /* A function of its own, so that the verifier looks at it once and not for each way in which a segment may be wrapped. */
 __attribute__((noinline)) int verdict_segment(struct xdp_md *ctx, const struct packet *packet, __u32 place)
 {
@@ -151,6 +165,12 @@ __attribute__((noinline)) int verdict_segment(struct xdp_md *ctx, const struct p
 	if (examined != SOUND)
 		return refused(&arrival, counter_of(examined));
 	arrival.counts->syns += is_syn(segment.flags);
+	switch (client_of(&arrival)) {
+	case LISTED_TO_DROP:
+		return refused(&arrival, DROPPED_BLOCKED);
+	case WELCOME:
+		break;
+	}
 	return listener->up ? admit(ctx, &arrival) : passed(ctx, &arrival, REDIRECTED);
 }
 

@@ -7,7 +7,9 @@ mod cookies;
 mod frame;
 mod icmp;
 mod namespace;
+mod prefix_list;
 mod ranges;
+mod sources;
 mod traffic;
 mod verdicts;
 mod xdp_socket;
@@ -29,8 +31,16 @@ fn main() -> ExitCode {
         _ => {}
     }
     let root = rustix::process::geteuid().is_root();
-    let tests =
-        [verdicts::TESTS, cookies::TESTS, ranges::TESTS, icmp::TESTS, attachment::TESTS, traffic::TESTS].concat();
+    let tests = [
+        verdicts::TESTS,
+        cookies::TESTS,
+        ranges::TESTS,
+        prefix_list::TESTS,
+        icmp::TESTS,
+        attachment::TESTS,
+        traffic::TESTS,
+    ]
+    .concat();
     let trials = tests.into_iter().map(|(name, test)| {
         let run = move || {
             test();
