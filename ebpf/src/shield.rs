@@ -13,14 +13,15 @@ use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
 use crate::attach::attach;
 use crate::error::errno;
 use crate::judge::{self, Arrival, XdpAction};
+use crate::limits::LimitsInForce;
 use crate::listeners::{self, Listeners};
 use crate::mapped::{Mapped, Shared};
 use crate::maps::{COOKIE_KEYS, CookieKey, Settings};
 use crate::owned_set::OwnedSet;
 use crate::prefix_list::{CoverKeys, PrefixList};
 use crate::{
-    Attached, CookieOffer, EbpfError, Fragments, Heartbeats, KnownFlows, ListenerCounts, ListenerId, ListenerStates,
-    OnStall, Owned, Protocol, ShieldCounters, XdpMode,
+    Attached, CookieOffer, EbpfError, Fragments, Heartbeats, KnownFlows, Limits, ListenerCounts, ListenerId,
+    ListenerStates, OnStall, Owned, Protocol, ShieldCounters, XdpMode,
 };
 
 /// What is fixed when the program is loaded.
@@ -86,6 +87,7 @@ pub struct Shield {
     heartbeats: Arc<Heartbeats>,
     cookie_keys: Array<MapData, CookieKey>,
     prefix_list: PrefixList,
+    limits: Array<MapData, LimitsInForce>,
     /// Which queues have been given a socket; the kernel does not tell.
     served: Vec<bool>,
 }
@@ -97,11 +99,12 @@ impl Shield {
     /// [`EbpfError::NotPermitted`], or the kernel's reason to refuse.
     pub fn load(config: &ShieldConfig) -> Result<Self, EbpfError> {
         let (buckets, flow_keys) = (KnownFlows::buckets_for(config.flows), random_keys()?);
-        let cover_keys = CoverKeys::new(random_keys()?);
+        let (cover_keys, bucket_key) = (CoverKeys::new(random_keys()?), random_keys::<2>()?);
         let mut object = EbpfLoader::new()
             .map_max_entries("sockets", config.queues)
             .map_max_entries("heartbeats", config.queues)
             .map_max_entries("waiting_since", config.queues)
+            .map_max_entries("queue_replies", config.queues)
             .map_max_entries("owned_ports", config.owned_capacity)
             .map_max_entries("owned_addresses", config.owned_capacity)
             .map_max_entries("flows", buckets)
@@ -110,6 +113,7 @@ impl Shield {
             .override_global("flow_bucket_mask", &(buckets - 1), true)
             .override_global("flow_keys", &flow_keys[..], true)
             .override_global("cover_keys", &cover_keys.words()[..], true)
+            .override_global("bucket_key", &bucket_key[..], true)
             .override_global("ticks_per_key", &config.ticks_per_key.max(1), true)
             .override_global("allow_unfinished_checksums", &u32::from(config.unfinished_checksums), true)
             .load(include_bytes_aligned!(concat!(env!("OUT_DIR"), "/shield.bpf.o")))
@@ -135,6 +139,7 @@ impl Shield {
             heartbeats: Arc::new(Heartbeats::new(map_array(&mut object, "heartbeats", config.queues)?)),
             cookie_keys: take_map(&mut object, "cookie_keys")?,
             prefix_list: PrefixList::take(&mut object, config.prefixes, cover_keys)?,
+            limits: take_map(&mut object, "limits")?,
             object,
             served: vec![false; config.queues as usize],
         };
@@ -289,6 +294,15 @@ impl Shield {
     /// The clients of guarded listeners that are dropped, or let past the limits.
     pub fn prefix_list(&mut self) -> &mut PrefixList {
         &mut self.prefix_list
+    }
+
+    /// Limits the SYNs and the unproved replies of guarded listeners so, from now on. At first, nothing is limited.
+    ///
+    /// # Errors
+    /// The map's own.
+    pub fn set_limits(&mut self, limits: &Limits) -> Result<(), EbpfError> {
+        let in_force = LimitsInForce::new(limits, self.config.queues);
+        self.limits.set(0, in_force, 0).map_err(|error| EbpfError::map("limits", error))
     }
 
     /// Attaches the program to the interface called `interface`, in the network namespace of this thread. The attachment

@@ -7,6 +7,7 @@
 #define SYNWARD_GUARD_H
 
 #include "flows.h"
+#include "limits.h"
 #include "lists.h"
 #include "redirect.h"
 #include "segment.h"
@@ -75,6 +76,8 @@ INLINE int on_syn(struct xdp_md *ctx, const struct arrival *arrival)
 {
 	if (arrival->listener->accept_queue_full)
 		return refused(arrival, DROPPED_ACCEPT_QUEUE_FULL);
+	if (!reply_allowed(&arrival->packet->remote.address, ctx->rx_queue_index))
+		return refused(arrival, DROPPED_REPLY_CEILING);
 	switch (answer_syn(ctx, arrival->packet, arrival->segment, arrival->listener, bpf_ktime_get_coarse_ns())) {
 	case ANSWERED:
 		arrival->counts->cookies_sent++;
@@ -104,6 +107,7 @@ INLINE int on_stray_ack(struct xdp_md *ctx, const struct arrival *arrival)
 	if (!is_cookie(arrival->packet, arrival->listener, arrival->segment->tcp, &echo, now))
 		return refused(arrival, counter_of_stray(arrival->segment));
 	mark_flow(arrival->flow, now);
+	reply_proven(&arrival->packet->remote.address, ctx->rx_queue_index);
 	arrival->counts->cookies_valid++;
 	return passed(ctx, arrival, REDIRECTED_COOKIE);
 }
@@ -138,14 +142,23 @@ INLINE int admit(struct xdp_md *ctx, struct arrival *arrival)
 enum client {
 	WELCOME,
 	LISTED_TO_DROP,
+	TOO_MANY_SYNS,
 };
 
-/* Whether the source may send here at all. At source ports it is a peer whom we have called, listed or not. */
+/* Whether the source may send here at all, and this SYN. At source ports it is a peer whom we have called, listed or not. */
 INLINE enum client client_of(const struct arrival *arrival)
 {
+	const struct owned_address *source = &arrival->packet->remote.address;
+
 	if (!(arrival->listener->flags & TAKES_CLIENTS))
 		return WELCOME;
-	return listed(&arrival->packet->remote.address) == BLOCKED ? LISTED_TO_DROP : WELCOME;
+	switch (listed(source)) {
+	case BLOCKED:
+		return LISTED_TO_DROP;
+	case ALLOWED:
+		return WELCOME;
+	}
+	return is_syn(arrival->segment->flags) && !syn_allowed(source) ? TOO_MANY_SYNS : WELCOME;
 }
 
 /* A function of its own, so that the verifier looks at it once and not for each way in which a segment may be wrapped. */
@@ -168,6 +181,8 @@ __attribute__((noinline)) int verdict_segment(struct xdp_md *ctx, const struct p
 	switch (client_of(&arrival)) {
 	case LISTED_TO_DROP:
 		return refused(&arrival, DROPPED_BLOCKED);
+	case TOO_MANY_SYNS:
+		return refused(&arrival, DROPPED_SYN_RATE);
 	case WELCOME:
 		break;
 	}

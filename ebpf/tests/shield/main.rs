@@ -3,9 +3,11 @@
 
 mod attachment;
 mod bench;
+mod ceilings;
 mod cookies;
 mod frame;
 mod icmp;
+mod limits;
 mod namespace;
 mod prefix_list;
 mod ranges;
@@ -36,6 +38,8 @@ fn main() -> ExitCode {
         cookies::TESTS,
         ranges::TESTS,
         prefix_list::TESTS,
+        limits::TESTS,
+        ceilings::TESTS,
         icmp::TESTS,
         attachment::TESTS,
         traffic::TESTS,

@@ -8,7 +8,8 @@ use synward_ebpf::{CookieOffer, ListenerId};
 use crate::bench::{Bench, ETHERNET, OTHER4, OTHER6, PORT, eth, owned};
 use crate::frame::{Frame, TCP};
 
-const OFFER: CookieOffer = CookieOffer {
+/// What they offer.
+pub const OFFER: CookieOffer = CookieOffer {
     mss_v4: 1460,
     mss_v6: 1440,
     window: 65_535,
