@@ -131,6 +131,14 @@ pub enum EbpfError {
     /// The system gives no random numbers.
     #[error("the system gives no random numbers: {0}")]
     Entropy(String),
+    /// The system does not say how many processors it may have.
+    #[error("asking for the possible processors, {path}: {source}")]
+    Processors {
+        /// The file that says so.
+        path: &'static str,
+        /// Why it could not be read.
+        source: io::Error,
+    },
     /// An array map cannot be mapped.
     #[error("map `{map}` cannot be mapped into memory: {source}")]
     Mapping {

@@ -26,7 +26,9 @@ mod maps;
 mod owned_set;
 mod pass;
 mod prefix_list;
+mod samples;
 mod shield;
+mod top_sources;
 
 pub use attach::{Attached, AttachedMode, XdpMode};
 pub use counters::{ShieldCounter, ShieldCounters};
@@ -40,4 +42,6 @@ pub use listeners::{CookieOffer, ListenerCounts, ListenerId, ListenerStates};
 pub use maps::{Fragments, OnStall, Owned, Protocol};
 pub use pass::PassProgram;
 pub use prefix_list::{ListVerdict, Listed, Prefix, PrefixError, PrefixList};
+pub use samples::{Sample, SampleKind};
 pub use shield::{Shield, ShieldConfig};
+pub use top_sources::{TopSource, TopSources};

@@ -19,9 +19,10 @@ use crate::mapped::{Mapped, Shared};
 use crate::maps::{COOKIE_KEYS, CookieKey, Settings};
 use crate::owned_set::OwnedSet;
 use crate::prefix_list::{CoverKeys, PrefixList};
+use crate::samples::Samples;
 use crate::{
     Attached, CookieOffer, EbpfError, Fragments, Heartbeats, KnownFlows, Limits, ListenerCounts, ListenerId,
-    ListenerStates, OnStall, Owned, Protocol, ShieldCounters, XdpMode,
+    ListenerStates, OnStall, Owned, Protocol, Sample, ShieldCounters, XdpMode,
 };
 
 /// What is fixed when the program is loaded.
@@ -88,6 +89,7 @@ pub struct Shield {
     cookie_keys: Array<MapData, CookieKey>,
     prefix_list: PrefixList,
     limits: Array<MapData, LimitsInForce>,
+    samples: Samples,
     /// Which queues have been given a socket; the kernel does not tell.
     served: Vec<bool>,
 }
@@ -100,11 +102,13 @@ impl Shield {
     pub fn load(config: &ShieldConfig) -> Result<Self, EbpfError> {
         let (buckets, flow_keys) = (KnownFlows::buckets_for(config.flows), random_keys()?);
         let (cover_keys, bucket_key) = (CoverKeys::new(random_keys()?), random_keys::<2>()?);
+        let rings = Samples::rings()?;
         let mut object = EbpfLoader::new()
             .map_max_entries("sockets", config.queues)
             .map_max_entries("heartbeats", config.queues)
             .map_max_entries("waiting_since", config.queues)
             .map_max_entries("queue_replies", config.queues)
+            .map_max_entries("samples", rings)
             .map_max_entries("owned_ports", config.owned_capacity)
             .map_max_entries("owned_addresses", config.owned_capacity)
             .map_max_entries("flows", buckets)
@@ -140,6 +144,7 @@ impl Shield {
             cookie_keys: take_map(&mut object, "cookie_keys")?,
             prefix_list: PrefixList::take(&mut object, config.prefixes, cover_keys)?,
             limits: take_map(&mut object, "limits")?,
+            samples: Samples::take(&mut object, rings)?,
             object,
             served: vec![false; config.queues as usize],
         };
@@ -303,6 +308,12 @@ impl Shield {
     pub fn set_limits(&mut self, limits: &Limits) -> Result<(), EbpfError> {
         let in_force = LimitsInForce::new(limits, self.config.queues);
         self.limits.set(0, in_force, 0).map_err(|error| EbpfError::map("limits", error))
+    }
+
+    /// Samples of those who sent to guarded listeners since the last call: who was refused, who was answered with a cookie, and
+    /// who brought one home. Without a system call; what is not taken in time is written over, and counted among what is.
+    pub fn take_samples(&mut self) -> Vec<Sample> {
+        self.samples.take_new()
     }
 
     /// Attaches the program to the interface called `interface`, in the network namespace of this thread. The attachment

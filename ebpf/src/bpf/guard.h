@@ -10,6 +10,7 @@
 #include "limits.h"
 #include "lists.h"
 #include "redirect.h"
+#include "samples.h"
 #include "segment.h"
 #include "syn_ack.h"
 
@@ -25,6 +26,7 @@ struct arrival {
 INLINE int refused(const struct arrival *arrival, enum counter counter)
 {
 	arrival->counts->refused++;
+	sample_unproven(&arrival->packet->remote.address, SAMPLE_REFUSED);
 	return counted(counter, XDP_DROP);
 }
 
@@ -81,6 +83,7 @@ INLINE int on_syn(struct xdp_md *ctx, const struct arrival *arrival)
 	switch (answer_syn(ctx, arrival->packet, arrival->segment, arrival->listener, bpf_ktime_get_coarse_ns())) {
 	case ANSWERED:
 		arrival->counts->cookies_sent++;
+		sample_unproven(&arrival->packet->remote.address, SAMPLE_ANSWERED);
 		return counted(ANSWERED_COOKIE, XDP_TX);
 	case NO_KEY:
 		return passed(ctx, arrival, REDIRECTED_UNTOLD);
@@ -108,6 +111,7 @@ INLINE int on_stray_ack(struct xdp_md *ctx, const struct arrival *arrival)
 		return refused(arrival, counter_of_stray(arrival->segment));
 	mark_flow(arrival->flow, now);
 	reply_proven(&arrival->packet->remote.address, ctx->rx_queue_index);
+	sample_proven(&arrival->packet->remote.address);
 	arrival->counts->cookies_valid++;
 	return passed(ctx, arrival, REDIRECTED_COOKIE);
 }

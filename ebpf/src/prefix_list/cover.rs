@@ -174,7 +174,6 @@ enum Need {
 const BIT_BY_BIT: u8 = 16;
 const _: () = assert!(1 << (32 - BIT_BY_BIT) == 65_536 && 65_536 * 128 == LINES << HALF_BITS);
 
-#[expect(clippy::cast_possible_truncation, reason = "the shifts leave 48 and 32 bits")]
 fn need(network: Ipv6Addr, length: u8) -> Need {
     let first = network.to_bits();
     match length {
@@ -206,14 +205,12 @@ impl CoverKeys {
     }
 
     /// The number of a bit in the second half of its line.
-    #[expect(clippy::cast_possible_truncation, reason = "the shifts leave 32 and 8 bits")]
     fn bit_of48(&self, top48: u64) -> u32 {
         let line = self.hash_of32((top48 >> 16) as u32) >> HALF_BITS;
         let hash = top48.wrapping_mul(self.0[1]) >> (64 - HALF_BITS);
         (line << BIT_BITS) + (1 << HALF_BITS) + hash as u32
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "the shift leaves 23 bits")]
     fn hash_of32(&self, top32: u32) -> u32 {
         (u64::from(top32).wrapping_mul(self.0[0]) >> (64 - LINE_BITS - HALF_BITS)) as u32
     }

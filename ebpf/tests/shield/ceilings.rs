@@ -21,8 +21,8 @@ pub const TESTS: &[Test] = &[
     ("cookies_that_come_home_no_longer_count", || isolated(credit)),
 ];
 
-/// A bench whose shield is up, on an interface with two queues.
-fn up(limits: &Limits) -> Bench {
+/// A bench whose shields are up, on an interface with two queues.
+pub fn up(limits: &Limits) -> Bench {
     veth_pair();
     let mut bench = Bench::with(&ShieldConfig { queues: 2, ticks_per_key: u32::MAX, ..ShieldConfig::default() });
     for address in [V4, V6] {
@@ -35,7 +35,8 @@ fn up(limits: &Limits) -> Bench {
     bench
 }
 
-fn syn(source: IpAddr) -> Raw {
+/// A SYN without options.
+pub fn syn(source: IpAddr) -> Raw {
     Raw {
         tags: Vec::new(),
         source,
@@ -99,7 +100,7 @@ fn one_refuses_for_both() {
 }
 
 /// Sends a SYN, and the answer of a client who gets the SYN-ACK.
-fn connect(bench: &Bench, source: IpAddr, source_port: u16) {
+pub fn connect(bench: &Bench, source: IpAddr, source_port: u16) {
     let syn = Raw { source_port, ..syn(source) };
     let (action, counter, answer) = bench.run(&syn.frame());
     assert_eq!((action, counter), (Tx, AnsweredCookie), "{source}, port {source_port}");

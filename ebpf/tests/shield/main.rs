@@ -11,6 +11,7 @@ mod limits;
 mod namespace;
 mod prefix_list;
 mod ranges;
+mod samples;
 mod sources;
 mod traffic;
 mod verdicts;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         prefix_list::TESTS,
         limits::TESTS,
         ceilings::TESTS,
+        samples::TESTS,
         icmp::TESTS,
         attachment::TESTS,
         traffic::TESTS,
