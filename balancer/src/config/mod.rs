@@ -44,8 +44,8 @@ mod tests;
 pub use host::{Host, ThisHost};
 pub use mistake::{Mistake, Mistakes};
 pub use settings::{
-    BackendConfig, Backoff, Balance, Config, EngineSettings, InterfaceConfig, ListenerConfig, PoolConfig, Queues,
-    ShutdownConfig,
+    BackendConfig, Backoff, Balance, Config, EngineSettings, InterfaceConfig, ListenerConfig, OnStall, PoolConfig,
+    Queues, ShieldMode, ShieldSettings, ShutdownConfig,
 };
 pub use summary::Summary;
 
@@ -130,11 +130,14 @@ fn settle(draft: Draft, report: &Report<'_>, host: Option<&dyn Host>) -> Option<
         host::check(&draft, host, report);
     }
     let listeners = draft.listeners.into_iter().zip(pool_indices);
+    let cookies = draft.engine.syncookies;
     Some(Config {
         engine: draft.engine,
         interfaces: draft.interfaces.into_iter().map(|it| it.settle()).collect(),
-        listeners: listeners.map(|(it, pool)| Some(it.settle(pool?))).collect::<Option<_>>()?,
+        listeners: listeners.map(|(it, pool)| Some(it.settle(pool?, cookies))).collect::<Option<_>>()?,
         pools: draft.pools.into_iter().map(|it| it.settle()).collect(),
+        shield: draft.shield,
+        metrics: draft.metrics.map(|metrics| metrics.address.into_inner()),
         shutdown: draft.shutdown,
     })
 }

@@ -6,12 +6,14 @@ use proptest::prelude::*;
 const EXAMPLE: &str = include_str!("../../../../deploy/front.toml");
 
 /// Words and signs that mean something in such a file, so that noise gets past the parser.
-const PIECES: [&str; 24] = [
+const PIECES: [&str; 29] = [
     "[engine]\n",
     "[[interface]]\n",
     "[[listener]]\n",
     "[[pool]]\n",
     "[[pool.backend]]\n",
+    "[shield]\n",
+    "[metrics]\n",
     "[shutdown]\n",
     "name",
     "address",
@@ -21,6 +23,9 @@ const PIECES: [&str; 24] = [
     "weight",
     "backoff",
     "source_ports",
+    "shield",
+    "stall_limit",
+    "raise_at",
     " = ",
     "'web'",
     "'10.0.0.1:80'",
