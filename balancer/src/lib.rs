@@ -14,3 +14,4 @@ pub mod proxy;
 pub mod run;
 pub mod serve;
 pub mod served;
+pub mod shield;
