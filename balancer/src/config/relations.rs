@@ -4,7 +4,9 @@ use super::nearest::did_you_mean;
 use super::report::Report;
 use super::sections::{Draft, ListenerDraft, MetricsDraft, PoolDraft};
 use super::settings::ShieldMode;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
+use synward_ebpf::{ListVerdict, Prefix};
 use synward_proto::Endpoint;
 use synward_proto::flood_guard::Syncookies;
 use toml::Spanned;
@@ -184,6 +186,20 @@ fn no_way_back(pool: &PoolDraft, draft: &Draft, report: &Report<'_>) {
         if let Some((owner, _)) = listener {
             let text = format!("{}: {address} is the address of {owner}: connections would come back", backend.label);
             report.note(&backend.address.span(), text);
+        }
+    }
+}
+
+/// What a backend answers comes from its address.
+pub(super) fn backends_not_dropped(draft: &Draft, prefixes: &BTreeMap<Prefix, ListVerdict>, report: &Report<'_>) {
+    for backend in draft.pools.iter().flat_map(|pool| &pool.backends) {
+        let Endpoint { addr, .. } = *backend.address.get_ref();
+        // The longest prefix decides.
+        let around = (0..=Prefix::from(addr).length()).rev().map(|length| Prefix::of(addr, length));
+        let found = around.filter_map(|prefix| Some((prefix, prefixes.get(&prefix)?))).next();
+        if let Some((prefix, ListVerdict::Drop)) = found {
+            let text = format!("{}: {addr} lies within {prefix}, from where [shield] drops everything", backend.label);
+            report.note(&backend.address.span(), format!("{text}; allow {addr} or drop less"));
         }
     }
 }

@@ -1,11 +1,12 @@
 //! What a configuration says once it has been checked. Every value is in its range and every default is filled in.
 
 use crate::balance::TableSize;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
-use synward_ebpf::XdpMode;
+use synward_ebpf::{ListVerdict, Prefix, XdpMode};
 use synward_nic::ModeDemand;
 use synward_proto::Endpoint;
 use synward_proto::flood_guard::{CookieTimestamps, Syncookies};
@@ -199,6 +200,9 @@ pub enum OnStall {
     Pass,
 }
 
+/// Prefixes that can be listed, by the configuration and at run time together.
+pub const MAX_PREFIXES: u32 = 1 << 17;
+
 /// `[shield]`: when the shield of a listener whose mode is [`ShieldMode::Auto`] goes up and down, and what the XDP program
 /// refuses. Rates are segments a second, on each interface; `None` sets no limit.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -223,6 +227,9 @@ pub struct ShieldSettings {
     pub drop_hopeless: Option<u32>,
     /// How long that is.
     pub drop_hopeless_for: Duration,
+    /// Prefixes whose sources are dropped or let past the limits on SYNs, the files of prefixes included: at most
+    /// [`MAX_PREFIXES`]. The longest that matches decides.
+    pub prefixes: BTreeMap<Prefix, ListVerdict>,
 }
 
 /// `[shutdown]`

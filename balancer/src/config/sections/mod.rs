@@ -16,10 +16,11 @@ pub(super) use interface::InterfaceDraft;
 pub(super) use listener::ListenerDraft;
 pub(super) use metrics::MetricsDraft;
 pub(super) use pool::PoolDraft;
+pub(super) use shield::ShieldDraft;
 
 use super::report::Report;
 use super::section::Section;
-use super::settings::{EngineSettings, ShieldSettings, ShutdownConfig};
+use super::settings::{EngineSettings, ShutdownConfig};
 use std::ops::RangeInclusive;
 use toml::Spanned;
 use toml::de::DeTable;
@@ -33,7 +34,7 @@ pub(super) struct Draft {
     pub(super) interfaces: Vec<InterfaceDraft>,
     pub(super) listeners: Vec<ListenerDraft>,
     pub(super) pools: Vec<PoolDraft>,
-    pub(super) shield: ShieldSettings,
+    pub(super) shield: ShieldDraft,
     pub(super) metrics: Option<MetricsDraft>,
     pub(super) shutdown: ShutdownConfig,
 }

@@ -1,11 +1,17 @@
 //! `[shield]`
 
 use crate::config::forms::{Form, integer, integer_or, word};
+use crate::config::prefixes::{prefix, prefix_file};
 use crate::config::quantities::{duration, duration_or};
+use crate::config::report::Span;
 use crate::config::section::Section;
 use crate::config::settings::{OnStall, ShieldSettings};
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
+use synward_ebpf::{ListVerdict, Prefix};
+use toml::Spanned;
 
 /// Segments a second: more than any interface of today brings.
 const RATE: RangeInclusive<u32> = 1..=1_000_000_000;
@@ -29,13 +35,46 @@ impl Default for ShieldSettings {
             reply_ceiling: None,
             drop_hopeless: Some(10_000),
             drop_hopeless_for: Duration::from_mins(1),
+            prefixes: BTreeMap::new(),
         }
     }
 }
 
-pub(super) fn read(section: Option<Section<'_>>) -> ShieldSettings {
+/// The section as it was read; the settings lack the prefixes.
+#[derive(Default)]
+pub(in crate::config) struct ShieldDraft {
+    pub(in crate::config) label: String,
+    pub(in crate::config) span: Span,
+    pub(in crate::config) drop: Vec<Spanned<Prefix>>,
+    pub(in crate::config) drop_file: Option<Spanned<PathBuf>>,
+    pub(in crate::config) allow: Vec<Spanned<Prefix>>,
+    pub(in crate::config) allow_file: Option<Spanned<PathBuf>>,
+    settings: ShieldSettings,
+}
+
+pub(super) fn read(section: Option<Section<'_>>) -> ShieldDraft {
+    let Some(mut section) = section else { return ShieldDraft::default() };
+    let draft = ShieldDraft {
+        label: section.label().to_owned(),
+        span: section.span().clone(),
+        settings: settings(&mut section),
+        drop: section.list("drop", &prefix()),
+        drop_file: section.optional("drop_file", &prefix_file()),
+        allow: section.list("allow", &prefix()),
+        allow_file: section.optional("allow_file", &prefix_file()),
+    };
+    section.finish();
+    draft
+}
+
+impl ShieldDraft {
+    pub(in crate::config) fn settle(self, prefixes: BTreeMap<Prefix, ListVerdict>) -> ShieldSettings {
+        ShieldSettings { prefixes, ..self.settings }
+    }
+}
+
+fn settings(section: &mut Section<'_>) -> ShieldSettings {
     let default = ShieldSettings::default();
-    let Some(mut section) = section else { return default };
     let settings = ShieldSettings {
         raise_at: section.or("raise_at", &integer(RATE), default.raise_at),
         calm: section.or("calm", &duration(CALM), default.calm),
@@ -47,10 +86,10 @@ pub(super) fn read(section: Option<Section<'_>>) -> ShieldSettings {
         reply_ceiling: section.or("reply_ceiling", &rate(), default.reply_ceiling),
         drop_hopeless: section.or("drop_hopeless", &rate(), default.drop_hopeless),
         drop_hopeless_for: section.or("drop_hopeless_for", &duration(DROP_FOR), default.drop_hopeless_for),
+        prefixes: BTreeMap::new(),
     };
-    the_wider_is_the_looser(&section, &settings);
-    stalls_are_noticed(&section, &settings);
-    section.finish();
+    the_wider_is_the_looser(section, &settings);
+    stalls_are_noticed(section, &settings);
     settings
 }
 

@@ -40,7 +40,7 @@ const PIECES: [&str; 29] = [
 
 fn check(text: &str) -> Result<(), TestCaseError> {
     let Err(error) = Config::parse("front.toml", text) else { return Ok(()) };
-    let Mistakes::Found { list, .. } = &error else { return Err(TestCaseError::fail("unreadable")) };
+    let Mistakes::Found(list) = &error else { return Err(TestCaseError::fail("unreadable")) };
     prop_assert!(!list.is_empty());
     let lines: Vec<&str> = text.split('\n').collect();
     for mistake in list {

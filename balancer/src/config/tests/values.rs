@@ -8,7 +8,7 @@ use crate::config::{
 };
 use std::net::SocketAddr;
 use std::time::Duration;
-use synward_ebpf::XdpMode;
+use synward_ebpf::{ListVerdict, XdpMode};
 use synward_nic::ModeDemand;
 use synward_proto::Endpoint;
 use synward_proto::flood_guard::{CookieTimestamps, Syncookies};
@@ -88,6 +88,8 @@ reply_ceiling_per_prefix = 500
 reply_ceiling = 100_000
 drop_hopeless = 2000
 drop_hopeless_for = "10m"
+drop = ["192.0.2.0/24", "2001:db8:bad::/48", "198.51.100.7"]
+allow = ["192.0.2.9"]
 
 [metrics]
 address = "[::1]:9090"
@@ -160,6 +162,14 @@ fn every_key_is_read() {
         reply_ceiling: Some(100_000),
         drop_hopeless: Some(2000),
         drop_hopeless_for: Duration::from_secs(600),
+        prefixes: [
+            ("192.0.2.0/24", ListVerdict::Drop),
+            ("2001:db8:bad::/48", ListVerdict::Drop),
+            ("198.51.100.7/32", ListVerdict::Drop),
+            ("192.0.2.9/32", ListVerdict::Allow),
+        ]
+        .map(|(prefix, verdict)| (prefix.parse().unwrap(), verdict))
+        .into(),
     };
     assert_eq!(config.shield, shield);
     assert_eq!(config.metrics, "[::1]:9090".parse().ok());
