@@ -9,6 +9,8 @@ pub mod control;
 pub mod demo;
 pub mod front;
 pub mod lab;
+mod log_limit;
+pub mod metrics;
 pub mod ports;
 pub mod proxy;
 pub mod run;

@@ -44,9 +44,11 @@ mod tests;
 
 pub use host::{Host, ThisHost};
 pub use mistake::{Mistake, Mistakes};
+pub(crate) use prefixes::deciding;
+pub use quantities::{parse_duration, show_duration};
 pub use settings::{
-    BackendConfig, Backoff, Balance, Config, EngineSettings, InterfaceConfig, ListenerConfig, MAX_PREFIXES, OnStall,
-    PoolConfig, Queues, ShieldMode, ShieldSettings, ShutdownConfig,
+    BackendConfig, Backoff, Balance, Config, EngineSettings, InterfaceConfig, ListenerConfig, MAX_PREFIXES, PoolConfig,
+    Queues, ShieldMode, ShieldSettings, ShutdownConfig,
 };
 pub use summary::Summary;
 

@@ -5,6 +5,7 @@ use super::report::Report;
 use super::sections::ShieldDraft;
 use super::settings::MAX_PREFIXES;
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use synward_ebpf::{ListVerdict, Prefix, PrefixError};
 use toml::Spanned;
@@ -27,6 +28,15 @@ pub(super) fn prefix_file() -> Form<PathBuf> {
         let fits = text.starts_with('/') && !text.contains('\0');
         fits.then(|| text.into()).ok_or_else(Hint::new)
     })
+}
+
+/// The longest prefix around `address` that is listed, and its verdict: the one that decides.
+pub(crate) fn deciding(
+    address: IpAddr,
+    listed: impl Fn(Prefix) -> Option<ListVerdict>,
+) -> Option<(Prefix, ListVerdict)> {
+    let around = (0..=Prefix::from(address).length()).rev().map(|length| Prefix::of(address, length));
+    around.filter_map(|prefix| Some((prefix, listed(prefix)?))).next()
 }
 
 fn parse(text: &str) -> Result<Prefix, Hint> {

@@ -42,6 +42,18 @@ fn duration_in(value: &DeValue<'_>, range: &RangeInclusive<Duration>) -> Result<
     range.contains(&duration).then_some(duration).ok_or_else(Hint::new)
 }
 
+/// Reads a duration as it is written in the file: a whole number and its unit.
+///
+/// # Errors
+/// What is wrong with it, and how it is written.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let milliseconds = with_unit(text, &TIMES).map_err(|hint| {
+        let hint = if hint.is_empty() { hint } else { format!("; {hint}") };
+        format!("write a number and its unit, such as \"90s\", \"10m\" or \"12h\"{hint}")
+    })?;
+    Ok(Duration::from_millis(milliseconds))
+}
+
 /// A size in bytes within `range`: a number, or text with a unit.
 pub(super) fn size(range: RangeInclusive<u32>) -> Form<u32> {
     let (least, most) = (show_size(*range.start()), show_size(*range.end()));
@@ -81,7 +93,7 @@ fn unit_hint(unit: &str, units: &[(&str, u64)]) -> Hint {
 }
 
 /// A duration as it would be written in the file, in the longest unit that is exact.
-pub(super) fn show_duration(duration: Duration) -> String {
+pub fn show_duration(duration: Duration) -> String {
     let milliseconds = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     show(milliseconds, &TIMES).unwrap_or_else(|| "0s".to_owned())
 }

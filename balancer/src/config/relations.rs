@@ -1,6 +1,7 @@
 //! What holds between the sections of a file.
 
 use super::nearest::did_you_mean;
+use super::prefixes::deciding;
 use super::report::Report;
 use super::sections::{Draft, ListenerDraft, MetricsDraft, PoolDraft};
 use super::settings::ShieldMode;
@@ -194,10 +195,7 @@ fn no_way_back(pool: &PoolDraft, draft: &Draft, report: &Report<'_>) {
 pub(super) fn backends_not_dropped(draft: &Draft, prefixes: &BTreeMap<Prefix, ListVerdict>, report: &Report<'_>) {
     for backend in draft.pools.iter().flat_map(|pool| &pool.backends) {
         let Endpoint { addr, .. } = *backend.address.get_ref();
-        // The longest prefix decides.
-        let around = (0..=Prefix::from(addr).length()).rev().map(|length| Prefix::of(addr, length));
-        let found = around.filter_map(|prefix| Some((prefix, prefixes.get(&prefix)?))).next();
-        if let Some((prefix, ListVerdict::Drop)) = found {
+        if let Some((prefix, ListVerdict::Drop)) = deciding(addr, |prefix| prefixes.get(&prefix).copied()) {
             let text = format!("{}: {addr} lies within {prefix}, from where [shield] drops everything", backend.label);
             report.note(&backend.address.span(), format!("{text}; allow {addr} or drop less"));
         }

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
-use synward_ebpf::{ListVerdict, Prefix, XdpMode};
+use synward_ebpf::{ListVerdict, OnStall, Prefix, XdpMode};
 use synward_nic::ModeDemand;
 use synward_proto::Endpoint;
 use synward_proto::flood_guard::{CookieTimestamps, Syncookies};
@@ -170,7 +170,7 @@ pub struct BackendConfig {
 }
 
 /// When a listener is behind the shield.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
 pub enum ShieldMode {
     /// Never.
     Off,
@@ -189,15 +189,6 @@ impl ShieldMode {
             Self::Always => "always",
         }
     }
-}
-
-/// What the XDP program does with segments of ours while a poll loop stands still.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum OnStall {
-    /// Drops them: the peers send them again.
-    Drop,
-    /// Passes them to the kernel, which resets the connections that it does not know: all of ours.
-    Pass,
 }
 
 /// Prefixes that can be listed, by the configuration and at run time together.

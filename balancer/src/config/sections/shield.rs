@@ -5,12 +5,12 @@ use crate::config::prefixes::{prefix, prefix_file};
 use crate::config::quantities::{duration, duration_or};
 use crate::config::report::Span;
 use crate::config::section::Section;
-use crate::config::settings::{OnStall, ShieldSettings};
+use crate::config::settings::ShieldSettings;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
-use synward_ebpf::{ListVerdict, Prefix};
+use synward_ebpf::{ListVerdict, OnStall, Prefix};
 use toml::Spanned;
 
 /// Segments a second: more than any interface of today brings.

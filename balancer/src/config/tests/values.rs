@@ -3,12 +3,12 @@
 use super::{LEAST, parse};
 use crate::balance::TableSize;
 use crate::config::{
-    BackendConfig, Backoff, Balance, Config, EngineSettings, InterfaceConfig, ListenerConfig, OnStall, PoolConfig,
-    Queues, ShieldMode, ShieldSettings, ShutdownConfig,
+    BackendConfig, Backoff, Balance, Config, EngineSettings, InterfaceConfig, ListenerConfig, PoolConfig, Queues,
+    ShieldMode, ShieldSettings, ShutdownConfig,
 };
 use std::net::SocketAddr;
 use std::time::Duration;
-use synward_ebpf::{ListVerdict, XdpMode};
+use synward_ebpf::{ListVerdict, OnStall, XdpMode};
 use synward_nic::ModeDemand;
 use synward_proto::Endpoint;
 use synward_proto::flood_guard::{CookieTimestamps, Syncookies};
