@@ -206,7 +206,7 @@ pub struct ShieldSettings {
     pub stall_limit: Option<Duration>,
     /// What happens to frames after that.
     pub on_stall: OnStall,
-    /// SYNs from one address.
+    /// SYNs from one source (an address, an IPv6 /64).
     pub syn_rate_per_source: Option<u32>,
     /// SYNs from one prefix (/24, /48).
     pub syn_rate_per_prefix: Option<u32>,
@@ -214,7 +214,7 @@ pub struct ShieldSettings {
     pub reply_ceiling_per_prefix: Option<u32>,
     /// Replies in all that nobody has answered.
     pub reply_ceiling: Option<u32>,
-    /// Unanswered replies to one address from which on everything from there is dropped for a while.
+    /// Segments from one source that prove nothing, from which on everything from there is dropped for a while.
     pub drop_hopeless: Option<u32>,
     /// How long that is.
     pub drop_hopeless_for: Duration,

@@ -114,7 +114,7 @@ pub struct ShieldReport {
     pub listeners: Vec<ShieldedListener>,
     /// What became of frames, by verdict; each frame has one.
     pub verdicts: BTreeMap<String, Rate>,
-    /// Who sends most of what is refused, the busiest first: a sample of a few seconds.
+    /// Who sends most of what proves nothing, the busiest first: a sample of the last seconds.
     pub top_sources: Vec<TopSource>,
     /// How many prefixes are listed.
     pub lists: ListSizes,
@@ -160,13 +160,15 @@ pub struct Rate {
     pub per_second: u64,
 }
 
-/// A source of segments that are refused.
+/// A source that sends much to listeners with a shield.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct TopSource {
-    /// Its address.
-    pub address: String,
-    /// Segments of it that were refused, a second.
-    pub refused_per_second: u64,
+    /// An IPv4 address, or an IPv6 /64.
+    pub source: String,
+    /// Segments that were refused or answered by a cookie, a second, at least.
+    pub unproven_per_second: u64,
+    /// Cookies that it brought back, a second.
+    pub proven_per_second: u64,
 }
 
 /// How many prefixes are listed.

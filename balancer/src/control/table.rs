@@ -172,9 +172,9 @@ pub fn shield(report: &ShieldReport) -> String {
     for (name, rate) in report.verdicts.iter().filter(|(_, rate)| rate.total > 0) {
         verdicts.row([name.clone(), rate.total.to_string(), rate.per_second.to_string()]);
     }
-    let mut sources = Table::new(["Top sources", "Refused/s"]);
-    for source in &report.top_sources {
-        sources.row([source.address.clone(), source.refused_per_second.to_string()]);
+    let mut sources = Table::new(["Top sources", "Unproven/s", "Proven/s"]);
+    for it in &report.top_sources {
+        sources.row([it.source.clone(), it.unproven_per_second.to_string(), it.proven_per_second.to_string()]);
     }
     let ListSizes { dropped, allowed, hopeless, limit } = report.lists;
     let ShieldReport { known_flows, known_flow_overflows, .. } = report;

@@ -4,8 +4,9 @@ use crate::config::{MAX_PREFIXES, Queues, ShieldMode, ShieldSettings};
 use crate::shield::{CookieKeys, EngineShield, Program};
 use anyhow::{Context, Result, ensure};
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
-use synward_ebpf::{CookieOffer, Interface, ListenerId, Owned, Protocol, Shield, ShieldConfig, XdpMode};
+use synward_ebpf::{CookieOffer, Interface, Limits, ListenerId, Owned, Protocol, Rate, Shield, ShieldConfig, XdpMode};
 use synward_engine::{EngineConfig, Queue, Rss, Secrets, monotonic};
 use synward_nic::{BusyPoll, FrameBudget, ModeDemand, XskConfig, XskPort};
 use synward_proto::Endpoint;
@@ -102,6 +103,7 @@ impl InterfacePlan {
         })?;
         let listeners = self.own(&mut shield, &offer(engine))?;
         shield.set_stall(self.shield.stall_limit, self.shield.on_stall)?;
+        shield.set_limits(&limits(&self.shield))?;
         for (&prefix, &verdict) in &self.shield.prefixes {
             shield.prefix_list().insert(prefix, verdict, None)?;
         }
@@ -163,6 +165,20 @@ impl InterfacePlan {
         };
         let (interface, secrets) = (Some(self.name.clone()), Some(self.secrets.clone()));
         Ok(EngineConfig { mtu, checksums, interface, secrets, ..self.engine.clone() })
+    }
+}
+
+/// What the program spares us and others. A second's worth may come at once.
+fn limits(settings: &ShieldSettings) -> Limits {
+    let rate = |per_second: Option<u32>| {
+        let per_second = per_second.and_then(NonZeroU32::new)?;
+        Some(Rate { per_second, burst: per_second })
+    };
+    Limits {
+        syn_per_source: rate(settings.syn_rate_per_source),
+        syn_per_prefix: rate(settings.syn_rate_per_prefix),
+        replies_per_prefix: rate(settings.reply_ceiling_per_prefix),
+        replies: rate(settings.reply_ceiling),
     }
 }
 

@@ -5,6 +5,7 @@
 
 use super::cookie_keys::CookieKeys;
 use super::engine_shield::EngineShield;
+use super::hopeless::Hopeless;
 use super::meter::Meter;
 use super::orders::{Order, ShieldHandle};
 use super::policy::Change;
@@ -19,7 +20,7 @@ use std::io;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
-use synward_ebpf::{EbpfError, ListenerCounts, ListenerId, Shield, ShieldCounter};
+use synward_ebpf::{EbpfError, ListenerCounts, ListenerId, Sample, Shield, ShieldCounter};
 use synward_engine::{Observer, monotonic};
 use synward_proto::syn_cookie::KeySchedule;
 use synward_proto::{Endpoint, Instant};
@@ -94,9 +95,10 @@ struct OnDuty {
     engine_cookies: Vec<Option<Instant>>,
     keys: CookieKeys,
     prefixes: Prefixes,
+    hopeless: Hopeless,
+    drop_hopeless_for: Duration,
     verdicts: Meter,
     observer: Observer,
-    settings: ShieldSettings,
     complaints: LogLimit,
 }
 
@@ -117,9 +119,10 @@ impl OnDuty {
             watched: listeners.into_iter().map(|plan| Watched::new(plan, now)).collect(),
             keys: CookieKeys::new(cookie_keys),
             prefixes: Prefixes::new(backends),
+            hopeless: Hopeless::new(settings.drop_hopeless, now),
+            drop_hopeless_for: settings.drop_hopeless_for,
             verdicts: Meter::default(),
             observer,
-            settings,
             complaints: LogLimit::default(),
         }
     }
@@ -144,6 +147,7 @@ impl OnDuty {
             self.keys.give(now, &mut self.shields),
             self.watch(now),
             self.prefixes.sweep(&mut self.shields, now),
+            self.drop_hopeless(now),
             self.read_verdicts(now),
         ];
         for error in looked.into_iter().filter_map(Result::err) {
@@ -160,7 +164,7 @@ impl OnDuty {
                 continue;
             }
             let counts = self.counts(index)?;
-            let noted = self.observer.last_cookie(&self.watched[index].local());
+            let noted = self.observer.listener_pressure(&self.watched[index].local()).and_then(|it| it.last_cookie);
             let engine_cookie = noted != std::mem::replace(&mut self.engine_cookies[index], noted);
             if let Some(change) = self.watched[index].observe(now, counts, engine_cookie) {
                 self.apply(index, change, now);
@@ -196,6 +200,18 @@ impl OnDuty {
             }
             Change::Lower(calm) => tracing::info!(listener, %address, ?calm, "the shield comes down: all is calm"),
         }
+    }
+
+    /// Drops those who are hopeless for a while.
+    fn drop_hopeless(&mut self, now: Instant) -> Result<(), EbpfError> {
+        let samples: Vec<Sample> = self.shields.iter_mut().flat_map(Shield::take_samples).collect();
+        for source in self.hopeless.look(&samples, &self.observer, now) {
+            let time = self.drop_hopeless_for;
+            if self.prefixes.drop_hopeless(&mut self.shields, source, now + time)? {
+                tracing::warn!(%source, ?time, "dropped: it sends and sends, and nobody there answers");
+            }
+        }
+        Ok(())
     }
 
     fn read_verdicts(&mut self, now: Instant) -> Result<(), EbpfError> {
@@ -239,7 +255,7 @@ impl OnDuty {
         ShieldReport {
             listeners: self.watched.iter().map(|watched| watched.report(now)).collect(),
             verdicts: self.verdicts(),
-            top_sources: Vec::new(),
+            top_sources: self.hopeless.top(),
             known_flows: flows().map(|flows| flows.count()).sum(),
             known_flow_overflows: flows().map(|flows| flows.overflows()).sum(),
             lists: self.prefixes.sizes(&mut self.shields),

@@ -4,6 +4,7 @@
 mod cookie_keys;
 mod engine_shield;
 mod guard;
+mod hopeless;
 mod meter;
 mod orders;
 pub mod policy;

@@ -82,27 +82,26 @@ impl Prefixes {
         Ok(PrefixChange { before, now: None })
     }
 
-    /// Drops what comes from an address that seems hopeless, unless a prefix around it is listed already, or so many seem hopeless
-    /// that one more does not matter.
+    /// Drops what comes from a hopeless source, unless a prefix around it is listed already, or so many are hopeless that one more does
+    /// not matter. Whether it is dropped now.
     ///
     /// # Errors
     /// When the lists are full, or the kernel refuses.
     pub(super) fn drop_hopeless(
         &mut self,
         shields: &mut [Shield],
-        address: IpAddr,
+        source: Prefix,
         expiry: Instant,
     ) -> Result<bool, EbpfError> {
         let Some(first) = shields.first_mut() else { return Ok(false) };
         let list = first.prefix_list();
-        let decided = deciding(address, |prefix| list.get(prefix).map(|listed| listed.verdict)).is_some();
-        let protected = self.backends.iter().any(|backend| backend.address == address);
+        let decided = deciding(source.address(), |prefix| list.get(prefix).map(|listed| listed.verdict)).is_some();
+        let protected = self.backends.iter().any(|backend| source.contains(backend.address));
         if decided || protected || self.hopeless.len() >= MOST_HOPELESS {
             return Ok(false);
         }
-        let prefix = Prefix::from(address);
-        put(shields, prefix, Some((ListVerdict::Drop, Some(expiry.as_nanos()))))?;
-        self.hopeless.insert(prefix);
+        put(shields, source, Some((ListVerdict::Drop, Some(expiry.as_nanos()))))?;
+        self.hopeless.insert(source);
         Ok(true)
     }
 
