@@ -5,9 +5,11 @@ mod attachment;
 mod bench;
 mod cookies;
 mod frame;
+mod guard;
 mod icmp;
 mod namespace;
 mod ranges;
+mod segment;
 mod traffic;
 mod verdicts;
 mod xdp_socket;
@@ -30,7 +32,8 @@ fn main() -> ExitCode {
     }
     let root = rustix::process::geteuid().is_root();
     let tests =
-        [verdicts::TESTS, cookies::TESTS, ranges::TESTS, icmp::TESTS, attachment::TESTS, traffic::TESTS].concat();
+        [verdicts::TESTS, cookies::TESTS, guard::TESTS, ranges::TESTS, icmp::TESTS, attachment::TESTS, traffic::TESTS]
+            .concat();
     let trials = tests.into_iter().map(|(name, test)| {
         let run = move || {
             test();
