@@ -19,11 +19,12 @@ const FIRST: u32 = 2;
 /// Places in the table.
 pub(crate) const PLACES: u32 = 1026;
 
-const NO_WINDOW_SCALE: u8 = 255;
-const OFFERS_SACK: u8 = 1;
-const OFFERS_TIMESTAMPS: u8 = 2;
-const REQUIRES_TIMESTAMPS: u8 = 4;
-const TAKES_CLIENTS: u8 = 8;
+const WITH_SACK: u8 = 1;
+const WITH_TIMESTAMPS: u8 = 2;
+const WITH_WINDOW_SCALE: u8 = 4;
+const WITH_MSS: u8 = 8;
+const REQUIRES_TIMESTAMPS: u8 = 16;
+const TAKES_CLIENTS: u8 = 32;
 
 /// `struct listener`.
 #[derive(Debug)]
@@ -164,13 +165,15 @@ impl Listeners {
         let it = self.states.place(place);
         let flag = |is: bool, flag: u8| if is { flag } else { 0 };
         let flags = TAKES_CLIENTS
-            | flag(offer.sack, OFFERS_SACK)
-            | flag(offer.timestamps, OFFERS_TIMESTAMPS)
+            | WITH_MSS
+            | flag(offer.sack, WITH_SACK)
+            | flag(offer.timestamps, WITH_TIMESTAMPS)
+            | flag(offer.window_scale.is_some(), WITH_WINDOW_SCALE)
             | flag(offer.timestamps_required, REQUIRES_TIMESTAMPS);
         it.mss_v4.store(offer.mss_v4, Ordering::Relaxed);
         it.mss_v6.store(offer.mss_v6, Ordering::Relaxed);
         it.window.store(offer.window, Ordering::Relaxed);
-        it.window_scale.store(offer.window_scale.map_or(NO_WINDOW_SCALE, |shift| shift.min(14)), Ordering::Relaxed);
+        it.window_scale.store(offer.window_scale.unwrap_or(0).min(14), Ordering::Relaxed);
         it.flags.store(flags, Ordering::Relaxed);
         it.accept_queue_full.store(0, Ordering::Relaxed);
         it.up.store(0, Ordering::Relaxed);

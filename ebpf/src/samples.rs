@@ -76,7 +76,7 @@ impl Samples {
     }
 
     /// The `rings` of the program in `object`.
-    pub(crate) fn take(object: &mut Ebpf, rings: u32) -> Result<Self, EbpfError> {
+    pub(crate) fn take(object: &Ebpf, rings: u32) -> Result<Self, EbpfError> {
         Ok(Self { rings: map_array(object, "samples", rings)?, read: vec![0; rings as usize] })
     }
 

@@ -12,7 +12,7 @@ use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
 
 use crate::attach::attach;
 use crate::error::errno;
-use crate::judge::{self, Arrival, XdpAction};
+use crate::judge::{self, Arrival, MeasuredFrame, XdpAction};
 use crate::limits::LimitsInForce;
 use crate::listeners::{self, Listeners};
 use crate::mapped::{Mapped, Shared};
@@ -125,8 +125,8 @@ impl Shield {
         let program = object.program_mut("shield").ok_or(EbpfError::Missing("program `shield`"))?;
         let program: &mut Xdp = program.try_into().map_err(EbpfError::program)?;
         program.load().map_err(EbpfError::program)?;
-        let flows = map_array(&mut object, "flows", buckets)?;
-        let places = map_array(&mut object, "listeners", listeners::PLACES)?;
+        let flows = map_array(&object, "flows", buckets)?;
+        let places = map_array(&object, "listeners", listeners::PLACES)?;
         let mut shield = Self {
             config: *config,
             sockets: take_map(&mut object, "sockets")?,
@@ -140,11 +140,11 @@ impl Shield {
             counters: take_map(&mut object, "counters")?,
             listeners: Listeners::new(places, take_map(&mut object, "listener_counts")?),
             flows: Arc::new(KnownFlows::new(flows, flow_keys)),
-            heartbeats: Arc::new(Heartbeats::new(map_array(&mut object, "heartbeats", config.queues)?)),
+            heartbeats: Arc::new(Heartbeats::new(map_array(&object, "heartbeats", config.queues)?)),
             cookie_keys: take_map(&mut object, "cookie_keys")?,
             prefix_list: PrefixList::take(&mut object, config.prefixes, cover_keys)?,
             limits: take_map(&mut object, "limits")?,
-            samples: Samples::take(&mut object, rings)?,
+            samples: Samples::take(&object, rings)?,
             object,
             served: vec![false; config.queues as usize],
         };
@@ -365,15 +365,32 @@ impl Shield {
         Ok((XdpAction::from(result.return_value), out))
     }
 
-    /// How long the program takes for `frame`, on average over `repeat` runs on this core. The frame is as the program has left it
-    /// from the second run on.
+    /// What the program costs for `frame` (at most 256 bytes), on average over `repeat` runs on this core. What it counts and
+    /// remembers stays.
     ///
     /// # Errors
-    /// As [`judge`](Self::judge).
-    pub fn measure(&self, frame: &[u8], arrival: Arrival, repeat: u32) -> Result<Duration, EbpfError> {
+    /// As [`judge`](Self::judge); [`EbpfError::FrameTooLong`].
+    pub fn measure(&mut self, frame: &[u8], arrival: Arrival, repeat: u32) -> Result<Duration, EbpfError> {
+        let mut frames: Array<&mut MapData, MeasuredFrame> = self
+            .object
+            .map_mut("measured_frame")
+            .ok_or(EbpfError::Missing("measured_frame"))?
+            .try_into()
+            .map_err(|error| EbpfError::map("measured_frame", error))?;
+        let measured = MeasuredFrame::new(frame).ok_or(EbpfError::FrameTooLong { bytes: frame.len() })?;
+        frames.set(0, measured, 0).map_err(|error| EbpfError::map("measured_frame", error))?;
         let context = judge::context(frame.len(), arrival);
-        let options = TestRunOptions { data_in: Some(frame), ctx_in: Some(&context), repeat, ..TestRunOptions::new() };
-        Ok(self.program()?.test_run(options).map_err(EbpfError::program)?.duration)
+        let mut time = |name: &'static str| {
+            let program = self.object.program_mut(name).ok_or(EbpfError::Missing(name))?;
+            let program: &mut Xdp = program.try_into().map_err(EbpfError::program)?;
+            if program.fd().is_err() {
+                program.load().map_err(EbpfError::program)?;
+            }
+            let options =
+                TestRunOptions { data_in: Some(frame), ctx_in: Some(&context), repeat, ..TestRunOptions::new() };
+            Ok(program.test_run(options).map_err(EbpfError::program)?.duration)
+        };
+        Ok(time("measured")?.saturating_sub(time("restored")?))
     }
 
     fn program(&self) -> Result<&Xdp, EbpfError> {
@@ -396,10 +413,9 @@ const fn movable<T: Send + Sync>() {}
 const _: () = movable::<Shield>();
 const _: () = movable::<Attached>();
 
-/// Takes a map out of the object and maps it into memory.
-pub(crate) fn map_array<T: Shared>(object: &mut Ebpf, name: &'static str, len: u32) -> Result<Mapped<T>, EbpfError> {
-    let map = object.take_map(name).ok_or(EbpfError::Missing(name))?;
-    let Map::Array(map) = map else { return Err(EbpfError::Missing(name)) };
+/// Maps an array of the object into memory.
+pub(crate) fn map_array<T: Shared>(object: &Ebpf, name: &'static str, len: u32) -> Result<Mapped<T>, EbpfError> {
+    let Some(Map::Array(map)) = object.map(name) else { return Err(EbpfError::Missing(name)) };
     Mapped::new(map.fd(), len as usize).map_err(|source| EbpfError::Mapping { map: name, source })
 }
 

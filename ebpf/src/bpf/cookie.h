@@ -101,12 +101,18 @@ INLINE __u32 unmasked(__u32 value, __u32 option_bits)
 	return (value ^ value >> option_bits) & ((1 << option_bits) - 1);
 }
 
+/* One if `mss` is at least `size`; without a branch, for the verifier would follow each way to the end. */
+INLINE __u32 reaches(__u32 mss, __u32 size)
+{
+	return (size - 1 - mss) >> 31;
+}
+
 /* The largest class that is not above the MSS, or the least. */
 INLINE __u32 mss_class(__u32 mss, __u8 family)
 {
 	if (family == 4)
-		return (mss >= 1300) + (mss >= 1440) + (mss >= 1460);
-	return (mss >= 1420) + (mss >= 1440) + (mss >= 8940);
+		return reaches(mss, 1300) + reaches(mss, 1440) + reaches(mss, 1460);
+	return reaches(mss, 1420) + reaches(mss, 1440) + reaches(mss, 8940);
 }
 
 /* What a peer accepts that says nothing (RFC 9293, MUST-15). */
@@ -115,36 +121,30 @@ INLINE __u32 default_mss(__u8 family)
 	return family == 4 ? 536 : 1220;
 }
 
-/* The largest class that is not above the shift: 0, 2, 4, 6, 7, 8, 10 are classes 1 to 7. */
+/* The largest class that is not above the shift: 0, 2, 4, 6, 7, 8, 10 are classes 1 to 7. Four bits for each shift from 0 to
+ * 14. */
+#define SCALE_CLASSES 0x777776654332211ULL
+
 INLINE __u32 scale_class(__u32 shift)
 {
-	return 1 + (shift >= 2) + (shift >= 4) + (shift >= 6) + (shift >= 7) + (shift >= 8) + (shift >= 10);
+	return SCALE_CLASSES >> (4 * shift & 63) & 7;
 }
 
-/* What both sides agree on: each option needs both. */
-INLINE void agree(struct tcp_options *options, const struct listener *listener)
+/* All ones if one of the options `which` is among those agreed on, else zero. */
+INLINE __u32 where(__u32 agreed, __u32 which)
 {
-	if (listener->window_scale == NO_WINDOW_SCALE)
-		options->has_window_scale = 0;
-	if (!(listener->flags & OFFERS_SACK))
-		options->sack_permitted = 0;
-	if (!(listener->flags & OFFERS_TIMESTAMPS))
-		options->has_timestamps = 0;
+	return 0 - (agreed / which & 1);
 }
 
 /* The options word of a cookie that is minted in `tick`. */
-__attribute__((noinline)) __u32 encode(const struct tcp_options *agreed, __u32 tick, __u32 family)
+INLINE __u32 encode(const struct tcp_options *options, __u32 agreed, __u32 tick, __u8 family)
 {
-	__u32 mss, scale, iss;
+	__u32 scales = where(agreed, WITH_WINDOW_SCALE);
+	__u32 stamp = (options->window_scale & scales) | (NO_PEER_SCALE & ~scales);
+	__u32 iss = (tick & 1) << 6 | mss_class(options->mss, family) << 4 | (scale_class(options->window_scale) & scales) << 1 |
+		    (agreed & WITH_SACK);
 
-	if (!agreed)
-		return 0;
-	mss = agreed->has_mss ? agreed->mss : default_mss(family);
-	scale = agreed->has_window_scale ? scale_class(agreed->window_scale) : 0;
-	iss = (tick & 1) << 6 | mss_class(mss, family) << 4 | scale << 1 | agreed->sack_permitted;
-	if (!agreed->has_timestamps)
-		return iss;
-	return iss | STAMPED | (agreed->has_window_scale ? agreed->window_scale : NO_PEER_SCALE) << 17;
+	return iss | ((STAMPED | stamp << 17) & where(agreed, WITH_TIMESTAMPS));
 }
 
 /* The options word of a cookie that came home, if it is one. */
@@ -152,7 +152,7 @@ INLINE __u32 decode(__u32 iss, const struct tcp_options *echo, const struct list
 {
 	__u32 word = unmasked(iss, ISS_OPTION_BITS);
 
-	if (echo->has_timestamps && listener->flags & OFFERS_TIMESTAMPS)
+	if (echo->with & listener->flags & WITH_TIMESTAMPS)
 		word |= STAMPED | unmasked(host32(echo->echo), STAMP_OPTION_BITS) << 16;
 	return word;
 }
@@ -164,9 +164,9 @@ INLINE int is_offered(__u32 word, const struct listener *listener)
 
 	if (word & STAMPED ? stamp_options(word) & ECN : listener->flags & REQUIRES_TIMESTAMPS)
 		return 0;
-	if (scales && listener->window_scale == NO_WINDOW_SCALE)
+	if (scales && !(listener->flags & WITH_WINDOW_SCALE))
 		return 0;
-	return !(word & 1) || listener->flags & OFFERS_SACK;
+	return !(word & WITH_SACK) || listener->flags & WITH_SACK;
 }
 
 /* Whether a segment brings back a cookie: its acknowledgment number less one, and with timestamps the TSecr. One

@@ -104,9 +104,9 @@ INLINE int on_stray_ack(struct xdp_md *ctx, const struct arrival *arrival)
 	struct tcp_options echo = {};
 	__u64 now = bpf_ktime_get_ns();
 
-	if (!load_options(ctx, arrival->segment, &raw))
+	if (!load_options(ctx, arrival->packet, arrival->segment, &raw))
 		return XDP_ABORTED;
-	parse_echo(&echo, &raw, arrival->segment->header_bytes - sizeof(struct tcp));
+	parse_options(&echo, &raw, arrival->segment->header_bytes - sizeof(struct tcp));
 	if (!is_cookie(arrival->packet, arrival->listener, arrival->segment->tcp, &echo, now))
 		return refused(arrival, counter_of_stray(arrival->segment));
 	mark_flow(arrival->flow, now);

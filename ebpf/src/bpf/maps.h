@@ -47,18 +47,20 @@ struct listener {
 	__u16 mss_v4; /* what SYN-ACKs offer */
 	__u16 mss_v6;
 	__u16 window;
-	__u8 window_scale; /* 0 to 14, or NO_WINDOW_SCALE */
-	__u8 flags;
+	__u8 window_scale; /* 0 to 14 */
+	__u8 flags; /* WITH_* and those below */
 	__u32 unused[11]; /* zero */
 };
 _Static_assert(sizeof(struct listener) == 64, "mirrored in listeners.rs; a cache line");
 
-#define NO_WINDOW_SCALE 255
-#define OFFERS_SACK 1
-#define OFFERS_TIMESTAMPS 2
-#define REQUIRES_TIMESTAMPS 4
+/* What a listener offers, in the bits that say what a SYN has (options.h). */
+#define WITH_SACK 1
+#define WITH_TIMESTAMPS 2
+#define WITH_WINDOW_SCALE 4
+#define WITH_MSS 8
+#define REQUIRES_TIMESTAMPS 16
 /* Not so at source ports, which only our own flows have to do with. */
-#define TAKES_CLIENTS 8
+#define TAKES_CLIENTS 32
 
 /* The first places in the table of listeners: what is owned without a listener that the program knows of. */
 #define UNGUARDED 0

@@ -7,7 +7,8 @@
 #ifndef SYNWARD_OPTIONS_H
 #define SYNWARD_OPTIONS_H
 
-#include "cursor.h"
+#include "helpers.h"
+#include "maps.h"
 
 #define OPTION_END 0
 #define OPTION_NOP 1
@@ -33,12 +34,9 @@ struct raw_options {
 _Static_assert(4 * (MAX_OPTION_WORDS + 3) >= MAX_OPTION_BYTES - 1 + 2 + 8, "the longest value that is read, at the last byte");
 
 struct tcp_options {
-	__u32 has_mss;
+	__u32 with; /* WITH_* */
 	__u32 mss;
-	__u32 has_window_scale;
 	__u32 window_scale;
-	__u32 sack_permitted;
-	__u32 has_timestamps;
 	/* As they lie in memory. */
 	__u32 timestamp;
 	__u32 echo;
@@ -68,23 +66,23 @@ INLINE void read_option(struct tcp_options *options, __u8 kind, __u8 length, con
 	case OPTION_MSS:
 		/* Zero says nothing, not even against an earlier one (Linux). */
 		if (length == 4 && (body[0] | body[1])) {
-			options->has_mss = 1;
+			options->with |= WITH_MSS;
 			options->mss = at_least((__u32)body[0] << 8 | body[1], MIN_MSS);
 		}
 		break;
 	case OPTION_WINDOW_SCALE:
 		if (length == 3) {
-			options->has_window_scale = 1;
+			options->with |= WITH_WINDOW_SCALE;
 			options->window_scale = at_most(body[0], MAX_WINDOW_SCALE);
 		}
 		break;
 	case OPTION_SACK_PERMITTED:
 		if (length == 2)
-			options->sack_permitted = 1;
+			options->with |= WITH_SACK;
 		break;
 	case OPTION_TIMESTAMPS:
 		if (length == 10) {
-			options->has_timestamps = 1;
+			options->with |= WITH_TIMESTAMPS;
 			__builtin_memcpy(&options->timestamp, body, sizeof(options->timestamp));
 			__builtin_memcpy(&options->echo, body + 4, sizeof(options->echo));
 		}
@@ -118,39 +116,30 @@ INLINE void walk_options(struct tcp_options *options, struct raw_options *raw, _
 	}
 }
 
-/* The options of a SYN; first as Linux orders them, which takes no walk. This and others are functions of their own so that
- * the verifier looks at them once and not on every path that leads there; it wants to see that pointers are not null. */
-__attribute__((noinline)) int parse_syn(struct tcp_options *options, struct raw_options *raw, __u32 bytes)
+/* The options of a SYN as Linux orders them, which takes no walk; false if they are in another order. */
+INLINE int parse_usual_syn(struct tcp_options *options, const __u32 *words)
 {
-	const __u32 *words;
-	__u32 mss;
+	__u32 mss = network32(words[0]) & 0xffff;
 
-	if (!options || !raw)
+	if ((words[0] & be32(0xffff0000)) != SYN_MSS || words[1] != SYN_SACK_AND_TIMESTAMPS ||
+	    (words[4] & be32(0xffffff00)) != SYN_WINDOW_SCALE || !mss)
 		return 0;
-	words = raw->words;
-	mss = network32(words[0]) & 0xffff;
-	if (bytes == 20 && (words[0] & be32(0xffff0000)) == SYN_MSS && words[1] == SYN_SACK_AND_TIMESTAMPS &&
-	    (words[4] & be32(0xffffff00)) == SYN_WINDOW_SCALE && mss) {
-		options->has_mss = 1;
-		options->mss = at_least(mss, MIN_MSS);
-		options->sack_permitted = 1;
-		options->has_timestamps = 1;
-		options->timestamp = words[2];
-		options->has_window_scale = 1;
-		options->window_scale = at_most(network32(words[4]) & 0xff, MAX_WINDOW_SCALE);
-		return 1;
-	}
-	walk_options(options, raw, bytes);
+	options->with = WITH_MSS | WITH_SACK | WITH_TIMESTAMPS | WITH_WINDOW_SCALE;
+	options->mss = at_least(mss, MIN_MSS);
+	options->timestamp = words[2];
+	options->window_scale = at_most(network32(words[4]) & 0xff, MAX_WINDOW_SCALE);
 	return 1;
 }
 
-/* The timestamps of a segment other than a SYN; first as everybody places them. */
-__attribute__((noinline)) int parse_echo(struct tcp_options *options, struct raw_options *raw, __u32 bytes)
+/* Any options. This and others are functions of their own so that the verifier looks at them once and not on every path that
+ * leads there; it wants to see that pointers are not null. */
+__attribute__((noinline)) int parse_options(struct tcp_options *options, struct raw_options *raw, __u32 bytes)
 {
 	if (!options || !raw)
 		return 0;
 	if (bytes == 12 && raw->words[0] == PADDED_TIMESTAMPS) {
-		options->has_timestamps = 1;
+		options->with = WITH_TIMESTAMPS;
+		options->timestamp = raw->words[1];
 		options->echo = raw->words[2];
 		return 1;
 	}

@@ -113,8 +113,7 @@ INLINE int verdict(struct xdp_md *ctx, enum kind kind, const struct packet *pack
 	return XDP_ABORTED;
 }
 
-SEC("xdp")
-int shield(struct xdp_md *ctx)
+INLINE int judge(struct xdp_md *ctx)
 {
 	struct cursor cursor = cursor_of(ctx);
 	struct packet packet = {};
@@ -122,5 +121,13 @@ int shield(struct xdp_md *ctx)
 
 	return verdict(ctx, kind, &packet, lookup(kind, &packet.local));
 }
+
+SEC("xdp")
+int shield(struct xdp_md *ctx)
+{
+	return judge(ctx);
+}
+
+#include "measured.h"
 
 char licence[] SEC("license") = "Dual MIT/GPL";

@@ -17,6 +17,7 @@ const volatile __u32 allow_unfinished_checksums = 0;
 #define IPV4_HEADER_WORDS 5
 #define TCP_HEADER_WORDS 5
 #define TIME_TO_LIVE 64
+#define USUAL_SYN_BYTES 20
 
 enum answered {
 	ANSWERED,
@@ -27,32 +28,18 @@ enum answered {
 	OUT_OF_FRAME,
 };
 
-/* Copies the options out of the frame: straight where they are as long as Linux's, on a SYN and otherwise. False is the
- * verifier's: cannot be. */
-INLINE int load_options(struct xdp_md *ctx, const struct segment *segment, struct raw_options *raw)
+/* Copies the options out of the frame. False is the verifier's: cannot be. */
+INLINE int load_options(struct xdp_md *ctx, const struct packet *packet, const struct segment *segment, struct raw_options *raw)
 {
-	const void *start = (void *)(long)ctx->data;
-	const __u32 *words = (const __u32 *)(segment->tcp + 1);
-	__u32 bytes = segment->header_bytes - sizeof(struct tcp);
+	__u32 last = segment->header_bytes - sizeof(struct tcp) - 1;
 
-	if (bytes == 20) {
-		if ((const void *)(words + 5) > segment->end)
-			return 0;
-		__builtin_memcpy(raw->words, words, 20);
-	} else if (bytes == 12) {
-		if ((const void *)(words + 3) > segment->end)
-			return 0;
-		__builtin_memcpy(raw->words, words, 12);
-	} else if (bytes) {
-		__u32 last = bytes - 1;
-
-		/* The compiler knows that it is not; the verifier wants to see it. */
-		asm volatile("" : "+r"(last));
-		if (last >= MAX_OPTION_BYTES)
-			return 0;
-		return !bpf_xdp_load_bytes(ctx, (const void *)words - start, raw->words, last + 1);
-	}
-	return 1;
+	if (segment->header_bytes == sizeof(struct tcp))
+		return 1;
+	/* The compiler knows that it is not; the verifier wants to see it. */
+	asm volatile("" : "+r"(last));
+	if (last >= MAX_OPTION_BYTES)
+		return 0;
+	return !bpf_xdp_load_bytes(ctx, packet->transport + sizeof(struct tcp), raw->words, last + 1);
 }
 
 INLINE __u64 sum_of(const __u32 *words, __u32 count)
@@ -71,9 +58,9 @@ INLINE __u64 pseudo_header_of(const struct packet *packet, __u32 bytes)
 			     packet->local.address.family == 4 ? 1 : 4, bytes);
 }
 
-/* The checksums of a SYN without payload; one with payload, which nobody sends, is answered whatever they are, and its
- * peer will have to acknowledge. */
-INLINE int are_checksums_right(const struct packet *packet, const struct segment *segment, const struct raw_options *raw)
+/* The checksums of a SYN without payload, given the sum of its options. One with payload, which nobody sends, is answered
+ * whatever its checksum is, and its peer will have to acknowledge. */
+INLINE int are_checksums_right(const struct packet *packet, const struct segment *segment, __u64 options)
 {
 	__u64 pseudo;
 
@@ -84,8 +71,26 @@ INLINE int are_checksums_right(const struct packet *packet, const struct segment
 	pseudo = pseudo_header_of(packet, segment->header_bytes);
 	if (allow_unfinished_checksums && segment->tcp->checksum == fold(pseudo))
 		return 1;
-	return is_intact(pseudo + sum_of((const __u32 *)segment->tcp, TCP_HEADER_WORDS) +
-			 sum_of(raw->words, MAX_OPTION_WORDS));
+	return is_intact(pseudo + sum_of((const __u32 *)segment->tcp, TCP_HEADER_WORDS) + options);
+}
+
+/* The options of a SYN and their sum; zero is the verifier's: cannot be. */
+INLINE int read_syn(struct xdp_md *ctx, const struct packet *packet, const struct segment *segment,
+		    struct tcp_options *options, __u64 *sum)
+{
+	const __u32 *words = (const __u32 *)(segment->tcp + 1);
+	__u32 bytes = segment->header_bytes - sizeof(struct tcp);
+	struct raw_options raw = {};
+
+	if (bytes == USUAL_SYN_BYTES && (const void *)words + USUAL_SYN_BYTES <= segment->end &&
+	    parse_usual_syn(options, words)) {
+		*sum = sum_of(words, USUAL_SYN_BYTES / 4);
+		return 1;
+	}
+	if (!load_options(ctx, packet, segment, &raw))
+		return 0;
+	*sum = sum_of(raw.words, MAX_OPTION_WORDS);
+	return parse_options(options, &raw, bytes);
 }
 
 /* Where the next word of the options goes, and what has been written so far. */
@@ -106,23 +111,23 @@ INLINE int put(struct writer *writer, __u32 word)
 
 /* In Linux's order and padding (`tcp_options_write`). A SYN-ACK must never be larger than the SYN that drew it: every
  * option stands on it only if it stood there, the MSS among them. */
-INLINE int put_options(struct writer *writer, const struct tcp_options *agreed, const struct listener *listener,
-		       __u8 family, __u32 stamp)
+INLINE int put_options(struct writer *writer, const struct tcp_options *options, __u32 agreed,
+		       const struct listener *listener, __u8 family, __u32 stamp)
 {
-	__u32 before = agreed->sack_permitted ? OPTION_SACK_PERMITTED << 24 | 2 << 16 : OPTION_NOP << 24 | OPTION_NOP << 16;
+	__u32 before = agreed & WITH_SACK ? OPTION_SACK_PERMITTED << 24 | 2 << 16 : OPTION_NOP << 24 | OPTION_NOP << 16;
 	__u32 mss = family == 4 ? listener->mss_v4 : listener->mss_v6;
 
-	if (agreed->has_mss && !put(writer, network32(OPTION_MSS << 24 | 4 << 16 | mss)))
+	if (agreed & WITH_MSS && !put(writer, network32(OPTION_MSS << 24 | 4 << 16 | mss)))
 		return 0;
-	if (agreed->has_timestamps) {
+	if (agreed & WITH_TIMESTAMPS) {
 		if (!put(writer, network32(before | OPTION_TIMESTAMPS << 8 | 10)) || !put(writer, network32(stamp)) ||
-		    !put(writer, agreed->timestamp))
+		    !put(writer, options->timestamp))
 			return 0;
-	} else if (agreed->sack_permitted) {
+	} else if (agreed & WITH_SACK) {
 		if (!put(writer, be32(OPTION_NOP << 24 | OPTION_NOP << 16 | OPTION_SACK_PERMITTED << 8 | 2)))
 			return 0;
 	}
-	if (agreed->has_window_scale &&
+	if (agreed & WITH_WINDOW_SCALE &&
 	    !put(writer, network32(OPTION_NOP << 24 | OPTION_WINDOW_SCALE << 16 | 3 << 8 | listener->window_scale)))
 		return 0;
 	return 1;
@@ -173,8 +178,8 @@ INLINE int write_ipv6(const struct segment *segment, const struct packet *packet
 }
 
 /* Writes the SYN-ACK over the SYN; returns its bytes from the TCP header on, or zero. */
-INLINE __u32 write_syn_ack(const struct packet *packet, const struct segment *segment, const struct tcp_options *agreed,
-			   const struct listener *listener, __u32 iss, __u32 stamp)
+INLINE __u32 write_syn_ack(const struct packet *packet, const struct segment *segment, const struct tcp_options *options,
+			   __u32 agreed, const struct listener *listener, __u32 iss, __u32 stamp)
 {
 	__u8 family = packet->local.address.family;
 	__u32 *tcp = (__u32 *)segment->tcp;
@@ -182,7 +187,7 @@ INLINE __u32 write_syn_ack(const struct packet *packet, const struct segment *se
 	__u32 acknowledgment = network32(host32(segment->tcp->sequence) + 1), bytes, control;
 	__u64 sum;
 
-	if (!put_options(&writer, agreed, listener, family, stamp))
+	if (!put_options(&writer, options, agreed, listener, family, stamp))
 		return 0;
 	bytes = (void *)writer.at - (void *)tcp;
 	control = network32(bytes << 26 | (SYN | ACK) << 16 | listener->window);
@@ -201,26 +206,26 @@ INLINE __u32 write_syn_ack(const struct packet *packet, const struct segment *se
 INLINE enum answered answer_syn(struct xdp_md *ctx, const struct packet *packet, const struct segment *segment,
 				const struct listener *listener, __u64 now)
 {
-	struct raw_options raw = {};
-	struct tcp_options options = {};
-	long frame = segment->end - (void *)(long)ctx->data;
-	__u32 tick = tick_of(now), word, bytes;
+	__u8 family = packet->local.address.family;
+	struct tcp_options options = { .mss = default_mss(family) };
+	long frame = segment->end - (void *)segment->ethernet;
+	__u32 tick = tick_of(now), agreed, word, bytes;
 	const struct cookie_key *key = key_of(tick);
-	__u64 hash;
+	__u64 sum, hash;
 
 	if (!key)
 		return NO_KEY;
-	if (!load_options(ctx, segment, &raw))
+	if (!read_syn(ctx, packet, segment, &options, &sum))
 		return OUT_OF_FRAME;
-	if (!are_checksums_right(packet, segment, &raw))
+	if (!are_checksums_right(packet, segment, sum))
 		return BAD_CHECKSUM;
-	parse_syn(&options, &raw, segment->header_bytes - sizeof(struct tcp));
-	agree(&options, listener);
-	if (listener->flags & REQUIRES_TIMESTAMPS && !options.has_timestamps)
+	agreed = options.with & listener->flags;
+	if (listener->flags & REQUIRES_TIMESTAMPS && !(agreed & WITH_TIMESTAMPS))
 		return NO_TIMESTAMPS;
-	word = encode(&options, tick, packet->local.address.family);
+	word = encode(&options, agreed, tick, family);
 	hash = cookie_hash(key, packet, segment->tcp->sequence, tick, word);
-	bytes = write_syn_ack(packet, segment, &options, listener, masked(iss_mac(hash), iss_options(word), ISS_OPTION_BITS),
+	bytes = write_syn_ack(packet, segment, &options, agreed, listener,
+			      masked(iss_mac(hash), iss_options(word), ISS_OPTION_BITS),
 			      masked(stamp_mac(hash), stamp_options(word), STAMP_OPTION_BITS));
 	if (!bytes)
 		return OUT_OF_FRAME;

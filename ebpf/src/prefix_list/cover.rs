@@ -40,7 +40,7 @@ const BLOCK_LENGTH: u8 = 24;
 const _: () = assert!(BLOCK_LENGTH as u32 == LINE_BITS + BIT_BITS);
 
 impl Cover4 {
-    pub(super) fn take(object: &mut Ebpf) -> Result<Self, EbpfError> {
+    pub(super) fn take(object: &Ebpf) -> Result<Self, EbpfError> {
         Ok(Self { bitmap: map_array(object, "cover_ipv4", LINES)? })
     }
 
@@ -105,7 +105,7 @@ pub(super) struct Cover6 {
 }
 
 impl Cover6 {
-    pub(super) fn take(object: &mut Ebpf, keys: CoverKeys) -> Result<Self, EbpfError> {
+    pub(super) fn take(object: &Ebpf, keys: CoverKeys) -> Result<Self, EbpfError> {
         let bitmap = map_array(object, "cover_ipv6", LINES)?;
         Ok(Self { bitmap, keys, bits: HashMap::new(), needed: vec![0; WORDS], everywhere: 0 })
     }

@@ -9,9 +9,10 @@ use synward_proto::wire::{self, ChecksumPolicy};
 
 use crate::Test;
 use crate::bench::{Bench, PORT, V4, V6, owned};
-use crate::cookies::{Raw, third};
+use crate::cookies::third;
 use crate::limits::{assert_burst, rate};
 use crate::namespace::{isolated, veth_pair};
+use crate::segment::Raw;
 use crate::sources::OFFER;
 
 pub const TESTS: &[Test] = &[

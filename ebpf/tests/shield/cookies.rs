@@ -1,6 +1,5 @@
 //! Cookies: what the program sends is, to the byte, what the engine's listener sends; and it takes home what that takes home.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -14,10 +13,11 @@ use synward_proto::listener::{AcceptRoom, HalfOpens, Listener, ListenerConfig, O
 use synward_proto::segment::{Mss, WindowScale};
 use synward_proto::syn_cookie::tick;
 use synward_proto::syn_table::SynTableConfig;
-use synward_proto::wire::{self, ChecksumPolicy, checksum::Sum};
+use synward_proto::wire::{self, ChecksumPolicy};
 use synward_proto::{Endpoint, Fate, Instant, Options, Segment};
 
 use crate::bench::{Bench, PORT, V4, V6, owned, random};
+use crate::segment::{Raw, any_syn};
 
 const KEY_LIFE: Duration = Duration::from_secs(16 * 5);
 
@@ -127,121 +127,6 @@ fn offers() -> [Offer; 4] {
         Offer { timestamps: false, window: 29_200, window_scale: Some(WindowScale::clamped(14)), ..usual },
         Offer { mss_v4: mss(8960), mss_v6: mss(8940), window_scale: Some(WindowScale::clamped(0)), ..usual },
     ]
-}
-
-/// A segment from a client, of any shape that the arguments make.
-pub struct Raw {
-    pub tags: Vec<u16>,
-    pub source: IpAddr,
-    pub source_port: u16,
-    pub seq: u32,
-    pub ack: u32,
-    pub flags: u16,
-    pub options: Vec<u8>,
-    pub payload: Vec<u8>,
-}
-
-impl Raw {
-    /// The frame, with its checksums.
-    pub fn frame(&self) -> Vec<u8> {
-        let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
-        for tag in &self.tags {
-            frame.extend(tag.to_be_bytes());
-            frame.extend([0x20, 7]);
-        }
-        let mut tcp = Vec::new();
-        tcp.extend(self.source_port.to_be_bytes());
-        tcp.extend(PORT.to_be_bytes());
-        tcp.extend(self.seq.to_be_bytes());
-        tcp.extend(self.ack.to_be_bytes());
-        let words = u16::try_from(5 + self.options.len() / 4).unwrap();
-        tcp.extend((words << 12 | self.flags).to_be_bytes());
-        tcp.extend([0xfa, 0xf0, 0, 0, 0, 0]);
-        tcp.extend(&self.options);
-        tcp.extend(&self.payload);
-        let length = u16::try_from(tcp.len()).unwrap();
-        let pseudo = match self.source {
-            IpAddr::V4(source) => {
-                frame.extend([0x08, 0]);
-                let mut ip = vec![0x45, 0x10];
-                ip.extend((20 + length).to_be_bytes());
-                ip.extend([0x12, 0x34, 0x40, 0, 57, 6, 0, 0]);
-                ip.extend(source.octets());
-                let local: std::net::Ipv4Addr = V4.parse().unwrap();
-                ip.extend(local.octets());
-                let checksum = Sum::of(&ip).finished();
-                ip[10..12].copy_from_slice(&checksum);
-                frame.extend(ip);
-                Sum::pseudo_header_v4(source, local, length)
-            }
-            IpAddr::V6(source) => {
-                frame.extend([0x86, 0xdd, 0x60, 1, 2, 3]);
-                frame.extend(length.to_be_bytes());
-                frame.extend([6, 57]);
-                frame.extend(source.octets());
-                let local: std::net::Ipv6Addr = V6.parse().unwrap();
-                frame.extend(local.octets());
-                Sum::pseudo_header_v6(source, local, length)
-            }
-        };
-        let checksum = pseudo.plus(Sum::of(&tcp)).finished();
-        tcp[16..18].copy_from_slice(&checksum);
-        frame.extend(tcp);
-        // Ethernet's least.
-        frame.resize(frame.len().max(60), 0);
-        frame
-    }
-}
-
-/// Options in any order, with padding and nonsense between them, in whole words.
-fn any_options(random: &mut impl FnMut(usize) -> usize) -> Vec<u8> {
-    let mut byte = |below: usize| u8::try_from(random(below)).unwrap();
-    let mut options = Vec::new();
-    for _ in 0..byte(7) {
-        match byte(12) {
-            0..2 => options.extend([2, 4, byte(40), byte(256)]),
-            2..4 => options.extend([3, 3, byte(18)]),
-            4..6 => options.extend([4, 2]),
-            6..8 => options.extend([8, 10, byte(256), byte(256), byte(256), byte(256), 0, 0, 0, byte(2)]),
-            8 => options.push(1),
-            9 => options.extend([byte(256), byte(12), byte(256), byte(256)]),
-            10 => options.extend([2, 4, 0, byte(2)]),
-            _ => options.extend([byte(10), byte(6)]),
-        }
-    }
-    if byte(3) == 0 {
-        // As Linux sends them.
-        options = vec![2, 4, byte(40), byte(256), 4, 2, 8, 10, 1, 2, 3, byte(256), 0, 0, 0, 0, 1, 3, 3, byte(18)];
-    }
-    options.truncate(40);
-    while !options.len().is_multiple_of(4) {
-        options.push(byte(2));
-    }
-    options
-}
-
-fn any_source(random: &mut impl FnMut(usize) -> usize) -> IpAddr {
-    let bits =
-        |random: &mut dyn FnMut(usize) -> usize| (0..4).fold(0_u128, |bits, _| bits << 32 | random(1 << 32) as u128);
-    match random(2) {
-        0 => IpAddr::V4(std::net::Ipv4Addr::from_bits(0x0a00_0000 | bits(random) as u32 & 0x00ff_ffff)),
-        _ => IpAddr::V6(std::net::Ipv6Addr::from_bits(0x2001 << 112 | bits(random) >> 16)),
-    }
-}
-
-fn any_syn(random: &mut impl FnMut(usize) -> usize) -> Raw {
-    const TAGS: [&[u16]; 4] = [&[], &[], &[0x8100], &[0x88a8, 0x8100]];
-    let flags = [0x02, 0x02, 0x02, 0xc2, 0x1c2, 0x2a][random(6)];
-    Raw {
-        tags: TAGS[random(4)].to_vec(),
-        source: any_source(random),
-        source_port: u16::try_from(1 + random(65_535)).unwrap(),
-        seq: random(1 << 32) as u32,
-        ack: random(2) as u32 * random(1 << 32) as u32,
-        flags,
-        options: any_options(random),
-        payload: vec![0x5a; if random(8) == 0 { random(1400) } else { 0 }],
-    }
 }
 
 /// Byte for byte, over random SYNs: addresses of both families, tags, options in any order and disorder, with and without

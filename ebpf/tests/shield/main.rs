@@ -6,12 +6,14 @@ mod bench;
 mod ceilings;
 mod cookies;
 mod frame;
+mod guard;
 mod icmp;
 mod limits;
 mod namespace;
 mod prefix_list;
 mod ranges;
 mod samples;
+mod segment;
 mod sources;
 mod traffic;
 mod verdicts;
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
     let tests = [
         verdicts::TESTS,
         cookies::TESTS,
+        guard::TESTS,
         ranges::TESTS,
         prefix_list::TESTS,
         limits::TESTS,

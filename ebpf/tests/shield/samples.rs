@@ -9,8 +9,8 @@ use synward_ebpf::{Limits, ListVerdict, Sample, SampleKind};
 use crate::Test;
 use crate::bench::Bench;
 use crate::ceilings::{connect, syn, up};
-use crate::cookies::Raw;
 use crate::namespace::isolated;
+use crate::segment::Raw;
 
 pub const TESTS: &[Test] = &[
     ("samples_say_who_sent_what", || isolated(who_sent_what)),
