@@ -37,3 +37,8 @@ pub use listeners::{CookieOffer, ListenerCounts, ListenerId, ListenerStates};
 pub use maps::{Fragments, OnStall, Owned, Protocol};
 pub use pass::PassProgram;
 pub use shield::{Shield, ShieldConfig};
+
+/// The check of the build, for its tests.
+#[cfg(test)]
+#[path = "../build/kernel_floor.rs"]
+mod kernel_floor;

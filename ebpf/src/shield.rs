@@ -285,10 +285,26 @@ impl Shield {
     /// [`EbpfError::ForeignProgram`], [`EbpfError::NativeRefused`] (under [`XdpMode::Native`]) and the kernel's other
     /// reasons to refuse.
     pub fn attach(&mut self, interface: &str, mode: XdpMode) -> Result<Attached, EbpfError> {
-        if let Some((queue, _)) = (0..).zip(&self.served).find(|(_, served)| !**served) {
-            return Err(EbpfError::QueueWithoutSocket { queue });
-        }
+        self.check_sockets()?;
         attach(self.program()?, interface, mode)
+    }
+
+    /// Takes the place of the shield that is `attached`, at once: each frame meets the one or the other, and none is lost. The
+    /// sockets of the other go on until they are closed; what it knows of flows, listeners and lists, this one must know already.
+    ///
+    /// # Errors
+    /// [`EbpfError::QueueWithoutSocket`] before every queue has its socket, and the kernel's reasons to refuse; the other program
+    /// is in force then.
+    pub fn replace(&mut self, attached: &mut Attached) -> Result<(), EbpfError> {
+        self.check_sockets()?;
+        attached.replace(self.program()?)
+    }
+
+    fn check_sockets(&self) -> Result<(), EbpfError> {
+        match (0..).zip(&self.served).find(|(_, served)| !**served) {
+            Some((queue, _)) => Err(EbpfError::QueueWithoutSocket { queue }),
+            None => Ok(()),
+        }
     }
 
     /// What the program has done so far.
