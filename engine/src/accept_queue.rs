@@ -265,7 +265,8 @@ mod tests {
 
     #[test]
     fn who_is_overtaken_while_speaking_speaks_again() {
-        let cases: [(fn(&Shared), fn(&Shared), bool); 3] = [
+        type Act = fn(&Shared);
+        let cases: [(Act, Act, bool); 3] = [
             (|shared| assert!(shared.reserve()), Shared::release, false),
             (Shared::release, |shared| assert!(shared.reserve()), true),
             (|shared| assert!(shared.reserve()), Shared::close, false),
