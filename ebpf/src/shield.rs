@@ -120,7 +120,7 @@ impl Shield {
                 config.owned_capacity,
             ),
             settings: take_map(&mut object, "settings")?,
-            set: Settings { pass_fragments: 0, pass_stalled: 0, stall_limit: 0 },
+            set: Settings { pass_fragments: 0, pass_stalled: 0, stall_limit: 0, owned_generation: 1 },
             counters: take_map(&mut object, "counters")?,
             listeners: Listeners::new(places, take_map(&mut object, "listener_counts")?),
             flows: Arc::new(KnownFlows::new(flows, flow_keys)),
@@ -159,7 +159,7 @@ impl Shield {
     /// # Errors
     /// [`EbpfError::PortZero`], [`EbpfError::OwnedSetFull`], or the map's own; nothing has changed then.
     pub fn own(&mut self, owned: Owned) -> Result<bool, EbpfError> {
-        self.owned.own(owned, listeners::UNGUARDED)
+        self.changing_owned(|owned_set| owned_set.own(owned, listeners::UNGUARDED))
     }
 
     /// Takes the port from the kernel as [`own`](Self::own) does, and guards it: nonsense is refused at once; while its shield is
@@ -170,7 +170,7 @@ impl Shield {
     /// [`EbpfError::PortTaken`], [`EbpfError::TooManyListeners`], and those of `own`; nothing has changed then.
     pub fn own_listener(&mut self, owned: Owned, offer: &CookieOffer) -> Result<ListenerId, EbpfError> {
         let listener = self.listeners.add(offer)?;
-        let outcome = match self.owned.own(owned, listener.0) {
+        let outcome = match self.changing_owned(|owned_set| owned_set.own(owned, listener.0)) {
             Ok(true) => return Ok(listener),
             Ok(false) => EbpfError::PortTaken { address: owned.address, port: owned.port },
             Err(error) => error,
@@ -184,7 +184,7 @@ impl Shield {
     /// # Errors
     /// The map's own.
     pub fn disown(&mut self, owned: Owned) -> Result<bool, EbpfError> {
-        let listener = self.owned.disown(owned)?;
+        let listener = self.changing_owned(|owned_set| owned_set.disown(owned))?;
         if let Some(place) = listener {
             self.listeners.remove(place);
         }
@@ -204,7 +204,7 @@ impl Shield {
         address: IpAddr,
         ports: RangeInclusive<u16>,
     ) -> Result<bool, EbpfError> {
-        self.owned.own_range(protocol, address, ports)
+        self.changing_owned(|owned_set| owned_set.own_range(protocol, address, ports))
     }
 
     /// Gives the range at `address` back to the kernel, but for ports of it that are owned by themselves. False if there
@@ -213,7 +213,7 @@ impl Shield {
     /// # Errors
     /// The map's own.
     pub fn disown_range(&mut self, protocol: Protocol, address: IpAddr) -> Result<bool, EbpfError> {
-        self.owned.disown_range(protocol, address)
+        self.changing_owned(|owned_set| owned_set.disown_range(protocol, address))
     }
 
     /// Changes what becomes of fragments, from now on.
@@ -235,6 +235,16 @@ impl Shield {
         let limit = limit.map_or(0, |limit| u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX).max(1));
         let pass_stalled = u32::from(action == OnStall::Pass);
         self.change_settings(Settings { pass_stalled, stall_limit: limit, ..self.set })
+    }
+
+    /// Changes what is owned; then the program forgets what it remembers of it.
+    fn changing_owned<T>(
+        &mut self,
+        change: impl FnOnce(&mut OwnedSet) -> Result<T, EbpfError>,
+    ) -> Result<T, EbpfError> {
+        let outcome = change(&mut self.owned)?;
+        self.change_settings(Settings { owned_generation: self.set.owned_generation + 1, ..self.set })?;
+        Ok(outcome)
     }
 
     fn change_settings(&mut self, settings: Settings) -> Result<(), EbpfError> {
