@@ -148,6 +148,7 @@ async fn stat(State(view): State<Arc<View>>) -> Json<Stat> {
 }
 
 async fn drops(State(view): State<Arc<View>>) -> Result<Json<Drops>, Failure> {
+    let verdicts = view.shield.verdicts().await.map_err(failure)?;
     let snapshot = view.observer.snapshot();
     let mut outcomes = fields(&snapshot.outcomes);
     let received = outcomes.remove("received").unwrap_or_default();
@@ -157,7 +158,7 @@ async fn drops(State(view): State<Arc<View>>) -> Result<Json<Drops>, Failure> {
         outcomes,
         received,
         frames: owned(&snapshot.ledger),
-        xdp: view.shield.verdicts().await.map_err(failure)?,
+        xdp: verdicts.into_iter().map(|(name, rate)| (name, rate.total)).collect(),
         socket: owned(&snapshot.port),
     }))
 }

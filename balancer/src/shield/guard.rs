@@ -7,7 +7,7 @@ use super::cookie_keys::CookieKeys;
 use super::engine_shield::EngineShield;
 use super::hopeless::Hopeless;
 use super::meter::Meter;
-use super::orders::{Order, ShieldHandle};
+use super::orders::{Order, Refused, ShieldHandle};
 use super::policy::Change;
 use super::prefixes::{Backend, Prefixes};
 use super::watched::{ListenerPlan, Watched};
@@ -215,32 +215,33 @@ impl OnDuty {
     }
 
     fn read_verdicts(&mut self, now: Instant) -> Result<(), EbpfError> {
+        let sums = self.verdict_sums()?;
+        self.verdicts.read(now, sums);
+        Ok(())
+    }
+
+    /// In the order of [`ShieldCounter::ALL`].
+    fn verdict_sums(&self) -> Result<Vec<u64>, EbpfError> {
         let mut sums = vec![0; ShieldCounter::ALL.len()];
         for shield in &self.shields {
             for (sum, (_, count)) in sums.iter_mut().zip(shield.counters()?.iter()) {
                 *sum += count;
             }
         }
-        self.verdicts.read(now, sums);
-        Ok(())
+        Ok(sums)
     }
 
-    fn verdicts(&self) -> BTreeMap<String, Rate> {
+    fn verdicts_now(&self) -> Result<BTreeMap<String, Rate>, EbpfError> {
         let names = ShieldCounter::ALL.iter().map(|counter| counter.name().to_owned());
-        names.zip(self.verdicts.rates()).collect()
+        Ok(names.zip(self.verdicts.rates(&self.verdict_sums()?)).collect())
     }
 
     fn obey(&mut self, order: Order) {
         let now = monotonic();
         // Whoever has asked may have gone away; then nobody hears the answer.
         match order {
-            Order::Report(answer) => drop(answer.send(self.report(now))),
-            Order::Verdicts(answer) => {
-                if let Err(error) = self.read_verdicts(now) {
-                    tracing::warn!("{error}");
-                }
-                drop(answer.send(self.verdicts().into_iter().map(|(name, rate)| (name, rate.total)).collect()));
-            }
+            Order::Report(answer) => drop(answer.send(self.report(now).map_err(unreadable))),
+            Order::Verdicts(answer) => drop(answer.send(self.verdicts_now().map_err(unreadable))),
             Order::Prefixes(answer) => drop(answer.send(self.prefixes.all(&mut self.shields, now))),
             Order::List { prefix, verdict, time, answer } => {
                 drop(answer.send(self.prefixes.list(&mut self.shields, prefix, verdict, (now, time))));
@@ -250,15 +251,21 @@ impl OnDuty {
         }
     }
 
-    fn report(&mut self, now: Instant) -> ShieldReport {
+    fn report(&mut self, now: Instant) -> Result<ShieldReport, EbpfError> {
+        let listener = |(index, watched): (usize, &Watched)| Ok(watched.report(now, self.counts(index)?));
+        let listeners = self.watched.iter().enumerate().map(listener).collect::<Result<_, EbpfError>>()?;
         let flows = || self.engine_sides.iter().map(|(engine_side, _)| engine_side.flows());
-        ShieldReport {
-            listeners: self.watched.iter().map(|watched| watched.report(now)).collect(),
-            verdicts: self.verdicts(),
+        Ok(ShieldReport {
+            listeners,
+            verdicts: self.verdicts_now()?,
             top_sources: self.hopeless.top(),
             known_flows: flows().map(|flows| flows.count()).sum(),
             known_flow_overflows: flows().map(|flows| flows.overflows()).sum(),
             lists: self.prefixes.sizes(&mut self.shields),
-        }
+        })
     }
+}
+
+fn unreadable(error: EbpfError) -> Refused {
+    Refused::Order(error.to_string())
 }

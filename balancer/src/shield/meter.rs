@@ -26,17 +26,23 @@ impl Meter {
         }
     }
 
-    /// The counts as last read, and how fast they grew since a span before. Nothing was read: no counts.
-    pub(super) fn rates(&self) -> Vec<Rate> {
+    /// How fast each count grew over the last span before the last reading; nothing before the first.
+    pub(super) fn per_second(&self) -> Vec<u64> {
         let (Some((from, before)), Some((to, now))) = (self.readings.front(), self.readings.back()) else {
             return Vec::new();
         };
         let millis = u64::try_from(to.since(*from).as_millis()).unwrap_or(u64::MAX).max(1);
-        let rate = |(before, now): (&u64, &u64)| Rate {
-            total: *now,
-            per_second: now.saturating_sub(*before).saturating_mul(1000) / millis,
+        before.iter().zip(now).map(|(before, now)| now.saturating_sub(*before).saturating_mul(1000) / millis).collect()
+    }
+
+    /// What the counts are now, and how fast they grew.
+    pub(super) fn rates(&self, now: &[u64]) -> Vec<Rate> {
+        let per_second = self.per_second();
+        let rate = |(index, total): (usize, &u64)| Rate {
+            total: *total,
+            per_second: per_second.get(index).copied().unwrap_or_default(),
         };
-        before.iter().zip(now).map(rate).collect()
+        now.iter().enumerate().map(rate).collect()
     }
 }
 
@@ -48,18 +54,19 @@ mod tests {
     #[test]
     fn the_last_second_counts() {
         let mut meter = Meter::default();
-        assert_eq!(meter.rates(), []);
+        let total = |total| Rate { total, per_second: 0 };
+        assert_eq!(meter.rates(&[100, 7]), [total(100), total(7)]);
         meter.read(Instant::from_millis(5000), vec![100, 7]);
-        assert_eq!(meter.rates(), [Rate { total: 100, per_second: 0 }, Rate { total: 7, per_second: 0 }]);
+        assert_eq!(meter.per_second(), [0, 0]);
         // Ten a tick, then a hundred.
         for tick in 1..=10 {
             meter.read(Instant::from_millis(5000 + 100 * tick), vec![100 + 10 * tick, 7]);
         }
-        assert_eq!(meter.rates()[0], Rate { total: 200, per_second: 100 });
+        assert_eq!(meter.rates(&[201, 7]), [Rate { total: 201, per_second: 100 }, total(7)]);
         for tick in 1..=30 {
             meter.read(Instant::from_millis(6000 + 100 * tick), vec![200 + 100 * tick, 7]);
         }
-        assert_eq!(meter.rates()[0], Rate { total: 3200, per_second: 1000 });
+        assert_eq!(meter.per_second(), [1000, 0]);
         assert_eq!(meter.readings.len(), 11);
     }
 }

@@ -1,6 +1,6 @@
 //! What others ask of the guard, which owns the programs' maps: by orders that wait in a queue, answered between its ticks.
 
-use crate::control::report::{ListedPrefix, PrefixChange, ShieldReport};
+use crate::control::report::{ListedPrefix, PrefixChange, Rate, ShieldReport};
 use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,8 +18,8 @@ pub(super) type Answer<T> = oneshot::Sender<T>;
 /// What the guard is asked for.
 #[derive(Debug)]
 pub(super) enum Order {
-    Report(Answer<ShieldReport>),
-    Verdicts(Answer<BTreeMap<String, u64>>),
+    Report(Answer<Result<ShieldReport, Refused>>),
+    Verdicts(Answer<Result<BTreeMap<String, Rate>, Refused>>),
     Prefixes(Answer<Vec<ListedPrefix>>),
     List { prefix: Prefix, verdict: ListVerdict, time: Option<Duration>, answer: Answer<Result<PrefixChange, Refused>> },
     Unlist { prefix: Prefix, answer: Answer<Result<PrefixChange, Refused>> },
@@ -29,7 +29,7 @@ pub(super) enum Order {
 /// Why the guard does not do what it was asked for; the message says what can be done.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Refused {
-    /// The order itself cannot be followed.
+    /// The order itself cannot be followed, or the kernel refuses.
     #[error("{0}")]
     Order(String),
     /// The guard has no time.
@@ -58,17 +58,17 @@ impl ShieldHandle {
     /// What the shields do.
     ///
     /// # Errors
-    /// When the guard does not answer.
+    /// When the guard does not answer, or the kernel does not show the counts.
     pub async fn report(&self) -> Result<ShieldReport, Refused> {
-        self.ask(Order::Report).await
+        self.ask(Order::Report).await?
     }
 
     /// What became of frames, by verdict, all interfaces together.
     ///
     /// # Errors
-    /// When the guard does not answer.
-    pub async fn verdicts(&self) -> Result<BTreeMap<String, u64>, Refused> {
-        self.ask(Order::Verdicts).await
+    /// When the guard does not answer, or the kernel does not show the counts.
+    pub async fn verdicts(&self) -> Result<BTreeMap<String, Rate>, Refused> {
+        self.ask(Order::Verdicts).await?
     }
 
     /// All prefixes that are listed.

@@ -57,8 +57,7 @@ impl Watched {
 
     /// Takes what was counted until `now`, and says what becomes of the shield.
     pub(super) fn observe(&mut self, now: Instant, counts: ListenerCounts, engine_cookie: bool) -> Option<Change> {
-        let ListenerCounts { syns, cookies_sent, cookies_valid, refused, passed } = counts;
-        self.meter.read(now, vec![syns, cookies_sent, cookies_valid, refused, passed]);
+        self.meter.read(now, listed(counts).to_vec());
         let (before, last) = std::mem::replace(&mut self.last, (now, counts));
         let time = now.since(before);
         if time.is_zero() || self.plan.mode != ShieldMode::Auto {
@@ -66,9 +65,9 @@ impl Watched {
         }
         let seen = Seen {
             time,
-            syns: syns.saturating_sub(last.syns),
-            cookies: cookies_sent.saturating_sub(last.cookies_sent),
-            proven: cookies_valid.saturating_sub(last.cookies_valid),
+            syns: counts.syns.saturating_sub(last.syns),
+            cookies: counts.cookies_sent.saturating_sub(last.cookies_sent),
+            proven: counts.cookies_valid.saturating_sub(last.cookies_valid),
             engine_cookie,
         };
         let change = self.policy.observe(&seen)?;
@@ -79,12 +78,12 @@ impl Watched {
 
     /// SYNs a second, now.
     pub(super) fn syn_rate(&self) -> u64 {
-        self.meter.rates().first().map_or(0, |rate| rate.per_second)
+        self.meter.per_second().first().copied().unwrap_or_default()
     }
 
-    /// What there is to see of it.
-    pub(super) fn report(&self, now: Instant) -> ShieldedListener {
-        let rates = self.meter.rates();
+    /// What there is to see of it, with what is counted now.
+    pub(super) fn report(&self, now: Instant, counts: ListenerCounts) -> ShieldedListener {
+        let rates = self.meter.rates(&listed(counts));
         let [syns, cookies_sent, cookies_valid, refused, passed] =
             std::array::from_fn(|index| rates.get(index).copied().unwrap_or_default());
         ShieldedListener {
@@ -109,6 +108,12 @@ impl Watched {
             ShieldMode::Always => true,
         }
     }
+}
+
+/// In the order of the report.
+const fn listed(counts: ListenerCounts) -> [u64; 5] {
+    let ListenerCounts { syns, cookies_sent, cookies_valid, refused, passed } = counts;
+    [syns, cookies_sent, cookies_valid, refused, passed]
 }
 
 #[cfg(test)]
@@ -137,11 +142,11 @@ mod tests {
         assert_eq!(watched.observe(Instant::from_millis(100), after(99), false), None);
         // As many again and one more, in the same time: a thousand a second.
         assert!(matches!(watched.observe(Instant::from_millis(200), after(199), false), Some(Change::Raise(_))));
-        let report = watched.report(Instant::from_millis(3200));
+        let report = watched.report(Instant::from_millis(3200), after(200));
         assert!(report.up && report.raised == 1 && report.seconds == 3);
-        assert_eq!((report.syns.total, report.syns.per_second), (199, 1000));
+        assert_eq!((report.syns.total, report.syns.per_second), (200, 1000));
         assert!(matches!(watched.observe(Instant::from_millis(1200), after(199), false), Some(Change::Lower(_))));
-        assert!(!watched.report(Instant::from_millis(1200)).up);
+        assert!(!watched.report(Instant::from_millis(1200), after(199)).up);
     }
 
     #[test]
@@ -149,7 +154,7 @@ mod tests {
         for (mode, up) in [(ShieldMode::Off, false), (ShieldMode::Always, true)] {
             let mut watched = watched(mode);
             assert_eq!(watched.observe(Instant::from_millis(100), after(1_000_000), true), None);
-            assert_eq!(watched.report(Instant::from_millis(100)).up, up, "{mode:?}");
+            assert_eq!(watched.report(Instant::from_millis(100), after(0)).up, up, "{mode:?}");
         }
     }
 
