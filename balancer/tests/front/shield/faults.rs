@@ -19,7 +19,8 @@ pub fn stalled(on_stall: &str) -> Result<()> {
     let mut client = bed.client().enter(|| TcpStream::connect(bed.address()))??;
     client.set_read_timeout(Some(PATIENCE))?;
     bed.eventually("a client that is served", || Ok(bed.gauge("spliced")? == 1))?;
-    let retransmitted = || -> Result<u64> { Ok(bed.client().netstat()?["TcpRetransSegs"]) };
+    let host = bed.client().clone();
+    let retransmitted = || -> Result<u64> { Ok(host.netstat()?["TcpRetransSegs"]) };
     let before = retransmitted()?;
     let pid = Pid::from_child(bed.front.process());
     kill_process(pid, Signal::STOP)?;

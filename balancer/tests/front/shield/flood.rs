@@ -47,7 +47,7 @@ pub fn across_interfaces() -> Result<()> {
 /// It goes up for a `cause`; and a connection from before goes on while it is up, and after.
 pub fn auto(shield: &'static str, listener: &'static str, cause: &str) -> Result<()> {
     // What is half-open is soon forgotten.
-    let bed = Plan { shield, engine: "synack_retries = 1", ..Plan::attacked(listener) }.up()?;
+    let bed = Plan { shield, engine: "synack_retries = 1\nsomaxconn = 65536", ..Plan::attacked(listener) }.up()?;
     let mut old = bed.client().enter(|| KeptAlive::connect(bed.address()))??;
     old.ask()?;
     ensure!(!is_up(&bed)?);

@@ -10,7 +10,7 @@ use crate::Test;
 pub const TESTS: &[Test] = &[
     ("shield::always_lets_clients_through_a_flood_of_forged_segments", flood::always),
     ("shield::auto_goes_up_when_syns_come_too_fast_and_comes_down_after", || {
-        flood::auto("raise_at = 3000\ncalm = \"500ms\"", "", "SYNs come faster")
+        flood::auto("raise_at = 3000\ncalm = \"500ms\"", "backlog = 65536", "SYNs come faster")
     }),
     ("shield::auto_goes_up_when_the_syn_queue_overflows_and_comes_down_after", || {
         flood::auto("calm = \"500ms\"", "backlog = 64", "its SYN queue overflows")
