@@ -45,3 +45,8 @@ pub use prefix_list::{ListVerdict, Listed, Prefix, PrefixError, PrefixList};
 pub use samples::{Sample, SampleKind};
 pub use shield::{Shield, ShieldConfig};
 pub use top_sources::{TopSource, TopSources};
+
+/// The check of the build, for its tests.
+#[cfg(test)]
+#[path = "../build/kernel_floor.rs"]
+mod kernel_floor;

@@ -94,6 +94,7 @@ pub(crate) struct Settings {
     pub(crate) pass_fragments: u32,
     pub(crate) pass_stalled: u32,
     pub(crate) stall_limit: u64,
+    pub(crate) owned_generation: u64,
 }
 
 /// `struct cookie_key`.
@@ -112,7 +113,7 @@ pub(crate) const COOKIE_KEYS: u32 = 4;
 const _: () = assert!(size_of::<AddressKey>() == 20);
 const _: () = assert!(size_of::<PortKey>() == 24);
 const _: () = assert!(size_of::<PortRange>() == 4);
-const _: () = assert!(size_of::<Settings>() == 16);
+const _: () = assert!(size_of::<Settings>() == 24);
 const _: () = assert!(size_of::<CookieKey>() == 24);
 
 // SAFETY: integers only, and the sizes asserted above leave no padding.

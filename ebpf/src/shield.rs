@@ -136,7 +136,7 @@ impl Shield {
                 config.owned_capacity,
             ),
             settings: take_map(&mut object, "settings")?,
-            set: Settings { pass_fragments: 0, pass_stalled: 0, stall_limit: 0 },
+            set: Settings { pass_fragments: 0, pass_stalled: 0, stall_limit: 0, owned_generation: 1 },
             counters: take_map(&mut object, "counters")?,
             listeners: Listeners::new(places, take_map(&mut object, "listener_counts")?),
             flows: Arc::new(KnownFlows::new(flows, flow_keys)),
@@ -178,7 +178,7 @@ impl Shield {
     /// # Errors
     /// [`EbpfError::PortZero`], [`EbpfError::OwnedSetFull`], or the map's own; nothing has changed then.
     pub fn own(&mut self, owned: Owned) -> Result<bool, EbpfError> {
-        self.owned.own(owned, listeners::UNGUARDED)
+        self.changing_owned(|owned_set| owned_set.own(owned, listeners::UNGUARDED))
     }
 
     /// Takes the port from the kernel as [`own`](Self::own) does, and guards it: nonsense is refused at once; while its shield is
@@ -189,7 +189,7 @@ impl Shield {
     /// [`EbpfError::PortTaken`], [`EbpfError::TooManyListeners`], and those of `own`; nothing has changed then.
     pub fn own_listener(&mut self, owned: Owned, offer: &CookieOffer) -> Result<ListenerId, EbpfError> {
         let listener = self.listeners.add(offer)?;
-        let outcome = match self.owned.own(owned, listener.0) {
+        let outcome = match self.changing_owned(|owned_set| owned_set.own(owned, listener.0)) {
             Ok(true) => return Ok(listener),
             Ok(false) => EbpfError::PortTaken { address: owned.address, port: owned.port },
             Err(error) => error,
@@ -203,7 +203,7 @@ impl Shield {
     /// # Errors
     /// The map's own.
     pub fn disown(&mut self, owned: Owned) -> Result<bool, EbpfError> {
-        let listener = self.owned.disown(owned)?;
+        let listener = self.changing_owned(|owned_set| owned_set.disown(owned))?;
         if let Some(place) = listener {
             self.listeners.remove(place);
         }
@@ -223,7 +223,7 @@ impl Shield {
         address: IpAddr,
         ports: RangeInclusive<u16>,
     ) -> Result<bool, EbpfError> {
-        self.owned.own_range(protocol, address, ports)
+        self.changing_owned(|owned_set| owned_set.own_range(protocol, address, ports))
     }
 
     /// Gives the range at `address` back to the kernel, but for ports of it that are owned by themselves. False if there
@@ -232,7 +232,7 @@ impl Shield {
     /// # Errors
     /// The map's own.
     pub fn disown_range(&mut self, protocol: Protocol, address: IpAddr) -> Result<bool, EbpfError> {
-        self.owned.disown_range(protocol, address)
+        self.changing_owned(|owned_set| owned_set.disown_range(protocol, address))
     }
 
     /// Changes what becomes of fragments, from now on.
@@ -254,6 +254,16 @@ impl Shield {
         let limit = limit.map_or(0, |limit| u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX).max(1));
         let pass_stalled = u32::from(action == OnStall::Pass);
         self.change_settings(Settings { pass_stalled, stall_limit: limit, ..self.set })
+    }
+
+    /// Changes what is owned; then the program forgets what it remembers of it.
+    fn changing_owned<T>(
+        &mut self,
+        change: impl FnOnce(&mut OwnedSet) -> Result<T, EbpfError>,
+    ) -> Result<T, EbpfError> {
+        let outcome = change(&mut self.owned)?;
+        self.change_settings(Settings { owned_generation: self.set.owned_generation + 1, ..self.set })?;
+        Ok(outcome)
     }
 
     fn change_settings(&mut self, settings: Settings) -> Result<(), EbpfError> {
@@ -324,10 +334,26 @@ impl Shield {
     /// [`EbpfError::ForeignProgram`], [`EbpfError::NativeRefused`] (under [`XdpMode::Native`]) and the kernel's other
     /// reasons to refuse.
     pub fn attach(&mut self, interface: &str, mode: XdpMode) -> Result<Attached, EbpfError> {
-        if let Some((queue, _)) = (0..).zip(&self.served).find(|(_, served)| !**served) {
-            return Err(EbpfError::QueueWithoutSocket { queue });
-        }
+        self.check_sockets()?;
         attach(self.program()?, interface, mode)
+    }
+
+    /// Takes the place of the shield that is `attached`, at once: each frame meets the one or the other, and none is lost. The
+    /// sockets of the other go on until they are closed; what it knows of flows, listeners and lists, this one must know already.
+    ///
+    /// # Errors
+    /// [`EbpfError::QueueWithoutSocket`] before every queue has its socket, and the kernel's reasons to refuse; the other program
+    /// is in force then.
+    pub fn replace(&mut self, attached: &mut Attached) -> Result<(), EbpfError> {
+        self.check_sockets()?;
+        attached.replace(self.program()?)
+    }
+
+    fn check_sockets(&self) -> Result<(), EbpfError> {
+        match (0..).zip(&self.served).find(|(_, served)| !**served) {
+            Some((queue, _)) => Err(EbpfError::QueueWithoutSocket { queue }),
+            None => Ok(()),
+        }
     }
 
     /// What the program has done so far.

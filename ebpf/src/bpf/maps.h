@@ -36,8 +36,9 @@ struct settings {
 	__u32 pass_fragments; /* 0: drop those of an owned address; 1: leave them to the kernel */
 	__u32 pass_stalled; /* 0: drop what a stalled poll loop does not take; 1: leave it to the kernel */
 	__u64 stall_limit; /* ns; zero: no poll loop counts as stalled */
+	__u64 owned_generation; /* another after each change of what is owned */
 };
-_Static_assert(sizeof(struct settings) == 16, "mirrored in maps.rs");
+_Static_assert(sizeof(struct settings) == 24, "mirrored in maps.rs");
 
 /* What is known of a listener. All of it is written by user space with plain stores, while the program reads. */
 struct listener {

@@ -4,7 +4,7 @@
  * that the engine has sent; and under a flood lets pass to the engine only what real peers send.
  *
  *   dissect (parse.h)     what is this frame?
- *   lookup                whose is it?
+ *   lookup (owner.h)      whose is it?
  *   verdict               what becomes of it?
  *     examine (segment.h)   a guarded listener's: could it be a segment at all?
  *     admit (guard.h)       its shield is up: does the engine know the flow, or is it proved by a cookie?
@@ -14,72 +14,9 @@
  */
 #include "counters.h"
 #include "guard.h"
-#include "maps.h"
+#include "owner.h"
 #include "parse.h"
 #include "redirect.h"
-
-/* The place of a listener, or this. */
-#define KERNEL (-1)
-
-INLINE long owner_of_address(const struct owned_address *local)
-{
-	struct owned_address any = {
-		.family = local->family,
-		.protocol = local->protocol,
-	};
-
-	if (bpf_map_lookup_elem(&owned_addresses, local))
-		return UNGUARDED;
-	return bpf_map_lookup_elem(&owned_addresses, &any) ? UNGUARDED : KERNEL;
-}
-
-/* A range of zeros holds nothing, port zero included. */
-INLINE int is_in_range(const struct port_range *range, __u16 port)
-{
-	return port && range->lo <= port && port <= range->hi;
-}
-
-/* The port first: it is segments for listeners that come in floods. */
-INLINE long owner_at(const struct owned_port *end)
-{
-	const struct port_range *range;
-	const __u32 *listener = bpf_map_lookup_elem(&owned_ports, end);
-
-	if (listener)
-		return *listener;
-	range = bpf_map_lookup_elem(&owned_addresses, &end->address);
-	return range && is_in_range(range, host16(end->port)) ? SOURCE_PORTS : KERNEL;
-}
-
-INLINE long owner_of_port(const struct owned_port *local)
-{
-	struct owned_port any = {
-		.address = {
-			.family = local->address.family,
-			.protocol = local->address.protocol,
-		},
-		.port = local->port,
-	};
-	long owner = owner_at(local);
-
-	return owner == KERNEL ? owner_at(&any) : owner;
-}
-
-INLINE long lookup(enum kind kind, const struct owned_port *local)
-{
-	switch (kind) {
-	case FOREIGN:
-	case MALFORMED:
-		return KERNEL;
-	case SEGMENT:
-	case ICMP_ERROR:
-		return owner_of_port(local);
-	case FRAGMENT:
-	case CHAIN_TOO_LONG:
-		return owner_of_address(&local->address);
-	}
-	return KERNEL;
-}
 
 INLINE int verdict_fragment(void)
 {

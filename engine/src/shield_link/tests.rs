@@ -1,5 +1,7 @@
 //! Random conversations, and a shield that keeps book of all it is told.
 
+mod witness;
+
 use super::Shield;
 use crate::{
     ConnectConfig, EngineConfig, Fleet, Interface, ListenConfig, ListenerId, Queue, Secrets, SocketId, Workers,
@@ -13,6 +15,7 @@ use synward_proto::segment::SynOptions;
 use synward_proto::wire::{HEADROOM, SegmentWriter};
 use synward_proto::{Counter, Endpoint, Flags, Head, Instant, Link, MacAddr, Options, SeqNum, Tuple};
 use synward_testkit::engine::small_budget;
+use witness::Witness;
 
 /// The flows that are open, each with how often.
 type Open = HashMap<Tuple, u32>;
@@ -23,8 +26,8 @@ struct Book(Mutex<Pages>);
 #[derive(Debug, Default)]
 struct Pages {
     open: Open,
-    /// A flow was closed since the last turn ended.
-    closing: bool,
+    /// What was unknown for a moment, or still is, since the last look.
+    gone: HashSet<Tuple>,
     /// Queues that turned.
     turned: HashSet<u32>,
     last_turn: Instant,
@@ -33,23 +36,21 @@ struct Pages {
 impl Shield for Book {
     fn flow_opened(&self, tuple: &Tuple) {
         let mut pages = self.0.lock().unwrap();
-        assert!(!pages.closing, "{tuple:?} is opened after others were closed: what it takes the place of may be gone");
         *pages.open.entry(*tuple).or_default() += 1;
     }
 
     fn flow_closed(&self, tuple: &Tuple) {
         let mut pages = self.0.lock().unwrap();
-        pages.closing = true;
         let count = pages.open.get_mut(tuple).unwrap_or_else(|| panic!("{tuple:?} is closed and was not open"));
         *count -= 1;
         if *count == 0 {
             pages.open.remove(tuple);
+            pages.gone.insert(*tuple);
         }
     }
 
     fn turned(&self, queue: u32, now: Instant) {
         let mut pages = self.0.lock().unwrap();
-        pages.closing = false;
         pages.turned.insert(queue);
         pages.last_turn = now;
     }
@@ -58,6 +59,12 @@ impl Shield for Book {
 
     fn last_cookie(&self, _: &Endpoint) -> Option<Instant> {
         None
+    }
+}
+
+impl Book {
+    fn knows(&self, tuple: &Tuple) -> bool {
+        self.0.lock().unwrap().open.contains_key(tuple)
     }
 }
 
@@ -79,7 +86,7 @@ impl Rng {
 
 /// An engine, what is plugged into it, and what its shield was told.
 struct Side {
-    fleet: Fleet<MemoryPort>,
+    fleet: Fleet<Witness>,
     wires: Vec<MemoryWire>,
     book: Arc<Book>,
     sockets: Vec<SocketId>,
@@ -89,8 +96,9 @@ impl Side {
     fn new(config: EngineConfig, queues: usize) -> Self {
         let port = || MemoryPort::with_wire(MemoryPortConfig { budget: small_budget(), ..MemoryPortConfig::default() });
         let (ports, wires): (Vec<_>, Vec<_>) = (0..queues).map(|_| port().expect("memory")).unzip();
-        let queues = ports.into_iter().map(|port| Queue { port, core: None }).collect();
         let book = Arc::<Book>::default();
+        let witness = |port| Witness { port, book: Arc::clone(&book), cookies: config.syncookies > 0 };
+        let queues = ports.into_iter().map(|port| Queue { port: witness(port), core: None }).collect();
         let interface = Interface { config, rss: None, queues, shield: Some(Arc::clone(&book) as _) };
         let fleet = build_fleet(vec![interface], Workers::Threads(1)).expect("builds");
         Self { fleet, wires, book, sockets: Vec::new() }
@@ -107,7 +115,8 @@ impl Side {
         }
     }
 
-    /// The law: open is what is half open, connected or in TIME-WAIT, and nothing else.
+    /// The law: open is what is half open, connected or in TIME-WAIT, and nothing else; and none of it was unknown for a
+    /// moment meanwhile.
     fn check(&self) {
         let mut want = Open::new();
         for poll_loop in &self.fleet.poll_loops {
@@ -120,7 +129,9 @@ impl Side {
             let waiting = (0..time_waits.limit() as u32).filter_map(|index| time_waits.get(index)).map(|it| it.tuple);
             half_open.chain(connections).chain(waiting).for_each(|tuple| *want.entry(tuple).or_default() += 1);
         }
-        assert_eq!(self.book.0.lock().unwrap().open, want);
+        let mut pages = self.book.0.lock().unwrap();
+        assert_eq!(pages.open, want);
+        assert!(pages.gone.drain().all(|tuple| !want.contains_key(&tuple)));
     }
 
     fn count(&self, counter: Counter) -> u64 {
@@ -131,7 +142,6 @@ impl Side {
     fn end(mut self) {
         while let Some(poll_loop) = self.fleet.poll_loops.pop() {
             drop(poll_loop);
-            self.book.0.lock().unwrap().closing = false;
             self.check();
         }
     }
