@@ -54,6 +54,16 @@ impl<T: Shared> Mapped<T> {
         Ok(Self { start, len })
     }
 
+    /// Zeros that no program reads.
+    #[cfg(test)]
+    pub(crate) fn unshared(len: usize) -> Self {
+        let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        // SAFETY: a new mapping somewhere; nothing of ours is replaced.
+        let start = unsafe { libc::mmap(std::ptr::null_mut(), len * size_of::<T>(), protection, flags, -1, 0) };
+        assert_ne!(start, libc::MAP_FAILED);
+        Self { start: NonNull::new(start.cast()).unwrap(), len }
+    }
+
     /// The values.
     pub(crate) fn values(&self) -> &[T] {
         // SAFETY: `len` values were mapped, page-aligned; `Shared` says that any bytes are one, and that others may write them.

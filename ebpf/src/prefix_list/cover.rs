@@ -106,8 +106,12 @@ pub(super) struct Cover6 {
 
 impl Cover6 {
     pub(super) fn take(object: &Ebpf, keys: CoverKeys) -> Result<Self, EbpfError> {
-        let bitmap = map_array(object, "cover_ipv6", LINES)?;
-        Ok(Self { bitmap, keys, bits: HashMap::new(), needed: vec![0; WORDS], everywhere: 0 })
+        Ok(Self::new(map_array(object, "cover_ipv6", LINES)?, keys))
+    }
+
+    /// Nothing is listed, and no bit is set.
+    fn new(bitmap: Mapped<Line>, keys: CoverKeys) -> Self {
+        Self { bitmap, keys, bits: HashMap::new(), needed: vec![0; WORDS], everywhere: 0 }
     }
 
     /// Sets the bits of a prefix that has been listed.
@@ -218,7 +222,90 @@ impl CoverKeys {
 
 #[cfg(test)]
 mod tests {
-    use super::{BIT_BITS, CoverKeys, HALF_BITS, Need, blocks, need, words_of};
+    use std::collections::BTreeMap;
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+    use std::sync::atomic::Ordering::Relaxed;
+
+    use super::{BIT_BITS, Cover4, Cover6, CoverKeys, HALF_BITS, LINES, Line, Need, WORDS, blocks, need, words_of};
+    use crate::Prefix;
+    use crate::mapped::Mapped;
+
+    /// Adds and removes prefixes that overlap in every way; `change` is told each, and what is listed then.
+    fn come_and_go(mut change: impl FnMut(Prefix, bool, &BTreeMap<Prefix, ()>), any: impl Fn(u64) -> Prefix) {
+        let mut listed = BTreeMap::new();
+        let mut state = 1_u64;
+        for _ in 0..400 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let prefix = any(state >> 24);
+            let is_new = listed.insert(prefix, ()).is_none();
+            if !is_new {
+                listed.remove(&prefix);
+            }
+            change(prefix, is_new, &listed);
+        }
+        while let Some((prefix, ())) = listed.pop_first() {
+            change(prefix, false, &listed);
+        }
+    }
+
+    fn bits_of(bitmap: &Mapped<Line>) -> Vec<u64> {
+        bitmap.values().as_flattened().iter().map(|word| word.load(Relaxed)).collect()
+    }
+
+    #[test]
+    fn bitmap_of_ipv4_has_the_bits_of_what_is_listed_and_no_others() {
+        let mut cover = Cover4 { bitmap: Mapped::unshared(LINES as usize) };
+        let change = |prefix: Prefix, is_new: bool, listed: &BTreeMap<Prefix, ()>| {
+            let IpAddr::V4(network) = prefix.address() else { panic!("{prefix}") };
+            match is_new {
+                true => cover.add(network, prefix.length()),
+                false => cover.remove(network, prefix.length(), listed),
+            }
+            let mut wanted = vec![0; WORDS];
+            for prefix in listed.keys() {
+                let IpAddr::V4(network) = prefix.address() else { panic!("{prefix}") };
+                words_of(blocks(network, prefix.length())).for_each(|(word, bits)| wanted[word] |= bits);
+            }
+            assert!(bits_of(&cover.bitmap) == wanted, "{prefix}, {is_new}, with {listed:?}");
+        };
+        come_and_go(change, |random| {
+            let length = [0, 3, 8, 12, 17, 18, 20, 23, 24, 25, 31, 32][random as usize % 12];
+            Prefix::of(Ipv4Addr::from_bits(0x0a00_0000 ^ 1 << (random >> 8 & 31)).into(), length)
+        });
+    }
+
+    #[test]
+    fn bitmap_of_ipv6_has_the_bits_of_what_is_listed_and_no_others() {
+        let keys = CoverKeys::new([0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210]);
+        let mut cover = Cover6::new(Mapped::unshared(LINES as usize), keys);
+        let change = |prefix: Prefix, is_new: bool, listed: &BTreeMap<Prefix, ()>| {
+            let parts = |prefix: Prefix| match prefix.address() {
+                IpAddr::V6(network) => (network, prefix.length()),
+                IpAddr::V4(_) => panic!("{prefix}"),
+            };
+            let (network, length) = parts(prefix);
+            match is_new {
+                true => cover.add(network, length),
+                false => cover.remove(network, length),
+            }
+            let mut wanted = vec![0; WORDS];
+            for prefix in listed.keys() {
+                let (network, length) = parts(*prefix);
+                let mut set = |bit: u32| wanted[bit as usize / 64] |= 1 << (bit % 64);
+                match need(network, length) {
+                    Need::Everything => wanted.fill(u64::MAX),
+                    Need::Of32(tops) => tops.for_each(|top32| set(keys.bit_of32(top32))),
+                    Need::Of48(top48) => set(keys.bit_of48(top48)),
+                }
+            }
+            assert!(bits_of(&cover.bitmap) == wanted, "{prefix}, {is_new}, with {listed:?}");
+        };
+        come_and_go(change, |random| {
+            let length = [0, 15, 25, 31, 32, 33, 40, 47, 48, 49, 64, 128][random as usize % 12];
+            let address = 0x2001_0db8 << 96 ^ 1 << (random >> 8 & 127);
+            Prefix::of(Ipv6Addr::from_bits(address).into(), length)
+        });
+    }
 
     #[test]
     fn blocks_of_prefixes() {

@@ -17,6 +17,7 @@ pub const TESTS: &[Test] = &[
     ("syns_of_a_source_are_limited", || isolated(per_source)),
     ("syns_of_a_prefix_are_limited", || isolated(per_prefix)),
     ("syns_that_one_limit_refuses_cost_nothing_at_the_other", || isolated(both)),
+    ("no_more_than_a_burst_is_saved_up", || isolated(nothing_is_saved_up)),
     ("only_syns_of_unlisted_clients_are_limited", || isolated(only_syns_of_clients)),
     ("limits_change_at_run_time", || isolated(change)),
 ];
@@ -47,11 +48,16 @@ fn syns(bench: &Bench, sources: &[&str]) -> impl FnMut() -> bool {
 }
 
 /// Just the burst of a limit to one a second passes, and what the seconds bring that it takes.
-pub fn assert_burst(burst: u64, mut passes: impl FnMut() -> bool) {
+pub fn assert_burst(burst: u64, passes: impl FnMut() -> bool) {
+    assert_burst_at(1, burst, passes);
+}
+
+/// The same at `per_second`; the clock may step just then, and bring one more.
+fn assert_burst_at(per_second: u64, burst: u64, mut passes: impl FnMut() -> bool) {
     let began = now();
     let passed = (0..).find(|_| !passes()).unwrap();
-    let seconds = (now() - began).div_ceil(1_000_000_000);
-    assert!((burst..=burst + seconds).contains(&passed), "{passed} of a burst of {burst} in {seconds} s");
+    let brought = ((now() - began) * per_second).div_ceil(1_000_000_000) + 1;
+    assert!((burst..=burst + brought).contains(&passed), "{passed} of a burst of {burst}, and {brought}");
 }
 
 fn per_source() {
@@ -88,6 +94,18 @@ fn both() {
     for source in neighbours.iter().flat_map(|source| [source, source]) {
         assert_eq!(judge(&bench, source), OURS, "{source}");
     }
+}
+
+fn nothing_is_saved_up() {
+    let (mut bench, _) = guarded();
+    bench.shield.set_limits(&Limits { syn_per_source: rate(100, 20), ..Limits::default() }).unwrap();
+    assert_burst_at(100, 20, syns(&bench, &["192.0.2.77"]));
+    // Others send meanwhile, and this one could have sent twice its burst.
+    let later = now() + 400_000_000;
+    while now() < later {
+        judge(&bench, "192.0.2.78");
+    }
+    assert_burst_at(100, 20, syns(&bench, &["192.0.2.77"]));
 }
 
 fn only_syns_of_clients() {
