@@ -1,7 +1,7 @@
 //! The threads of an engine's poll loops.
 //!
-//! The order of the start matters: every socket is in its program's map and every loop is on its way before a program is attached, so
-//! that no segment for us reaches the kernel, which would answer it with RST. A program has all that it needs to answer SYNs before it is
+//! The order of the start matters: every socket is in its program's map and every loop knows every listener before a program is attached,
+//! so that no segment for us is answered with RST, neither by the kernel nor by a loop that has yet to hear who listens. A program has all that it needs to answer SYNs before it is
 //! attached; the guard comes last, and goes last, since programs and loops work without it.
 
 use super::Opened;
@@ -9,13 +9,16 @@ use crate::shield::{Guard, GuardPlan, Program, ShieldHandle};
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeMap;
 use std::thread;
+use std::time::{Duration, Instant};
 use synward_ebpf::{Attached, XdpMode};
 use synward_engine::{Fleet, Observer, PollLoop, RunError, ShardId, SocketCore, Stop, Workers, build_fleet};
 use synward_nic::XskPort;
-use synward_proto::Instant;
+
+/// How long the loops may take until they know all listeners.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A worker on a poll loop's thread: what [`PollLoop::run_with`] calls.
-pub type Rider = Box<dyn FnMut(&mut SocketCore, Instant) -> Option<Instant> + Send>;
+pub type Rider = Box<dyn FnMut(&mut SocketCore, synward_proto::Instant) -> Option<synward_proto::Instant> + Send>;
 
 /// An engine that is built, and not running yet.
 pub struct Ready {
@@ -74,13 +77,17 @@ impl Ready {
             };
             running.threads.push(thread::Builder::new().name(format!("poll-{number}")).spawn(turn)?);
         }
-        match running.attach_and_guard(self.interfaces, guard, self.observer) {
+        let started = running
+            .await_listeners(&self.observer, guard.listeners.len())
+            .and_then(|()| running.attach_and_guard(self.interfaces, guard, self.observer));
+        match started {
             Ok(handle) => {
                 let modes = running.modes();
                 Ok((running, handle, modes))
             }
+            // Why a loop has ended is told by the loop; else what stopped the start, not what stopping it adds.
+            Err(error) if running.has_ended() => Err(running.stop().err().unwrap_or(error)),
             Err(error) => {
-                // What stopped the start is told, not what stopping it adds.
                 let _ = running.stop();
                 Err(error)
             }
@@ -89,6 +96,18 @@ impl Ready {
 }
 
 impl Running {
+    /// Waits until every loop knows so many listeners.
+    fn await_listeners(&self, observer: &Observer, listeners: usize) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let known = observer.listeners()?.collect(left).context("waiting for the poll loops to begin")?;
+            if known.len() >= listeners * self.threads.len() {
+                return Ok(());
+            }
+        }
+    }
+
     fn attach_and_guard(
         &mut self,
         interfaces: Vec<(String, XdpMode, Program)>,

@@ -11,8 +11,8 @@ use synward::proxy::ProxyReport;
 use synward::served::Served;
 use synward_bench::flood::{Attack, Flood, FloodConfig, Running, SynForm};
 use synward_bench::peers::Web;
-use synward_lab::Role;
-use synward_lab::{FrontWiring, Host, Lab, LabConfig};
+use synward_lab::plan::Prefix;
+use synward_lab::{FrontWiring, Host, Lab, LabConfig, Role, SPOOFED_V4};
 
 pub const HTTP: u16 = 80;
 /// Where the web servers listen.
@@ -155,11 +155,17 @@ impl Bed {
 
     /// Starts a flood of forged segments from an attacker, for as long as the value lives.
     pub fn flood(&self, attack: Attack, rate: u64) -> Result<Running> {
+        self.flood_from(SPOOFED_V4, attack, rate)
+    }
+
+    /// The same, with sources of one prefix.
+    pub fn flood_from(&self, sources: Prefix, attack: Attack, rate: u64) -> Result<Running> {
         let (attacker, front) = (&self.lab.attackers()[0], self.lab.front_towards(Role::Attacker));
         let config = FloodConfig {
             rate,
             attack,
             form: SynForm::Client,
+            sources,
             duration: 4 * PATIENCE,
             ..FloodConfig::new(attacker.interface(), front.mac(), self.address())
         };

@@ -2,7 +2,7 @@
 
 use crate::bed::{PATIENCE, Plan};
 use anyhow::{Result, ensure};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt;
@@ -24,6 +24,8 @@ pub fn stalled(on_stall: &str) -> Result<()> {
     let before = retransmitted()?;
     let pid = Pid::from_child(bed.front.process());
     kill_process(pid, Signal::STOP)?;
+    // Until all of its threads have stopped.
+    waitpid(Some(pid), WaitOptions::UNTRACED)?;
     client.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
     let mut answer = String::new();
     if on_stall == "pass" {

@@ -4,7 +4,9 @@ use crate::bed::{Bed, PATIENCE, Plan};
 use anyhow::{Context, Result, ensure};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use synward::control::report::ListedPrefix;
 use synward_bench::flood::Attack;
+use synward_lab::plan::Prefix;
 use synward_lab::{FrontWiring, LabConfig};
 
 /// A client asks as often while forged segments come.
@@ -95,6 +97,30 @@ impl KeptAlive {
         }
         Ok(())
     }
+}
+
+/// An attacker forges two sources: nobody's, and that of a client who has a connection.
+pub fn hopeless() -> Result<()> {
+    let plan = Plan { shield: "drop_hopeless = 1000", ..Plan::attacked("shield = \"always\"") };
+    let bed = plan.up()?;
+    let mut client = bed.client().enter(|| KeptAlive::connect(bed.address()))??;
+    client.ask()?;
+    let address = bed.client().ipv4();
+    let pair = Prefix { address: std::net::Ipv4Addr::from_bits(address.to_bits() & !1).into(), length: 31 };
+    let flood = bed.flood_from(pair, Attack::Syn, 10_000)?;
+    bed.eventually("a hopeless source", || Ok(bed.shield()?.lists.hopeless > 0))?;
+    bed.eventually("a source that is dropped", || Ok(bed.verdict("dropped_blocked")? > 1000))?;
+    let report = bed.shield()?;
+    let busy = |source: &str| report.top_sources.iter().any(|it| it.source == source && it.unproven_per_second > 1000);
+    ensure!(busy(&format!("{address}/32")), "the client is not even suspected: {:?}", report.top_sources);
+    let listed: Vec<ListedPrefix> = bed.front.ask("/v1/prefixes")?;
+    let [listed] = &listed[..] else { anyhow::bail!("{listed:?}") };
+    let other = format!("{}/32", std::net::Ipv4Addr::from_bits(address.to_bits() ^ 1));
+    ensure!(listed.prefix == other && listed.verdict == "drop" && listed.by == "guard", "{listed:?}");
+    ensure!(listed.expires_seconds.is_some_and(|left| left <= 60), "{listed:?}");
+    client.ask()?;
+    flood.stop()?;
+    Ok(())
 }
 
 /// The front closes first, so TIME-WAIT is on its side, and the client comes back from the same port.

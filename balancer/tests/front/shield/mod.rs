@@ -24,6 +24,7 @@ pub const TESTS: &[Test] = &[
     ("shield::after_kill_9_the_kernel_is_in_charge", faults::kill_9),
     ("shield::prefixes_are_blocked_and_allowed_by_command", orders::block_and_allow),
     ("shield::what_is_listed_for_a_time_expires", orders::expiry),
+    ("shield::hopeless_sources_are_dropped_but_nobody_who_has_a_connection", flood::hopeless),
     ("shield::orders_that_cannot_be_followed_say_why", orders::refused),
     ("shield::metrics_are_served_by_the_kernel", orders::metrics),
 ];
