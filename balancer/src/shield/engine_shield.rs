@@ -38,17 +38,22 @@ impl EngineShield {
 
     /// Raises the shield of a listener. Whoever it knows passes, and everybody else must bring a cookie.
     pub(crate) fn raise(&self, local: &Endpoint) {
-        if let Some(Shielded { id, .. }) = self.listeners.get(local) {
+        if let Some(Shielded { id, .. }) = self.shielded(local) {
             self.states.set_up(*id, true);
         }
     }
 
     /// Lowers the shield of a listener. Cookies that are under way are taken by the engine, which finds the time noted.
     pub(crate) fn lower(&self, local: &Endpoint, now: Instant) {
-        if let Some(Shielded { id, lowered }) = self.listeners.get(local) {
+        if let Some(Shielded { id, lowered }) = self.shielded(local) {
             lowered.store(now.as_nanos(), Ordering::Relaxed);
             self.states.set_up(*id, false);
         }
+    }
+
+    /// Whether the shield of a listener is up.
+    pub(crate) fn is_up(&self, local: &Endpoint) -> bool {
+        self.shielded(local).is_some_and(|Shielded { id, .. }| self.states.is_up(*id))
     }
 
     /// The flows that the program knows.

@@ -252,7 +252,9 @@ impl OnDuty {
     }
 
     fn report(&mut self, now: Instant) -> Result<ShieldReport, EbpfError> {
-        let listener = |(index, watched): (usize, &Watched)| Ok(watched.report(now, self.counts(index)?));
+        let is_up = |local| self.engine_sides.iter().any(|(engine_side, _)| engine_side.is_up(&local));
+        let listener =
+            |(index, watched): (usize, &Watched)| Ok(watched.report(now, is_up(watched.local()), self.counts(index)?));
         let listeners = self.watched.iter().enumerate().map(listener).collect::<Result<_, EbpfError>>()?;
         let flows = || self.engine_sides.iter().map(|(engine_side, _)| engine_side.flows());
         Ok(ShieldReport {

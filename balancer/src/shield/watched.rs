@@ -81,8 +81,8 @@ impl Watched {
         self.meter.per_second().first().copied().unwrap_or_default()
     }
 
-    /// What there is to see of it, with what is counted now.
-    pub(super) fn report(&self, now: Instant, counts: ListenerCounts) -> ShieldedListener {
+    /// What there is to see of it, with what the programs say and have counted now.
+    pub(super) fn report(&self, now: Instant, up: bool, counts: ListenerCounts) -> ShieldedListener {
         let rates = self.meter.rates(&listed(counts));
         let [syns, cookies_sent, cookies_valid, refused, passed] =
             std::array::from_fn(|index| rates.get(index).copied().unwrap_or_default());
@@ -90,7 +90,7 @@ impl Watched {
             listener: self.plan.name.clone(),
             local: self.plan.local.to_string(),
             mode: self.plan.mode.word().to_owned(),
-            up: self.is_up(),
+            up,
             seconds: now.since(self.since).as_secs(),
             raised: self.raised,
             syns,
@@ -98,14 +98,6 @@ impl Watched {
             cookies_valid,
             refused,
             passed,
-        }
-    }
-
-    fn is_up(&self) -> bool {
-        match self.plan.mode {
-            ShieldMode::Off => false,
-            ShieldMode::Auto => self.policy.is_up(),
-            ShieldMode::Always => true,
         }
     }
 }
@@ -142,19 +134,18 @@ mod tests {
         assert_eq!(watched.observe(Instant::from_millis(100), after(99), false), None);
         // As many again and one more, in the same time: a thousand a second.
         assert!(matches!(watched.observe(Instant::from_millis(200), after(199), false), Some(Change::Raise(_))));
-        let report = watched.report(Instant::from_millis(3200), after(200));
+        let report = watched.report(Instant::from_millis(3200), true, after(200));
         assert!(report.up && report.raised == 1 && report.seconds == 3);
         assert_eq!((report.syns.total, report.syns.per_second), (200, 1000));
         assert!(matches!(watched.observe(Instant::from_millis(1200), after(199), false), Some(Change::Lower(_))));
-        assert!(!watched.report(Instant::from_millis(1200), after(199)).up);
+        assert_eq!(watched.report(Instant::from_millis(3200), false, after(199)).seconds, 2);
     }
 
     #[test]
     fn only_auto_is_moved() {
-        for (mode, up) in [(ShieldMode::Off, false), (ShieldMode::Always, true)] {
+        for mode in [ShieldMode::Off, ShieldMode::Always] {
             let mut watched = watched(mode);
-            assert_eq!(watched.observe(Instant::from_millis(100), after(1_000_000), true), None);
-            assert_eq!(watched.report(Instant::from_millis(100), after(0)).up, up, "{mode:?}");
+            assert_eq!(watched.observe(Instant::from_millis(100), after(1_000_000), true), None, "{mode:?}");
         }
     }
 
