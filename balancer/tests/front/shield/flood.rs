@@ -105,6 +105,10 @@ pub fn hopeless() -> Result<()> {
     let bed = plan.up()?;
     let mut client = bed.client().enter(|| KeptAlive::connect(bed.address()))??;
     client.ask()?;
+    // Once what it has proven is counted and forgotten, it has a connection, and nothing else.
+    let seconds = || -> Result<u64> { Ok(bed.shield()?.listeners[0].seconds) };
+    let asked_at = seconds()?;
+    bed.eventually("nobody who is counted", || Ok(seconds()? >= asked_at + 2 && bed.shield()?.top_sources.is_empty()))?;
     let address = bed.client().ipv4();
     let pair = Prefix { address: std::net::Ipv4Addr::from_bits(address.to_bits() & !1).into(), length: 31 };
     let flood = bed.flood_from(pair, Attack::Syn, 10_000)?;
