@@ -106,6 +106,16 @@ mod tests {
         }
     }
 
+    #[test]
+    fn there_are_as_many_buckets_as_is_said() {
+        let header = include_str!("bpf/limits.h");
+        for (bits, buckets) in [("SOURCE_BUCKET_BITS 18\n", 262_144), ("PREFIX_BUCKET_BITS 16\n", 65_536)] {
+            assert!(header.contains(&format!("#define {bits}")));
+            let exponent: u32 = bits.split_whitespace().last().unwrap().parse().unwrap();
+            assert_eq!(1 << exponent, buckets);
+        }
+    }
+
     /// The clock and a tolerance make a moment of 64 bits, with room for a century of uptime.
     #[test]
     fn no_limit_reaches_beyond_the_clock() {

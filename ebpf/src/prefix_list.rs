@@ -48,9 +48,9 @@ pub struct Listed {
 /// A prefix that has expired says nothing any more, but it hides shorter ones and takes its place until it is
 /// [swept](Self::sweep) away: do so often.
 ///
-/// What a source costs that is not listed does not grow with the list, but for sources that share an IPv4 /24 with a longer
-/// prefix, or an IPv6 /48 with a longer one or its /32 with one of those lengths; and for all of IPv6 while a prefix shorter
-/// than /16 is listed.
+/// Whatever is listed, a source that is not costs no more for it. Exceptions are sources in the IPv4 /24 of a longer prefix, in
+/// the IPv6 /48 of one of that length or longer, or in the /32 of a shorter one; and all of IPv6, while a prefix shorter than
+/// /16 is listed.
 pub struct PrefixList {
     ipv4: LpmTrie<MapData, [u8; 4], Listing>,
     ipv6: LpmTrie<MapData, [u8; 16], Listing>,

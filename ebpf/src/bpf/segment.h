@@ -100,6 +100,7 @@ INLINE enum examined examine_addresses(const struct packet *packet, const struct
 
 /* Ethernet, two VLAN tags. */
 #define MAX_NETWORK_OFFSET 22
+#define NETWORK_OFFSET_MASK 31
 /* The verifier's bound for an offset into a frame. */
 #define MAX_OFFSET 0x7fff
 
@@ -136,10 +137,13 @@ INLINE int find_headers(const struct xdp_md *ctx, const struct packet *packet, s
 	segment->end = (void *)(long)ctx->data_end;
 	if (network > MAX_NETWORK_OFFSET || transport > MAX_OFFSET || transport < network + fixed)
 		return 0;
-	segment->network = start + network;
 	segment->is_plain = transport == network + fixed;
+	/* The masks change nothing, but the verifier of 6.1 forgets the bounds of what the compiler has put on the stack before it
+	 * was compared; so the compiler must not see through them. */
+	asm volatile("" : "+r"(network), "+r"(transport));
+	segment->network = start + (network & NETWORK_OFFSET_MASK);
 	/* The same pointer, which the verifier then knows more about. */
-	segment->tcp = segment->is_plain ? segment->network + fixed : start + transport;
+	segment->tcp = segment->is_plain ? segment->network + fixed : start + (transport & MAX_OFFSET);
 	return (const void *)(segment->ethernet + 1) <= segment->end && segment->network + fixed <= segment->end &&
 	       (const void *)(segment->tcp + 1) <= segment->end;
 }

@@ -47,17 +47,16 @@ fn syns(bench: &Bench, sources: &[&str]) -> impl FnMut() -> bool {
     }
 }
 
-/// Just the burst of a limit to one a second passes, and what the seconds bring that it takes.
+/// Just the burst of a limit to one a second passes, and what comes in the time that it takes.
 pub fn assert_burst(burst: u64, passes: impl FnMut() -> bool) {
     assert_burst_at(1, burst, passes);
 }
 
-/// The same at `per_second`; the clock may step just then, and bring one more.
 fn assert_burst_at(per_second: u64, burst: u64, mut passes: impl FnMut() -> bool) {
     let began = now();
     let passed = (0..).find(|_| !passes()).unwrap();
-    let brought = ((now() - began) * per_second).div_ceil(1_000_000_000) + 1;
-    assert!((burst..=burst + brought).contains(&passed), "{passed} of a burst of {burst}, and {brought}");
+    let came = (now() - began) * per_second / 1_000_000_000;
+    assert!((burst..=burst + came).contains(&passed), "{passed} of a burst of {burst}, and {came}");
 }
 
 fn per_source() {
