@@ -24,6 +24,8 @@ pub(super) trait Front {
 pub(super) struct Counts {
     /// SYN-ACKs with a cookie.
     pub(super) cookies_sent: u64,
+    /// Those of them that an XDP program sent.
+    pub(super) cookies_in_xdp: u64,
     /// SYNs and SYN-ACKs that were sent again (`TCPSynRetrans`).
     pub(super) sent_again: u64,
 }
@@ -72,7 +74,13 @@ impl Front for Synward {
 
     fn counts(&self) -> Result<Counts> {
         let counters = self.stat()?.counters;
-        Ok(Counts { cookies_sent: named(&counters, "SyncookiesSent"), sent_again: named(&counters, "TCPSynRetrans") })
+        let Drops { xdp, .. } = self.served.ask("/v1/drops")?;
+        let cookies_in_xdp = named(&xdp, "answered_cookie");
+        Ok(Counts {
+            cookies_sent: named(&counters, "SyncookiesSent") + cookies_in_xdp,
+            cookies_in_xdp,
+            sent_again: named(&counters, "TCPSynRetrans"),
+        })
     }
 }
 
@@ -172,6 +180,7 @@ impl Front for KernelProxy {
         let counters = self.host.netstat()?;
         Ok(Counts {
             cookies_sent: named(&counters, "TcpExtSyncookiesSent"),
+            cookies_in_xdp: 0,
             sent_again: named(&counters, "TcpExtTCPSynRetrans"),
         })
     }

@@ -28,8 +28,22 @@ pub(super) struct Phase {
     pub(super) flood: Option<FloodSeen>,
     /// SYN-ACKs that carried a cookie.
     pub(super) cookies_sent: u64,
+    /// Those of them that an XDP program sent.
+    pub(super) cookies_in_xdp: u64,
     /// The most half-open connections at one time, of the moments looked at.
     pub(super) half_open_highest: u64,
+}
+
+impl Phase {
+    fn new(clients: Outcome, flood: Option<FloodSeen>, [before, after]: [Counts; 2], half_open_highest: u64) -> Self {
+        Self {
+            clients,
+            flood,
+            cookies_sent: after.cookies_sent - before.cookies_sent,
+            cookies_in_xdp: after.cookies_in_xdp - before.cookies_in_xdp,
+            half_open_highest,
+        }
+    }
 }
 
 /// What became of the flood while the clients came.
@@ -71,8 +85,7 @@ impl Stage<'_> {
         let before = self.reading(front)?;
         let (clients, half_open_highest) = self.serve_clients(front)?;
         let after = self.reading(front)?;
-        let cookies_sent = after.counts.cookies_sent - before.counts.cookies_sent;
-        Ok(Phase { clients, flood: None, cookies_sent, half_open_highest })
+        Ok(Phase::new(clients, None, [before.counts, after.counts], half_open_highest))
     }
 
     /// Has them come under a flood.
@@ -93,8 +106,7 @@ impl Stage<'_> {
             syn_offered_per_s: (offered as f64 / seconds) as u64,
             syn_answered: sent.saturating_sub(sent_again),
         };
-        let cookies_sent = after.counts.cookies_sent - before.counts.cookies_sent;
-        Ok(Phase { clients, flood: Some(seen), cookies_sent, half_open_highest })
+        Ok(Phase::new(clients, Some(seen), [before.counts, after.counts], half_open_highest))
     }
 
     /// How the clients fared, and the most half-open connections meanwhile.

@@ -76,6 +76,7 @@ impl Report {
         row("SYNs offered a second", &of_flood(|flood| grouped(flood.syn_offered_per_s)));
         row("SYNs answered", &of_flood(answered));
         row("cookies sent", &|phase| grouped(phase.cookies_sent));
+        row("of them by XDP", &|phase| grouped(phase.cookies_in_xdp));
         row("highest half-open", &|phase| grouped(phase.half_open_highest));
         table
     }
