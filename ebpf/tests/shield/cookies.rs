@@ -7,14 +7,14 @@ use synward_ebpf::ShieldCounter::{self, *};
 use synward_ebpf::XdpAction::{self, Drop, Redirect, Tx};
 use synward_ebpf::{CookieOffer, ListenerId, ShieldConfig};
 use synward_proto::flood_guard::{CookieTimestamps, Syncookies};
-use synward_proto::half_open::Offer;
+use synward_proto::half_open::{Negotiated, Offer, Syn};
 use synward_proto::isn::Secrets;
 use synward_proto::listener::{AcceptRoom, HalfOpens, Listener, ListenerConfig, Outcome};
-use synward_proto::segment::{Mss, WindowScale};
-use synward_proto::syn_cookie::tick;
+use synward_proto::segment::{Mss, SynOptions, WindowScale};
+use synward_proto::syn_cookie::{CookieJar, TICK, tick};
 use synward_proto::syn_table::SynTableConfig;
 use synward_proto::wire::{self, ChecksumPolicy};
-use synward_proto::{Endpoint, Fate, Instant, Options, Segment};
+use synward_proto::{Endpoint, Fate, Instant, Options, Segment, SeqNum};
 
 use crate::bench::{Bench, PORT, V4, V6, owned, random};
 use crate::segment::{Raw, any_syn};
@@ -232,7 +232,63 @@ fn cookies_come_home_on_both_sides() {
     }
 }
 
+/// Through every change of keys: with a key of its own for each tick, a cookie of this tick and of the one before is taken, also
+/// that of the key before, and of no other tick.
+fn cookies_outlive_their_key() {
+    let mut twins = Twins::new(&Offer::default(), CookieTimestamps::Optional, false);
+    let schedule = Secrets::from_seed(&[7; Secrets::SEED_LEN]).cookie_keys(TICK);
+    let mut jar = CookieJar::new(schedule.clone());
+    twins.bench = Bench::with(&ShieldConfig { ticks_per_key: schedule.ticks_per_key(), ..ShieldConfig::default() });
+    let offer = CookieOffer {
+        mss_v4: 1460,
+        mss_v6: 1440,
+        window: 65_535,
+        window_scale: Some(7),
+        sack: true,
+        timestamps: true,
+        timestamps_required: false,
+    };
+    let listener = twins.bench.shield.own_listener(owned(V4, PORT), &offer).unwrap();
+    twins.bench.shield.listeners().set_up(listener, true);
+    // Until a whole check has been made within one tick.
+    let mut checked = 0;
+    while checked < 5 {
+        let present = now();
+        let epoch = schedule.epoch(present);
+        for epoch in epoch - 1..=epoch + 1 {
+            twins.bench.shield.set_cookie_key(epoch, &schedule.key(epoch)).unwrap();
+        }
+        checked = 0;
+        for (ticks, wanted) in
+            [(0_i64, RedirectedCookie), (1, RedirectedCookie), (2, DroppedAck), (3, DroppedAck), (-1, DroppedAck)]
+        {
+            let minted = present.as_nanos().checked_add_signed(-ticks * TICK.as_nanos() as i64).unwrap();
+            let syn = Raw { options: Vec::new(), ..any_syn(&mut random()) };
+            let syn = Raw {
+                tags: Vec::new(),
+                source: "10.9.8.7".parse().unwrap(),
+                source_port: 7000 + checked as u16,
+                ..syn
+            };
+            let tuple = wire::parse(&syn.frame(), ChecksumPolicy::Full).unwrap().tuple;
+            let options = SynOptions::default();
+            let agreed =
+                Negotiated::new(&Syn { tuple, irs: SeqNum(syn.seq), options }, &Offer::default(), SeqNum(0), 0);
+            let cookie = jar.encode(Instant::from_nanos(minted), &tuple, &agreed);
+            let ack = cookie.negotiated.iss.0.wrapping_add(1);
+            let third = Raw { flags: 0x10, seq: syn.seq.wrapping_add(1), ack, payload: Vec::new(), ..syn };
+            let (_, counter, _) = twins.program(&third.frame());
+            if tick(present) != tick(now()) {
+                break;
+            }
+            assert_eq!(counter, wanted, "minted {ticks} ticks ago");
+            checked += 1;
+        }
+    }
+}
+
 pub const TESTS: &[crate::Test] = &[
     ("cookies::syn_acks_are_those_of_the_engine", syn_acks_are_those_of_the_engine),
+    ("cookies::cookies_outlive_their_key", cookies_outlive_their_key),
     ("cookies::cookies_come_home_on_both_sides", cookies_come_home_on_both_sides),
 ];
