@@ -3,18 +3,22 @@
 
 mod affinity;
 mod clock;
+pub mod completion;
 pub mod core_share;
 mod descriptors;
 pub mod echo_frames;
+pub mod far_end;
 pub mod flood;
 pub mod herd;
 pub mod kernel_server;
 pub mod load;
+mod object;
 pub mod paced;
 pub mod peers;
 pub mod processes;
 mod quantile;
 pub mod syn_cost;
+pub mod validator;
 
 pub use affinity::pin;
 pub use quantile::Quantiles;
