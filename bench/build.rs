@@ -7,7 +7,7 @@ use std::path::Path;
 
 fn main() {
     // The BPF runtime's header is shared with the XDP programs.
-    for program in ["flood", "validator"] {
+    for program in ["flood", "validator", "bare"] {
         clang::compile(Path::new(&format!("src/bpf/{program}.bpf.c")), Path::new("../ebpf/src/bpf"));
     }
     println!("cargo::rerun-if-changed=src/bpf");

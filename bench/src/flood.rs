@@ -8,6 +8,7 @@
 
 mod generator;
 mod interrupt;
+mod rehearsal;
 mod template;
 
 use std::net::SocketAddr;
@@ -24,6 +25,7 @@ use synward_lab::{SPOOFED_V4, SPOOFED_V6};
 use generator::{Gauge, Generator};
 
 pub(crate) use generator::number_key;
+pub use rehearsal::{RunCost, run_cost};
 
 /// What is sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]

@@ -2,6 +2,7 @@
 //! connections, web servers and proxies of others, and the kernel's TCP as the one to beat.
 
 mod affinity;
+pub mod bare;
 mod clock;
 pub mod completion;
 pub mod core_share;

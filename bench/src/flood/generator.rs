@@ -30,7 +30,7 @@ const MOST_BEHIND: u64 = UNITS_PER_SECOND / 10;
 /// `struct order` of the program.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
-struct Order {
+pub(super) struct Order {
     syn: Template,
     ack: Template,
     source: [u64; 2],
@@ -70,7 +70,7 @@ unsafe impl aya::Pod for Progress {}
 
 impl Order {
     /// What `config` orders, sent on `interface`.
-    fn new(config: &FloodConfig, interface: &Interface) -> Result<Self> {
+    pub(super) fn new(config: &FloodConfig, interface: &Interface) -> Result<Self> {
         let from_mac = interface.mac.context("the interface has no Ethernet address")?;
         let to = config.target.ip();
         let headers = Headers { to_mac: config.mac, from_mac, to, port: config.target.port() };
@@ -124,6 +124,11 @@ fn words6(bits: u128) -> [u64; 2] {
 }
 
 impl Progress {
+    /// Nothing has happened yet.
+    pub(super) fn of_seed(seed: u64) -> Self {
+        Self { random: seed, ..Self::default() }
+    }
+
     /// Seconds from the first run of the program to its last.
     pub(super) fn seconds(&self) -> f64 {
         (self.last - self.first) as f64 / 1e9
@@ -147,7 +152,7 @@ impl Generator {
         let mut orders: Array<_, Order> = take_map(&mut object, "orders")?;
         orders.set(0, Order::new(config, interface)?, 0)?;
         let mut progresses = take_map(&mut object, "progresses")?;
-        Array::set(&mut progresses, 0, Progress { random: config.seed, ..Progress::default() }, 0)?;
+        Array::set(&mut progresses, 0, Progress::of_seed(config.seed), 0)?;
         let gauge = Gauge { progresses: Arc::new(progresses), stopped: Arc::default() };
         let frame = vec![0; config.form.frame_bytes(config.target.is_ipv6())];
         Ok((Self { object, gauge: gauge.clone(), frame, batch: config.batch }, gauge))

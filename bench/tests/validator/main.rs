@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::{Arguments, Trial};
+use synward_bench::bare::{Bare, Fate, Forwarder};
 use synward_bench::far_end::FarEnd;
-use synward_bench::flood::{Attack, Flood, FloodConfig, SynForm};
+use synward_bench::flood::{Attack, Flood, FloodConfig, SynForm, run_cost};
 use synward_bench::kernel_server;
 use synward_bench::validator::{Expectation, SAMPLE_EVERY, Sight, Sights, Validator};
+use synward_ebpf::Interface;
 use synward_lab::{End, Host, Lab, LabConfig, Offloads, Pair, PairConfig};
 use synward_proto::segment::{Mss, SynOptions, Timestamps, WindowScale};
 use synward_proto::wire::{ChecksumPolicy, HEADROOM, SegmentWriter, parse};
@@ -28,6 +30,8 @@ const TESTS: &[Test] = &[
     ("one_in_1024_is_sampled", one_in_1024_is_sampled),
     ("cookies_of_the_kernel_let_in_whom_they_are_for_client", || cookies_of_the_kernel(SynForm::Client)),
     ("cookies_of_the_kernel_let_in_whom_they_are_for_bare", || cookies_of_the_kernel(SynForm::Bare)),
+    ("bare_systems_send_back_what_was_sent", bare_systems_send_back_what_was_sent),
+    ("a_program_is_rehearsed_where_it_is", a_program_is_rehearsed_where_it_is),
     ("a_server_that_lets_everybody_in_is_found_out", a_server_that_lets_everybody_in_is_found_out),
 ];
 
@@ -346,5 +350,62 @@ fn a_server_that_lets_everybody_in_is_found_out() -> Result<()> {
     })??;
     let completions = far_end.settle()?;
     ensure!(completions.forged_echoed > 0 && completions.echoed == 0, "{completions:?}");
+    Ok(())
+}
+
+/// What XDP_TX and a forwarder send back is what was sent; XDP_DROP sends nothing.
+fn bare_systems_send_back_what_was_sent() -> Result<()> {
+    let pair = Pair::up(&PairConfig { far: End::default(), ..PairConfig::default() })?;
+    let (front, attacker) = (pair.near(), pair.far());
+    let config = FloodConfig {
+        form: SynForm::Client,
+        seed: SEED,
+        duration: Duration::from_secs(60),
+        ..FloodConfig::new(attacker.interface(), front.mac(), target(front).into())
+    };
+    let far_end = FarEnd::start(attacker, front.mac(), &expectation(front, SynForm::Client), &[])?;
+    let reflected = |at_least: u64| -> Result<u64> {
+        let before = far_end.sights()?;
+        let flood = attacker.enter(|| Flood::start(&config))??;
+        while flood.sent()? < 20_000 || far_end.sights()?.since(&before).of(Sight::Reflected) < at_least {
+            std::thread::sleep(Duration::from_millis(1));
+            ensure!(flood.sent()? < 1_000_000, "{:?}", far_end.sights()?);
+        }
+        flood.stop()?;
+        let sights = far_end.sights()?.since(&before);
+        // What the completer forges goes the same way, and has no numbers of the flood's.
+        ensure!(sights.invalid() + sights.of(Sight::Valid) == 0, "{sights:?}");
+        ensure!(sights.of(Sight::Other) < 1_000, "{sights:?}");
+        Ok(sights.of(Sight::Reflected))
+    };
+    let bare = front.enter(|| Bare::attach(front.interface(), Fate::Reflect))??;
+    ensure!(reflected(10_000)? >= 10_000);
+    drop(bare);
+    let forwarder = Forwarder::start(front, front.interface(), &[])?;
+    ensure!(reflected(10_000)? >= 10_000);
+    drop(forwarder);
+    let bare = front.enter(|| Bare::attach(front.interface(), Fate::Drop))??;
+    // What the last one sent may still be under way.
+    ensure!(reflected(0)? < 1_000);
+    drop(bare);
+    Ok(())
+}
+
+fn a_program_is_rehearsed_where_it_is() -> Result<()> {
+    let pair = Pair::up(&PairConfig { far: End::default(), ..PairConfig::default() })?;
+    let (front, attacker) = (pair.near(), pair.far());
+    let config = FloodConfig::new(attacker.interface(), front.mac(), target(front).into());
+    // XDP_DROP and XDP_TX of `enum xdp_action`.
+    for (fate, action) in [(Fate::Drop, 1), (Fate::Reflect, 3)] {
+        let (_bare, program) = front.enter(|| -> Result<_> {
+            let bare = Bare::attach(front.interface(), fate)?;
+            Ok((bare, Interface::by_name(front.interface())?.xdp[0].program_id))
+        })??;
+        let cost = attacker.enter(|| run_cost(&config, program, 10_000))??;
+        ensure!(cost.action == action, "{cost:?}");
+    }
+    let missing = attacker.enter(|| run_cost(&config, u32::MAX, 1))?.err().context("no such program")?.to_string();
+    ensure!(missing.contains("no program"), "{missing}");
+    ensure!(attacker.stats()?.tx_packets < 1_000, "a rehearsal sends nothing");
     Ok(())
 }
