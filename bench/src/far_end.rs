@@ -27,6 +27,8 @@ pub struct FarEnd {
 #[derive(Debug, Default)]
 struct Shared {
     stop: AtomicBool,
+    /// Nothing is completed or forged meanwhile.
+    resting: AtomicBool,
     standing: Mutex<Standing>,
 }
 
@@ -85,6 +87,12 @@ impl FarEnd {
         self.validator.expect(expectation)
     }
 
+    /// Whether nothing is completed or forged, so that there is nothing on the wire but the flood and its answers. They are judged
+    /// all the same.
+    pub fn rest(&self, resting: bool) {
+        self.shared.resting.store(resting, Relaxed);
+    }
+
     /// What has been seen so far.
     ///
     /// # Errors
@@ -136,7 +144,7 @@ struct Completer {
 impl Completer {
     fn run(mut self, socket: &PacketSocket, shared: &Shared) {
         while !shared.stop.load(Relaxed) {
-            let turned = self.turn(socket);
+            let turned = self.turn(socket, shared.resting.load(Relaxed));
             let mut standing = shared.standing();
             standing.turns += 1;
             standing.completions = self.completion.completions();
@@ -151,12 +159,16 @@ impl Completer {
     }
 
     /// Returns how many handshakes are under way.
-    fn turn(&mut self, socket: &PacketSocket) -> Result<usize> {
+    fn turn(&mut self, socket: &PacketSocket, resting: bool) -> Result<usize> {
         let (now, mut send) = (Instant::now(), Vec::new());
-        while let Some(frame) = self.records.next()? {
-            self.completion.on_frame(&frame, now, &mut send);
+        while let Some(frame) = self.records.take()? {
+            if !resting {
+                self.completion.on_frame(&frame, now, &mut send);
+            }
         }
-        self.completion.forge(SOURCES, &mut send);
+        if !resting {
+            self.completion.forge(SOURCES, &mut send);
+        }
         let waiting = self.completion.on_time(now, &mut send);
         for frame in send {
             // A full ring at the other end is part of the flood: what was lost is sent again.

@@ -68,6 +68,9 @@ pub struct FloodConfig {
     pub form: SynForm,
     /// When the flood stops by itself.
     pub duration: Duration,
+    /// How late a frame may leave: what falls behind further, because the core was taken away, is never sent. While it catches up,
+    /// the flood is as fast as it can be.
+    pub catch_up: Duration,
     /// Frames that leave at once, from 1 to `batch`; the rate stays what it is.
     pub burst: u32,
     /// Frames between two looks of the kernel at its other work, from 1 to 256: a frame that is due may leave that many
@@ -90,6 +93,7 @@ impl FloodConfig {
             attack: Attack::Syn,
             form: SynForm::Bare,
             duration: Duration::from_secs(10),
+            catch_up: Duration::from_millis(100),
             burst: 1,
             batch: 64,
             seed: 1,

@@ -18,6 +18,7 @@ pub mod paced;
 pub mod peers;
 pub mod processes;
 mod quantile;
+pub mod report;
 pub mod syn_cost;
 pub mod validator;
 

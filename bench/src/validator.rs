@@ -224,7 +224,7 @@ impl Records {
     ///
     /// # Errors
     /// A record of another size than the program writes.
-    pub fn next(&mut self) -> Result<Option<Vec<u8>>> {
+    pub fn take(&mut self) -> Result<Option<Vec<u8>>> {
         let Some(record) = self.ring.next() else { return Ok(None) };
         let (length, bytes) = record.split_first_chunk().context("a record without its length")?;
         let length = u32::from_ne_bytes(*length) as usize;

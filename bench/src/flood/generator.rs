@@ -24,9 +24,6 @@ use super::{Attack, FloodConfig, SynForm};
 const UNITS_PER_SECOND: u64 = 1_024 * 1_000_000_000;
 const _: () = assert!(UNITS_PER_SECOND / 10_000_000 > 100_000);
 
-/// A frame that is later than this is never sent: after a pause, the flood does not make up for more.
-const MOST_BEHIND: u64 = UNITS_PER_SECOND / 10;
-
 /// `struct order` of the program.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
@@ -92,7 +89,7 @@ impl Order {
             source_free,
             key: number_key(config.seed),
             interval: (UNITS_PER_SECOND.saturating_mul(config.burst.into()) / config.rate).max(1),
-            most_behind: MOST_BEHIND,
+            most_behind: u64::try_from(config.catch_up.as_nanos()).unwrap_or(u64::MAX >> 10) << 10,
             ifindex: interface.index,
             is_ipv6: u32::from(to.is_ipv6()),
             is_client: u32::from(config.form == SynForm::Client),

@@ -264,10 +264,10 @@ fn one_in_1024_is_sampled() -> Result<()> {
     for _ in 0..SAMPLE_EVERY - 1 {
         bench.validator.show(&frame)?;
     }
-    ensure!(records.next()?.is_none());
+    ensure!(records.take()?.is_none());
     bench.validator.show(&frame)?;
-    ensure!(records.next()?.as_deref() == Some(&frame[..]));
-    ensure!(records.next()?.is_none());
+    ensure!(records.take()?.as_deref() == Some(&frame[..]));
+    ensure!(records.take()?.is_none());
     Ok(())
 }
 
