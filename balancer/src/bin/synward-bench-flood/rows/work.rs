@@ -25,7 +25,7 @@ use synward_ebpf::Interface;
 
 /// One full poll, and three (`NAPI_POLL_WEIGHT`). Four would fill the ring of a veth to the last place.
 const BURSTS: [u32; 2] = [64, 192];
-const _: () = assert!(BURSTS[0] == 64 && BURSTS[1] % 64 == 0 && BURSTS[1] < VETH_RING);
+const _: () = assert!(BURSTS[0] == 64 && BURSTS[1].is_multiple_of(64) && BURSTS[1] < VETH_RING);
 /// `VETH_RING_SIZE`.
 const VETH_RING: u32 = 256;
 
