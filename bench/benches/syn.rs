@@ -22,6 +22,9 @@ const CAPACITY: u32 = 1 << 16;
 
 const NOW: Instant = Instant::from_millis(1_000_000);
 
+/// How long a cookie key is in force.
+const KEY_LIFE: Duration = Duration::from_secs(600);
+
 /// An accept queue that is never full.
 struct Endless;
 
@@ -36,8 +39,8 @@ impl AcceptRoom for Endless {
 
     fn cookie_sent(&self, _: Instant) {}
 
-    fn last_cookie(&self) -> Option<Instant> {
-        None
+    fn awaits_cookies(&self, _: Instant) -> bool {
+        false
     }
 }
 
@@ -213,7 +216,7 @@ fn table(criterion: &mut Criterion) {
 
 fn cookie(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("cookie");
-    let jar = CookieJar::new(&[7; 16]);
+    let mut jar = CookieJar::new(secrets().cookie_keys(KEY_LIFE));
     for (name, stamped) in [("plain", false), ("timestamps", true)] {
         let tuple = tuple(1);
         let agreed = agreed(&tuple, stamped);
@@ -244,7 +247,7 @@ struct Bed {
 
 impl Bed {
     fn new(syncookies: Syncookies) -> Self {
-        let mut shared = HalfOpens::new(&table_config(CAPACITY), secrets());
+        let mut shared = HalfOpens::new(&table_config(CAPACITY), secrets(), KEY_LIFE);
         let config = ListenerConfig {
             local: Endpoint::new(Ipv4Addr::UNSPECIFIED.into(), 80),
             syn_queue_limit: u32::MAX,

@@ -107,7 +107,7 @@ impl Rig {
             secrets: Some(Secrets::from_seed(1)),
             ..EngineConfig::default()
         };
-        let mut fleet = build_fleet(vec![Interface { config, rss: None, queues }], Workers::OnPollLoops)?;
+        let mut fleet = build_fleet(vec![Interface { config, rss: None, queues, shield: None }], Workers::OnPollLoops)?;
         for worker in &mut fleet.workers {
             worker.listen(ListenConfig { shared: true, ..ListenConfig::new(SERVER) }).context("listening")?;
         }

@@ -5,8 +5,8 @@ use std::process::Command;
 use std::{env, io};
 
 /// Compiles `source` for the BPF target of this machine's byte order into `OUT_DIR`, as `<stem>.o`; `include` is
-/// searched for our own headers. Panics with what to install if it cannot.
-pub fn compile(source: &Path, include: &Path) {
+/// searched for our own headers. Returns where it is. Panics with what to install if it cannot.
+pub fn compile(source: &Path, include: &Path) -> PathBuf {
     let clang = env::var("CLANG").unwrap_or_else(|_| "clang".into());
     let stem = source.file_stem().expect("a source file has a name").to_string_lossy();
     let object = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join(format!("{stem}.o"));
@@ -21,7 +21,7 @@ pub fn compile(source: &Path, include: &Path) {
     println!("cargo::rerun-if-changed={}", source.display());
     println!("cargo::rerun-if-env-changed=CLANG");
     match command.status() {
-        Ok(status) if status.success() => {}
+        Ok(status) if status.success() => object,
         Ok(status) => panic!(
             "{clang} could not compile {} ({status}); it needs the kernel's headers: on Debian, install linux-libc-dev",
             source.display(),

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use aya::programs::Xdp;
 use tracing::{info, warn};
 
-use crate::link::create_xdp_link;
+use crate::link::{create_xdp_link, update_xdp_link};
 use crate::{EbpfError, Interface, XdpState};
 
 /// `XDP_FLAGS_SKB_MODE` (linux/if_link.h).
@@ -89,6 +89,17 @@ impl Attached {
     /// Under [`XdpMode::Any`], why the program does not run natively.
     pub fn native_refused(&self) -> Option<&EbpfError> {
         self.native_refused.as_ref()
+    }
+
+    /// Puts another program in the place of this one, which must be loaded: no frame meets both, and none meets neither.
+    pub(crate) fn replace(&mut self, program: &Xdp) -> Result<(), EbpfError> {
+        let descriptor = program.fd().map_err(EbpfError::program)?;
+        let program_id = program.info().map_err(EbpfError::program)?.id();
+        update_xdp_link(self.link.as_fd(), descriptor.as_fd())
+            .map_err(|source| refusal(&self.interface, self.in_force.mode, source))?;
+        self.in_force.program_id = program_id;
+        info!(interface = self.interface.name, program = program_id, "XDP program replaced");
+        Ok(())
     }
 
     /// Detaches the program; the same as dropping this.

@@ -41,6 +41,49 @@ shield_counters! {
     DroppedFragment = "dropped_fragment",
     /// An IPv6 packet for an owned address with more than eight extension headers.
     DroppedExtensionHeaders = "dropped_extension_headers",
+    /// The shield is up: of a flow that the engine knows, or whose cookie has come home lately, and handed over.
+    RedirectedKnown = "redirected_known",
+    /// The shield is up: handed over because nobody can tell whether the flow is known (its bucket is full), or because there
+    /// is no cookie key.
+    RedirectedUntold = "redirected_untold",
+    /// The shield is up: a segment with a valid cookie, handed over.
+    RedirectedCookie = "redirected_cookie",
+    /// A SYN that was answered with a cookie.
+    AnsweredCookie = "answered_cookie",
+    /// Lengths that contradict each other, or IP options.
+    DroppedHeader = "dropped_header",
+    /// No control bit set, or SYN with FIN.
+    DroppedFlags = "dropped_flags",
+    /// Source port zero.
+    DroppedPortZero = "dropped_port_zero",
+    /// An address that no host has, or a frame from or to a group.
+    DroppedMartian = "dropped_martian",
+    /// Source equals destination.
+    DroppedLand = "dropped_land",
+    /// A SYN that was due a cookie, with a wrong checksum.
+    DroppedChecksum = "dropped_checksum",
+    /// A SYN while the accept queue is full.
+    DroppedAcceptQueueFull = "dropped_accept_queue_full",
+    /// A SYN without timestamps where cookies must have them.
+    DroppedNoTimestamps = "dropped_no_timestamps",
+    /// The shield is up: a SYN to one of our source ports.
+    DroppedSyn = "dropped_syn",
+    /// The shield is up: an ACK of an unknown flow, without a valid cookie.
+    DroppedAck = "dropped_ack",
+    /// The same with payload.
+    DroppedData = "dropped_data",
+    /// The same with FIN.
+    DroppedFin = "dropped_fin",
+    /// The shield is up: a RST of an unknown flow.
+    DroppedRst = "dropped_rst",
+    /// The shield is up: a SYN-ACK of an unknown flow.
+    DroppedSynAck = "dropped_syn_ack",
+    /// The shield is up: neither SYN nor ACK nor RST, of an unknown flow.
+    DroppedNoAck = "dropped_no_ack",
+    /// Ours, but the poll loop has not turned for too long.
+    DroppedStalled = "dropped_stalled",
+    /// The same, left to the kernel because of [`OnStall::Pass`](crate::OnStall::Pass).
+    PassedStalled = "passed_stalled",
 }
 
 /// A reading of all counters, summed over CPUs.

@@ -112,6 +112,39 @@ pub enum EbpfError {
         /// Its last port.
         last: u16,
     },
+    /// The table of guarded listeners is full.
+    #[error(
+        "{limit} listeners are guarded already, which is all that the program can; own further ports without a guard"
+    )]
+    TooManyListeners {
+        /// How many there can be.
+        limit: u32,
+    },
+    /// A port that is owned cannot be given a listener.
+    #[error("port {port} of {address} is owned already; disown it first")]
+    PortTaken {
+        /// The address.
+        address: IpAddr,
+        /// The port.
+        port: u16,
+    },
+    /// Only short frames can be measured.
+    #[error("a frame of {bytes} bytes cannot be measured; 256 are the most")]
+    FrameTooLong {
+        /// Its length.
+        bytes: usize,
+    },
+    /// The system gives no random numbers.
+    #[error("the system gives no random numbers: {0}")]
+    Entropy(String),
+    /// An array map cannot be mapped.
+    #[error("map `{map}` cannot be mapped into memory: {source}")]
+    Mapping {
+        /// The map.
+        map: &'static str,
+        /// The kernel's answer.
+        source: io::Error,
+    },
     /// The owned set is full.
     #[error("{capacity} ports or addresses are owned already, which is the capacity the program was loaded with")]
     OwnedSetFull {

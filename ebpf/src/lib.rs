@@ -14,9 +14,13 @@
 mod attach;
 mod counters;
 mod error;
+mod flows;
+mod heartbeats;
 mod interface;
 mod judge;
 mod link;
+mod listeners;
+mod mapped;
 mod maps;
 mod owned_set;
 mod pass;
@@ -25,8 +29,16 @@ mod shield;
 pub use attach::{Attached, AttachedMode, XdpMode};
 pub use counters::{ShieldCounter, ShieldCounters};
 pub use error::EbpfError;
+pub use flows::KnownFlows;
+pub use heartbeats::Heartbeats;
 pub use interface::{Interface, XdpState};
 pub use judge::{Arrival, XdpAction};
-pub use maps::{Fragments, Owned, Protocol};
+pub use listeners::{CookieOffer, ListenerCounts, ListenerId, ListenerStates};
+pub use maps::{Fragments, OnStall, Owned, Protocol};
 pub use pass::PassProgram;
 pub use shield::{Shield, ShieldConfig};
+
+/// The check of the build, for its tests.
+#[cfg(test)]
+#[path = "../build/kernel_floor.rs"]
+mod kernel_floor;

@@ -77,17 +77,44 @@ pub(crate) struct PortRange {
     hi: u16,
 }
 
+/// What becomes of frames for a poll loop that has stalled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum OnStall {
+    /// Dropped and counted: live connections wait.
+    #[default]
+    Drop,
+    /// Left to the kernel, which answers those of live connections with RST.
+    Pass,
+}
+
 /// `struct settings`.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub(crate) struct Settings {
-    pass_fragments: u32,
+    pub(crate) pass_fragments: u32,
+    pub(crate) pass_stalled: u32,
+    pub(crate) stall_limit: u64,
+    pub(crate) owned_generation: u64,
 }
+
+/// `struct cookie_key`.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct CookieKey {
+    k0: u64,
+    k1: u64,
+    epoch: u32,
+    valid: u32,
+}
+
+/// Places for cookie keys.
+pub(crate) const COOKIE_KEYS: u32 = 4;
 
 const _: () = assert!(size_of::<AddressKey>() == 20);
 const _: () = assert!(size_of::<PortKey>() == 24);
 const _: () = assert!(size_of::<PortRange>() == 4);
-const _: () = assert!(size_of::<Settings>() == 4);
+const _: () = assert!(size_of::<Settings>() == 24);
+const _: () = assert!(size_of::<CookieKey>() == 24);
 
 // SAFETY: integers only, and the sizes asserted above leave no padding.
 unsafe impl aya::Pod for AddressKey {}
@@ -97,6 +124,16 @@ unsafe impl aya::Pod for PortKey {}
 unsafe impl aya::Pod for PortRange {}
 // SAFETY: as above.
 unsafe impl aya::Pod for Settings {}
+// SAFETY: as above.
+unsafe impl aya::Pod for CookieKey {}
+
+impl CookieKey {
+    /// SipHash reads its key as two little-endian words.
+    pub(crate) fn new(epoch: u32, key: &[u8; 16]) -> Self {
+        let key = u128::from_le_bytes(*key);
+        Self { k0: key as u64, k1: (key >> 64) as u64, epoch, valid: 1 }
+    }
+}
 
 impl AddressKey {
     pub(crate) fn new(protocol: Protocol, address: IpAddr) -> Self {
@@ -132,14 +169,5 @@ impl PortRange {
     /// These ports; the caller has seen to it that there are some, and that zero is none of them.
     pub(crate) const fn new(ports: &RangeInclusive<u16>) -> Self {
         Self { lo: *ports.start(), hi: *ports.end() }
-    }
-}
-
-impl From<Fragments> for Settings {
-    fn from(fragments: Fragments) -> Self {
-        match fragments {
-            Fragments::Drop => Self { pass_fragments: 0 },
-            Fragments::Pass => Self { pass_fragments: 1 },
-        }
     }
 }

@@ -3,7 +3,7 @@
 //! The program takes a port for ours only at an address that is. So an address enters its map before its first port and
 //! leaves it after its last: at no moment does a fragment or a segment for something owned slip past to the kernel.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
@@ -15,7 +15,7 @@ use crate::{EbpfError, Owned, Protocol};
 
 /// The owned ports, ranges and addresses.
 pub(crate) struct OwnedSet {
-    ports: BpfHashMap<MapData, PortKey, u8>,
+    ports: BpfHashMap<MapData, PortKey, u32>,
     addresses: BpfHashMap<MapData, AddressKey, PortRange>,
     /// What is owned at each address.
     holdings: HashMap<AddressKey, Holding>,
@@ -26,7 +26,7 @@ pub(crate) struct OwnedSet {
 /// What is owned at one address: when nothing is left of it, the address goes.
 #[derive(Default)]
 struct Holding {
-    ports: HashSet<PortKey>,
+    ports: HashMap<PortKey, u32>,
     range: Option<RangeInclusive<u16>>,
 }
 
@@ -39,50 +39,49 @@ impl Holding {
 impl OwnedSet {
     /// Nothing is owned yet, and each map has room for `capacity` entries.
     pub(crate) fn new(
-        ports: BpfHashMap<MapData, PortKey, u8>,
+        ports: BpfHashMap<MapData, PortKey, u32>,
         addresses: BpfHashMap<MapData, AddressKey, PortRange>,
         capacity: u32,
     ) -> Self {
         Self { ports, addresses, holdings: HashMap::new(), capacity }
     }
 
-    /// See [`Shield::own`](crate::Shield::own).
-    pub(crate) fn own(&mut self, owned: Owned) -> Result<bool, EbpfError> {
+    /// See [`Shield::own`](crate::Shield::own); `listener` is the place that the port leads to.
+    pub(crate) fn own(&mut self, owned: Owned, listener: u32) -> Result<bool, EbpfError> {
         if owned.port == 0 {
             return Err(EbpfError::PortZero { address: owned.address });
         }
         let (address, port) = (owned.address_key(), owned.port_key());
         let holding = self.holdings.get(&address);
-        if holding.is_some_and(|holding| holding.ports.contains(&port)) {
+        if holding.is_some_and(|holding| holding.ports.contains_key(&port)) {
             return Ok(false);
         }
         let new_address = holding.is_none();
         if new_address {
             self.set_address(address, PortRange::NONE)?;
         }
-        if let Err(error) = self.ports.insert(port, 0, 0) {
+        if let Err(error) = self.ports.insert(port, listener, 0) {
             if new_address {
                 self.remove_address(&address)?;
             }
             return Err(self.refused("owned_ports", error));
         }
-        self.holdings.entry(address).or_default().ports.insert(port);
+        self.holdings.entry(address).or_default().ports.insert(port, listener);
         Ok(true)
     }
 
-    /// See [`Shield::disown`](crate::Shield::disown).
-    pub(crate) fn disown(&mut self, owned: Owned) -> Result<bool, EbpfError> {
+    /// See [`Shield::disown`](crate::Shield::disown); returns the place that the port led to.
+    pub(crate) fn disown(&mut self, owned: Owned) -> Result<Option<u32>, EbpfError> {
         let (address, port) = (owned.address_key(), owned.port_key());
-        let Some(holding) = self.holdings.get_mut(&address).filter(|holding| holding.ports.contains(&port)) else {
-            return Ok(false);
-        };
+        let Some(holding) = self.holdings.get_mut(&address) else { return Ok(None) };
+        let Some(&listener) = holding.ports.get(&port) else { return Ok(None) };
         self.ports.remove(&port).map_err(|error| EbpfError::map("owned_ports", error))?;
         holding.ports.remove(&port);
         if holding.is_empty() {
             self.holdings.remove(&address);
             self.remove_address(&address)?;
         }
-        Ok(true)
+        Ok(Some(listener))
     }
 
     /// See [`Shield::own_range`](crate::Shield::own_range).

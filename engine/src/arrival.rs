@@ -119,7 +119,9 @@ impl Shard {
 
     fn at_listener(&mut self, now: Instant, slot: u32, segment: &Segment, frame: Frame, port: &mut impl Port) {
         let Some(entry) = self.listeners.get_mut(slot) else { return self.at_nobody(now, segment, frame, port) };
-        match entry.listener.on_segment(now, segment, &mut self.half_opens, &*entry.shared) {
+        let outcome = entry.listener.on_segment(now, segment, &mut self.half_opens, &*entry.shared);
+        self.tell_entered();
+        match outcome {
             Outcome::Settled(verdict) => self.apply(frame, &segment.link, verdict, None, port),
             Outcome::Open(half_open, counts) => {
                 self.stats.count_all(counts);

@@ -3,7 +3,6 @@
 use crate::answers::{Answers, Mailbox};
 use crate::config::{BuildError, EngineConfig, Secrets};
 use crate::connections::Connections;
-use crate::cookie_keys::CookieKeys;
 use crate::crossing::Crossing;
 use crate::handoff::{self, ShardEnds, Side};
 use crate::listeners::Listeners;
@@ -12,13 +11,14 @@ use crate::orphans::Orphans;
 use crate::ready::ReadyList;
 use crate::registry::Registry;
 use crate::shard::{Limits, Shard};
+use crate::shield_link::ShieldLink;
 use crate::socket_core::WorkerLimits;
 use crate::source_ports::SourcePorts;
 use crate::splice::Splices;
 use crate::stats::ShardStats;
 use crate::steering::Steering;
 use crate::timer_wheel::TimerWheel;
-use crate::{Observer, PollLoop, Rss, ShardId, SocketCore};
+use crate::{Observer, PollLoop, Rss, ShardId, Shield, SocketCore};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use synward_nic::{FrameBudget, Port};
@@ -63,6 +63,8 @@ pub struct Interface<P: Port> {
     pub rss: Option<Rss>,
     /// Its queues, by number: all of them, or frames of ours would reach the kernel, which would answer them with RST.
     pub queues: Vec<Queue<P>>,
+    /// What stands in front of them, if anything does.
+    pub shield: Option<Arc<dyn Shield>>,
 }
 
 /// A queue of an interface.
@@ -90,7 +92,7 @@ pub enum Workers {
 pub fn build<P: Port>(config: EngineConfig, port: P) -> Result<Engine<P>, BuildError> {
     let queues = vec![Queue { port, core: config.core }];
     let Fleet { poll_loops, workers, observer, shards: _ } =
-        build_fleet(vec![Interface { config, rss: None, queues }], Workers::Threads(1))?;
+        build_fleet(vec![Interface { config, rss: None, queues, shield: None }], Workers::Threads(1))?;
     match (poll_loops.into_iter().next(), workers.into_iter().next()) {
         (Some(poll_loop), Some(sockets)) => Ok(Engine { poll_loop, sockets, observer }),
         _ => Err(BuildError::NoShards),
@@ -117,11 +119,13 @@ pub fn build_fleet<P: Port>(interfaces: Vec<Interface<P>>, workers: Workers) -> 
     let mut limits = WorkerLimits::of(&interfaces[0].config);
     limits.sockets = interfaces.iter().map(|it| it.queues.len() * it.config.max_connections as usize).sum();
 
+    let shields = interfaces.iter().filter_map(|interface| interface.shield.clone()).collect();
+
     let (shard_sides, worker_sides) = (sides(shards.into())?, sides(worker_count)?);
     let (shard_ends, worker_ends) = handoff::mesh(RING_SLOTS, &shard_sides, &worker_sides);
     let (mut shard_ends, mut rest, mut first) = (shard_ends.into_iter(), &shard_sides[..], 0);
     let (mut poll_loops, mut observed, mut steering) = (Vec::new(), Vec::new(), Vec::new());
-    for Interface { config, rss, queues } in interfaces {
+    for Interface { config, rss, queues, shield } in interfaces {
         let (own, others) = rest.split_at(queues.len());
         rest = others;
         // All shards together fit in 16 bits.
@@ -130,24 +134,33 @@ pub fn build_fleet<P: Port>(interfaces: Vec<Interface<P>>, workers: Workers) -> 
         let steered = Arc::new(Steering::new(numbers, &plan.secrets.steering, rss));
         let crossings = Crossing::between(&steered, own);
         steering.push(steered);
-        for ((queue, crossing), ends) in queues.into_iter().zip(crossings).zip(&mut shard_ends) {
-            let config = EngineConfig { core: queue.core, ..config.clone() };
-            let (poll_loop, shown) = plan.poll_loop(config, queue.port, crossing, ends)?;
+        let places = (0..).zip(crossings).zip(&mut shard_ends);
+        for (Queue { port, core }, ((queue, crossing), workers)) in queues.into_iter().zip(places) {
+            let config = EngineConfig { core, ..config.clone() };
+            let shield = shield.clone().map(|shield| ShieldLink { shield, queue });
+            let (poll_loop, shown) = plan.poll_loop(config, port, Links { crossing, workers, shield })?;
             poll_loops.push(poll_loop);
             observed.push(shown);
         }
     }
-    let (registry, steering): (_, Arc<[_]>) = (Arc::new(Registry::default()), steering.into());
+    let (registry, steering): (_, Arc<[_]>) = (Arc::new(Registry::new(shields)), steering.into());
     let worker = |ends| SocketCore::new(limits, ends, Arc::clone(&registry), Arc::clone(&steering));
     let shards = steering.iter().map(|steering| steering.shards().map(ShardId).collect()).collect();
     let workers = worker_ends.into_iter().map(worker).collect();
-    Ok(Fleet { poll_loops, shards, workers, observer: Observer::new(observed) })
+    Ok(Fleet { poll_loops, shards, workers, observer: Observer::new(observed, registry) })
 }
 
 fn sides(count: usize) -> Result<Vec<Arc<Side>>, BuildError> {
     let side =
         |_| Side::new().map_err(|source| BuildError::Descriptor { what: "eventfd of a poll loop or worker", source });
     (0..count).map(side).collect()
+}
+
+/// What a shard is joined to.
+struct Links {
+    crossing: Crossing,
+    workers: ShardEnds,
+    shield: Option<ShieldLink>,
 }
 
 /// What goes for every shard.
@@ -162,15 +175,14 @@ impl Plan {
         &self,
         config: EngineConfig,
         mut port: P,
-        crossing: Crossing,
-        workers: ShardEnds,
+        links: Links,
     ) -> Result<(PollLoop<P>, Observed), BuildError> {
         let largest_mtu = largest_mtu(&config, &mut port)?;
-        let mailbox = Mailbox::new(Arc::clone(workers.side()));
+        let mailbox = Mailbox::new(Arc::clone(links.workers.side()));
         let stats = Arc::new(ShardStats::new());
         let shown = Observed { stats: Arc::clone(&stats), mailbox: Arc::clone(&mailbox), modes: port.modes().into() };
-        let limits = self.limits(&config, port.budget(), largest_mtu, &crossing);
-        let shard = self.shard(config, limits, crossing, workers, Answers::new(mailbox), stats);
+        let limits = self.limits(&config, port.budget(), largest_mtu, &links.crossing);
+        let shard = self.shard(config, limits, links, Answers::new(mailbox), stats);
         Ok((PollLoop::new(port, shard), shown))
     }
 
@@ -194,19 +206,24 @@ impl Plan {
         &self,
         config: EngineConfig,
         limits: Limits,
-        crossing: Crossing,
-        workers: ShardEnds,
+        links: Links,
         answers: Answers,
         stats: Arc<ShardStats>,
     ) -> Shard {
         let secrets = self.secrets.clone();
+        let Links { crossing, workers, shield } = links;
         let (connections, time_waits) = (config.max_connections as usize, config.max_time_waits as usize);
         let splices = connections / 2;
+        let mut half_opens = HalfOpens::new(&config.syn_table(), secrets.proto, config.cookie_key_life);
+        if shield.is_some() {
+            half_opens.table.watch();
+        }
+        let flows_of = shield.as_ref().map(|link| Arc::clone(&link.shield));
         Shard {
             id: crossing.id(),
-            connections: Connections::new(connections, time_waits, &secrets.tables),
+            connections: Connections::new(connections, time_waits, &secrets.tables, flows_of),
             listeners: Listeners::new(&secrets.tables),
-            half_opens: HalfOpens::new(&config.syn_table(), secrets.proto),
+            half_opens,
             wheel: TimerWheel::with_capacity(connections + time_waits + splices),
             ready: ReadyList::new(connections),
             undelivered: (0..workers.len()).map(|_| ReadyList::new(connections)).collect(),
@@ -220,8 +237,8 @@ impl Plan {
             stats,
             limits,
             terms: config.terms(),
-            cookie_keys: CookieKeys::new(&secrets.cookie_keys, config.cookie_key_life),
             config,
+            shield,
             lent: 0,
         }
     }

@@ -10,6 +10,7 @@ use synward_proto::flood_guard::{CookieTimestamps, Syncookies};
 use synward_proto::half_open::Offer;
 use synward_proto::listener::ListenerConfig;
 use synward_proto::segment::{Mss, WindowScale};
+use synward_proto::syn_cookie::KeySchedule;
 use synward_proto::syn_table::SynTableConfig;
 use synward_proto::wire::ChecksumPolicy;
 
@@ -31,7 +32,8 @@ pub struct EngineConfig {
     pub syncookies: u8,
     /// Whether a cookie may do without timestamps.
     pub cookie_timestamps: CookieTimestamps,
-    /// How long a cookie key is in force.
+    /// How long a cookie key is in force, rounded up to whole ticks of 16 s and at least one (see
+    /// [`KeySchedule`]).
     pub cookie_key_life: Duration,
     /// SYN-ACKs sent again before a half-open entry is forgotten (Linux: `tcp_synack_retries`).
     pub synack_retries: u8,
@@ -201,12 +203,10 @@ pub(crate) const MIN_MTU: u16 = 576;
 /// The secrets of one engine. Each part of it that needs one gets its own.
 #[derive(Clone)]
 pub struct Secrets {
-    /// Initial sequence numbers, timestamps, the SYN table and the first cookie key.
+    /// Initial sequence numbers, timestamps, the SYN table and cookies.
     pub(crate) proto: synward_proto::isn::Secrets,
     /// The connection table and the listeners.
     pub(crate) tables: [u8; 16],
-    /// Later cookie keys.
-    pub(crate) cookie_keys: [u8; 16],
     /// Which shard owns a connection.
     pub(crate) steering: [u8; 16],
     /// Where source ports begin.
@@ -214,7 +214,7 @@ pub struct Secrets {
 }
 
 /// Bytes of seed for all of them.
-const SEED_LEN: usize = synward_proto::isn::Secrets::SEED_LEN + 4 * 16;
+const SEED_LEN: usize = synward_proto::isn::Secrets::SEED_LEN + 3 * 16;
 
 impl Secrets {
     /// From the system's random source.
@@ -244,10 +244,15 @@ impl Secrets {
         Self {
             proto: synward_proto::isn::Secrets::from_seed(&proto),
             tables: key(0),
-            cookie_keys: key(1),
-            steering: key(2),
-            source_ports: key(3),
+            steering: key(1),
+            source_ports: key(2),
         }
+    }
+
+    /// The cookie keys of an engine with these secrets and this [`cookie_key_life`](EngineConfig::cookie_key_life), for
+    /// whoever mints and checks cookies in its name.
+    pub fn cookie_keys(&self, life: Duration) -> KeySchedule {
+        self.proto.cookie_keys(life)
     }
 }
 

@@ -1,12 +1,14 @@
 //! The connections of one shard: where each is, and how to find it by its tuple.
 
 use crate::outbox::Outbox;
+use crate::shield_link::{Flows, Shield};
 use crate::socket::SocketId;
 use crate::table_hash::TupleHasher;
 use crate::time_waits::{TimeWaitEntry, TimeWaits};
 use crate::timer_wheel::TimerId;
 use hashbrown::HashTable;
 use slab::Slab;
+use std::sync::Arc;
 use synward_proto::connection::Connection;
 use synward_proto::{Link, Tuple};
 
@@ -91,11 +93,13 @@ pub(crate) struct Connections {
     hasher: TupleHasher,
     limit: usize,
     next_generation: u32,
+    /// Every tuple that stands for something.
+    flows: Flows,
 }
 
 impl Connections {
-    /// No connections, and room for so many.
-    pub(crate) fn new(limit: usize, time_wait_limit: usize, key: &[u8; 16]) -> Self {
+    /// No connections, and room for so many. The shield is told what tuples stand for something.
+    pub(crate) fn new(limit: usize, time_wait_limit: usize, key: &[u8; 16], shield: Option<Arc<dyn Shield>>) -> Self {
         Self {
             entries: Slab::with_capacity(limit),
             time_waits: TimeWaits::new(time_wait_limit),
@@ -103,6 +107,7 @@ impl Connections {
             hasher: TupleHasher::new(key),
             limit,
             next_generation: 0,
+            flows: Flows::new(shield),
         }
     }
 
@@ -204,6 +209,16 @@ impl Connections {
         self.entries.get(index as usize)
     }
 
+    /// Every tuple that stands for something.
+    pub(crate) fn tuples(&self) -> impl Iterator<Item = &Tuple> {
+        self.by_tuple.iter().filter_map(|&slot| self.tuple_of(slot))
+    }
+
+    /// Tells the shield which tuples have ceased to stand for something in this turn.
+    pub(crate) fn end_turn(&mut self) {
+        self.flows.end_turn();
+    }
+
     fn tuple_of(&self, slot: Slot) -> Option<&Tuple> {
         tuple_of(&self.entries, &self.time_waits, slot)
     }
@@ -213,12 +228,14 @@ impl Connections {
         let Self { entries, time_waits, by_tuple, hasher, .. } = self;
         let hash_of = |slot: &Slot| tuple_of(entries, time_waits, *slot).map_or(0, |tuple| hasher.hash(tuple));
         by_tuple.insert_unique(hasher.hash(&tuple), slot, hash_of);
+        self.flows.open(&tuple);
     }
 
     fn unmap_slot(&mut self, tuple: &Tuple, slot: Slot) {
         let hash = self.hasher.hash(tuple);
         if let Ok(found) = self.by_tuple.find_entry(hash, |&other| other == slot) {
             found.remove();
+            self.flows.close(tuple);
         }
     }
 }

@@ -43,7 +43,6 @@ mod build;
 mod clock;
 mod config;
 mod connections;
-mod cookie_keys;
 mod crossing;
 mod demux;
 mod handoff;
@@ -63,6 +62,7 @@ mod requests;
 mod rss;
 mod run;
 mod shard;
+mod shield_link;
 mod socket;
 mod socket_core;
 mod socket_error;
@@ -83,13 +83,14 @@ pub use clock::monotonic;
 pub use config::{BuildError, EngineConfig, ListenConfig, Secrets};
 pub use neighbours::{NextHop, NextHops, NoNextHop};
 pub use observe::{
-    ConnectionRow, Gauges, ListenerRow, Listing, ModesInForce, ObserveError, Observer, Outcomes, Snapshot,
+    ConnectionRow, Gauges, ListenerRow, Listing, ModesInForce, ObserveError, Observer, Outcomes, Pressure, Snapshot,
 };
 pub use parking::{BlockingSockets, Unparker};
 pub use poll_loop::{PollLoop, Stop, Turn};
 pub use readiness::{Interest, Ready, Source};
 pub use rss::{HashedFields, Rss};
 pub use run::RunError;
+pub use shield_link::{SHIELD_GRAIN, Shield};
 pub use socket::{Accepted, ConnectConfig, Delivery, ListenerId, ShardId, Shutdown, SocketId};
 pub use socket_core::SocketCore;
 pub use socket_error::SocketError;

@@ -1,6 +1,7 @@
 //! What anyone may see of the shards while they run: counters from atomics, tables by asking.
 
 use crate::answers::{Mailbox, Question};
+use crate::registry::Registry;
 use crate::stats::ShardStats;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
 use serde::Serialize;
@@ -8,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use synward_nic::{Mode, Modes};
-use synward_proto::{Counter, DropReason};
+use synward_proto::{Counter, DropReason, Endpoint};
 
 /// Slices of an answer that may wait to be taken.
 const SLICES: usize = 8;
@@ -17,6 +18,7 @@ const SLICES: usize = 8;
 #[derive(Clone)]
 pub struct Observer {
     shards: Arc<[Observed]>,
+    registry: Arc<Registry>,
 }
 
 /// What there is to see of one shard.
@@ -27,9 +29,9 @@ pub(crate) struct Observed {
 }
 
 impl Observer {
-    /// A view of these shards.
-    pub(crate) fn new(shards: Vec<Observed>) -> Self {
-        Self { shards: shards.into() }
+    /// A view of these shards and of who listens at them.
+    pub(crate) fn new(shards: Vec<Observed>, registry: Arc<Registry>) -> Self {
+        Self { shards: shards.into(), registry }
     }
 
     /// Everything that is counted, now, all shards together. Never waits for a shard; values of one snapshot may be a turn
@@ -51,6 +53,11 @@ impl Observer {
     /// Frames dropped for one reason, now.
     pub fn drops(&self, reason: DropReason) -> u64 {
         self.shards.iter().map(|shard| shard.stats.drops(reason)).sum()
+    }
+
+    /// How hard the listener at `local` is pressed, now; `None` while nobody listens there. Never waits for a shard.
+    pub fn listener_pressure(&self, local: &Endpoint) -> Option<Pressure> {
+        self.registry.pressure(local)
     }
 
     /// Asks for all listeners.
@@ -165,6 +172,20 @@ pub enum ObserveError {
     /// The poll loop has ended.
     #[error("the poll loop has ended")]
     Ended,
+}
+
+/// How hard a listener is pressed, at all shards together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Pressure {
+    /// When a shard last answered a SYN with a cookie, on the poll loops' clock, to within
+    /// [`COOKIE_GRAIN`](synward_proto::listener::COOKIE_GRAIN).
+    pub last_cookie: Option<synward_proto::Instant>,
+    /// More than this many half-open connections is full.
+    pub syn_queue_limit: u32,
+    /// Connections that wait for accept.
+    pub accept_queue: u32,
+    /// More than this many is full.
+    pub accept_queue_limit: u32,
 }
 
 /// What is counted in one shard or in several.

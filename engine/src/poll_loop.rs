@@ -77,10 +77,10 @@ impl<P: Port> PollLoop<P> {
     /// It may stand still, jump or step back: after a step back, the engine's time goes on from where it was.
     pub fn poll_once(&mut self, now: Instant) -> Turn {
         let Self { port, shard, received, time, stop: _ } = self;
-        let now = time.tick(now);
+        let callers = now;
+        let now = time.tick(callers);
         let reclaimed = port.reclaim();
         shard.lent = port.ledger().lent;
-        shard.change_cookie_key(now);
 
         let frames = port.rx_burst(received, shard.limits.burst);
         shard.stats.frames_received(frames as u64);
@@ -98,6 +98,7 @@ impl<P: Port> PollLoop<P> {
         let more_to_answer = shard.answer_questions(now);
         shard.workers.publish();
         shard.crossing.publish();
+        shard.tell_turned(callers);
         let unfinished = more_to_send || more_to_answer || shard.can_tell_more() || !shard.orphans.is_empty();
         let turn = Turn { received: frames as u32 + foreign, sent: sent as u32, timers, requests, unfinished };
         if !turn.is_idle() || reclaimed > 0 {
@@ -152,8 +153,9 @@ impl<P: Port> PollLoop<P> {
 }
 
 impl<P: Port> Drop for PollLoop<P> {
-    /// Takes home what waits to be sent.
+    /// Takes home what waits to be sent, and takes leave of the shield.
     fn drop(&mut self) {
+        self.shard.tell_ended();
         for frame in self.shard.outgoing.drain(..) {
             self.port.recycle(frame);
         }

@@ -3,14 +3,17 @@
 use crate::accept_queue::Shared;
 use crate::listeners::MAX_LISTENERS;
 use crate::socket::ListenerId;
-use crate::{ListenConfig, SocketError};
+use crate::{ListenConfig, Pressure, Shield, SocketError};
 use slab::Slab;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use synward_proto::Endpoint;
 
 /// The listeners of an engine. A lock is good enough: no packet ever waits for it.
-#[derive(Debug, Default)]
-pub(crate) struct Registry(Mutex<Register>);
+#[derive(Debug)]
+pub(crate) struct Registry {
+    register: Mutex<Register>,
+    shields: Arc<[Arc<dyn Shield>]>,
+}
 
 #[derive(Debug, Default)]
 struct Register {
@@ -30,6 +33,11 @@ struct Registered {
 }
 
 impl Registry {
+    /// Nobody listens yet, behind these shields.
+    pub(crate) fn new(shields: Arc<[Arc<dyn Shield>]>) -> Self {
+        Self { register: Mutex::default(), shields }
+    }
+
     /// Registers one more worker at `config.local`; the listener's name and what all its workers share.
     ///
     /// # Errors
@@ -50,8 +58,8 @@ impl Registry {
         }
         register.next_generation = register.next_generation.wrapping_add(1);
         let generation = register.next_generation;
-        let shared = Shared::new(config.backlog.min(somaxconn));
         let (local, is_shared) = (config.local, config.shared);
+        let shared = Shared::new(local, config.backlog.min(somaxconn), Arc::clone(&self.shields));
         let registered = Registered { generation, local, is_shared, shared: Arc::clone(&shared), workers: 1 };
         let index = register.listeners.insert(registered) as u32;
         Ok((ListenerId { index, generation }, shared))
@@ -64,14 +72,29 @@ impl Registry {
         if registered.generation == listener.generation {
             registered.workers -= 1;
             if registered.workers == 0 {
+                registered.shared.close();
                 register.listeners.remove(listener.index as usize);
             }
         }
     }
 
+    /// How the listener at `local` stands, if somebody listens there.
+    pub(crate) fn pressure(&self, local: &Endpoint) -> Option<Pressure> {
+        let register = self.lock();
+        let (_, Registered { shared, .. }) =
+            register.listeners.iter().find(|(_, registered)| registered.local == *local)?;
+        Some(Pressure {
+            last_cookie: shared.last_cookie(),
+            // The limits of both queues are one number (see `EngineConfig::listener`).
+            syn_queue_limit: shared.limit(),
+            accept_queue: shared.len(),
+            accept_queue_limit: shared.limit(),
+        })
+    }
+
     /// The register is whole between any two statements, so a worker that panicked with the lock held spoils nothing.
     fn lock(&self) -> MutexGuard<'_, Register> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.register.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -89,7 +112,7 @@ mod tests {
 
     #[test]
     fn only_those_who_share_meet_and_the_last_to_leave_frees_the_address() {
-        let registry = Registry::default();
+        let registry = Registry::new(Arc::default());
         let (first, limit) = registry.join(&at(80, true), 4).expect("joins");
         let (second, same) = registry.join(&at(80, true), 4).expect("joins");
         assert_eq!(first, second);

@@ -3,7 +3,6 @@
 use crate::answers::Answers;
 use crate::config::{EngineConfig, MIN_MTU};
 use crate::connections::{Connections, Owner, Reader};
-use crate::cookie_keys::CookieKeys;
 use crate::crossing::Crossing;
 use crate::handoff::ShardEnds;
 use crate::listeners::Listeners;
@@ -12,6 +11,7 @@ use crate::orphans::Orphans;
 use crate::outbox::{Flushed, Outbox};
 use crate::ready::ReadyList;
 use crate::received::Chunk;
+use crate::shield_link::ShieldLink;
 use crate::source_ports::SourcePorts;
 use crate::splice::Splices;
 use crate::stats::ShardStats;
@@ -95,9 +95,9 @@ pub(crate) struct Shard {
     pub(crate) limits: Limits,
     pub(crate) config: EngineConfig,
     pub(crate) terms: Terms,
+    pub(crate) shield: Option<ShieldLink>,
     /// Frames with readers, as far as known: those lent this turn included, those that came home since it began not.
     pub(crate) lent: u32,
-    pub(crate) cookie_keys: CookieKeys,
 }
 
 impl Shard {
@@ -110,6 +110,29 @@ impl Shard {
             self.config.mtu = mtu;
             self.terms = self.config.terms();
         }
+    }
+
+    /// Tells the shield which half-open connections are new.
+    pub(crate) fn tell_entered(&mut self) {
+        let Some(ShieldLink { shield, .. }) = &self.shield else { return };
+        self.half_opens.table.take_entered().for_each(|tuple| shield.flow_opened(&tuple));
+    }
+
+    /// Tells the shield which flows are over, and that the poll loop has turned at `now`, on its caller's clock.
+    pub(crate) fn tell_turned(&mut self, now: Instant) {
+        let Some(ShieldLink { shield, queue }) = &self.shield else { return };
+        self.half_opens.table.take_left().for_each(|tuple| shield.flow_closed(&tuple));
+        self.connections.end_turn();
+        shield.turned(*queue, now);
+    }
+
+    /// Tells the shield that all flows are over.
+    pub(crate) fn tell_ended(&mut self) {
+        let Some(ShieldLink { shield, .. }) = &self.shield else { return };
+        self.half_opens.table.take_left().for_each(|tuple| shield.flow_closed(&tuple));
+        self.connections.end_turn();
+        self.half_opens.table.iter(Instant::ZERO).for_each(|half_open| shield.flow_closed(&half_open.tuple));
+        self.connections.tuples().for_each(|tuple| shield.flow_closed(tuple));
     }
 
     /// How things stand.

@@ -13,14 +13,6 @@ const TIMERS_PER_TURN: u32 = 256;
 const EXPIRIES_PER_TURN: u32 = 256;
 
 impl Shard {
-    /// Changes the cookie key when it is time, before any frame of this turn: it may carry a cookie of a shard that has
-    /// changed already.
-    pub(crate) fn change_cookie_key(&mut self, now: Instant) {
-        if let Some(key) = self.cookie_keys.poll(now) {
-            self.half_opens.cookies.rotate(now, &key);
-        }
-    }
-
     /// Runs what is due; returns how much that was.
     pub(crate) fn run_timers(&mut self, now: Instant, port: &mut impl Port) -> u32 {
         let mut budget = TIMERS_PER_TURN;
@@ -36,8 +28,7 @@ impl Shard {
 
     /// When the next timer is due.
     pub(crate) fn next_deadline(&self, now: Instant) -> Option<Instant> {
-        let all = [self.wheel.next_deadline(), self.half_opens.table.deadline(now), self.cookie_keys.deadline()];
-        all.into_iter().flatten().min()
+        [self.wheel.next_deadline(), self.half_opens.table.deadline(now)].into_iter().flatten().min()
     }
 
     fn on_connection_timer(&mut self, now: Instant, index: u32, port: &mut impl Port) {

@@ -79,7 +79,8 @@ impl InterfacePlan {
         };
         let by = if rss.is_some() { "RSS" } else { "a keyed hash" };
         tracing::info!(interface = self.name, queues, by, "connections are spread over the queues");
-        let interface = synward_engine::Interface { config: self.engine_config(&link)?, rss, queues: ports };
+        let interface =
+            synward_engine::Interface { config: self.engine_config(&link)?, rss, queues: ports, shield: None };
         Ok(Opened { name: self.name, xdp: self.xdp, shield, interface })
     }
 

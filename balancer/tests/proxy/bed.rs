@@ -211,7 +211,7 @@ impl Bed {
             let (ports, wires): (Vec<_>, Vec<MemoryWire>) = (0..queues).map(|_| port()).unzip();
             switch.join(front_mac(number), wires);
             let queues = ports.into_iter().map(|port| Queue { port, core: None }).collect();
-            interfaces.push(Interface { config: (spec.front)(engine_config(3)), rss: None, queues });
+            interfaces.push(Interface { config: (spec.front)(engine_config(3)), rss: None, queues, shield: None });
         }
         let mut front = build_fleet(interfaces, layout.workers).expect("builds");
         let stats = Arc::new(ProxyStats::new(&config, front.workers.len()));

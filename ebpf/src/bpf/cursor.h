@@ -8,6 +8,7 @@
 #include "helpers.h"
 
 struct cursor {
+	void *start;
 	void *at;
 	void *end;
 };
@@ -15,6 +16,7 @@ struct cursor {
 INLINE struct cursor cursor_of(const struct xdp_md *ctx)
 {
 	struct cursor cursor = {
+		.start = (void *)(long)ctx->data,
 		.at = (void *)(long)ctx->data,
 		.end = (void *)(long)ctx->data_end,
 	};
@@ -43,6 +45,12 @@ INLINE int skip(struct cursor *cursor, __u32 size)
 	/* The mask is for the verifier; the compiler, which knows that it changes nothing, must not see through it. */
 	asm volatile("" : "+r"(size));
 	return take(cursor, size & MAX_SKIP) != 0;
+}
+
+/* Bytes of the frame before `position`. */
+INLINE __u32 offset_of(const struct cursor *cursor, const void *position)
+{
+	return position - cursor->start;
 }
 
 #endif

@@ -20,13 +20,27 @@
 #define be16(constant) ((__be16)__builtin_bswap16((__u16)(constant)))
 #define be32(constant) ((__be32)__builtin_bswap32((__u32)(constant)))
 #define host16(field) __builtin_bswap16((__u16)(field))
+#define host32(field) __builtin_bswap32((__u32)(field))
+/* Two ports as they lie in memory one after the other. */
+#define ports_of(first, second) ((__u32)(first) | (__u32)(second) << 16)
 #else
 #define be16(constant) ((__be16)(constant))
 #define be32(constant) ((__be32)(constant))
 #define host16(field) ((__u16)(field))
+#define host32(field) ((__u32)(field))
+#define ports_of(first, second) ((__u32)(first) << 16 | (__u32)(second))
 #endif
+/* The way back is the same. */
+#define network16(value) host16(value)
+#define network32(value) host32(value)
 
 static void *(*const bpf_map_lookup_elem)(void *map, const void *key) = (void *)BPF_FUNC_map_lookup_elem;
+static long (*const bpf_xdp_adjust_tail)(struct xdp_md *ctx, int delta) = (void *)BPF_FUNC_xdp_adjust_tail;
+static long (*const bpf_xdp_load_bytes)(struct xdp_md *ctx, __u32 offset, void *into, __u32 size) =
+	(void *)BPF_FUNC_xdp_load_bytes;
+static long (*const bpf_xdp_store_bytes)(struct xdp_md *ctx, __u32 offset, void *from, __u32 size) =
+	(void *)BPF_FUNC_xdp_store_bytes;
+static __u64 (*const bpf_ktime_get_coarse_ns)(void) = (void *)BPF_FUNC_ktime_get_coarse_ns;
 static __u64 (*const bpf_ktime_get_ns)(void) = (void *)BPF_FUNC_ktime_get_ns;
 static long (*const bpf_redirect)(__u32 ifindex, __u64 flags) = (void *)BPF_FUNC_redirect;
 static long (*const bpf_redirect_map)(void *map, __u64 key, __u64 flags) = (void *)BPF_FUNC_redirect_map;

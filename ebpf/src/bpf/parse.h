@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0-only)
  *
  * dissect: what a frame is, and which local end it is about: where a segment goes, or where the one came from that an
- * ICMP error quotes. As much of the end is filled in as the kind of the frame promises. It reads no map and decides
+ * ICMP error quotes. As much of the packet is filled in as the kind of the frame promises. It reads no map and decides
  * nothing about the frame's fate.
  */
 #ifndef SYNWARD_PARSE_H
@@ -39,7 +39,7 @@ enum kind {
 	FOREIGN,
 	/* IP whose headers contradict themselves or end before the ports. */
 	MALFORMED,
-	/* A whole TCP segment: address and port are known. */
+	/* A whole TCP segment: both ends are known, and where its headers are. */
 	SEGMENT,
 	/* An ICMP error about a TCP segment: the address and port that it was sent from are known. */
 	ICMP_ERROR,
@@ -47,6 +47,14 @@ enum kind {
 	FRAGMENT,
 	/* IPv6 with more extension headers than we walk: only the address is known. */
 	CHAIN_TOO_LONG,
+};
+
+struct packet {
+	struct owned_port local;
+	struct owned_port remote;
+	/* Of a segment: bytes before the IP header, and before the TCP header, of which only the ports are known to be there. */
+	__u32 network;
+	__u32 transport;
 };
 
 struct vlan_tag {
@@ -77,13 +85,15 @@ INLINE int is_vlan(__be16 ethertype)
 	return ethertype == be16(ETH_P_8021Q) || ethertype == be16(ETH_P_8021AD);
 }
 
-INLINE enum kind dissect_ports(struct cursor *cursor, struct owned_port *local)
+INLINE enum kind dissect_ports(struct cursor *cursor, struct packet *packet)
 {
 	__be16 *ports = take(cursor, 2 * sizeof(__be16));
 
 	if (!ports)
 		return MALFORMED;
-	local->port = ports[1];
+	packet->transport = offset_of(cursor, ports);
+	packet->remote.port = ports[0];
+	packet->local.port = ports[1];
 	return SEGMENT;
 }
 
@@ -157,8 +167,16 @@ INLINE enum kind dissect_icmpv6(struct cursor *cursor, struct owned_port *local)
 	return FOREIGN;
 }
 
+INLINE void set_family(struct packet *packet, __u8 family)
+{
+	packet->local.address.family = family;
+	packet->local.address.protocol = IPPROTO_TCP;
+	packet->remote.address.family = family;
+	packet->remote.address.protocol = IPPROTO_TCP;
+}
+
 /* Options are skipped here and refused by the engine, which counts them. Lengths are its affair, too. */
-INLINE enum kind dissect_ipv4(struct cursor *cursor, struct owned_port *local)
+INLINE enum kind dissect_ipv4(struct cursor *cursor, struct packet *packet)
 {
 	struct iphdr *ip = take(cursor, sizeof(*ip));
 
@@ -166,14 +184,15 @@ INLINE enum kind dissect_ipv4(struct cursor *cursor, struct owned_port *local)
 		return MALFORMED;
 	if (ip->protocol != IPPROTO_TCP && ip->protocol != IPPROTO_ICMP)
 		return FOREIGN;
-	local->address.family = 4;
-	local->address.protocol = IPPROTO_TCP;
-	__builtin_memcpy(local->address.bytes, &ip->daddr, sizeof(ip->daddr));
+	packet->network = offset_of(cursor, ip);
+	set_family(packet, 4);
+	__builtin_memcpy(packet->local.address.bytes, &ip->daddr, sizeof(ip->daddr));
+	__builtin_memcpy(packet->remote.address.bytes, &ip->saddr, sizeof(ip->saddr));
 	if (is_fragment(ip))
 		return ip->protocol == IPPROTO_TCP ? FRAGMENT : FOREIGN;
 	if (!skip(cursor, ip->ihl * 4 - sizeof(*ip)))
 		return MALFORMED;
-	return ip->protocol == IPPROTO_TCP ? dissect_ports(cursor, local) : dissect_icmp(cursor, local);
+	return ip->protocol == IPPROTO_TCP ? dissect_ports(cursor, packet) : dissect_icmp(cursor, &packet->local);
 }
 
 INLINE int is_skippable(__u8 header)
@@ -191,16 +210,17 @@ INLINE enum kind dissect_fragment(struct cursor *cursor)
 	return fragment->next == IPPROTO_TCP || is_skippable(fragment->next) ? FRAGMENT : FOREIGN;
 }
 
-INLINE enum kind dissect_ipv6(struct cursor *cursor, struct owned_port *local)
+INLINE enum kind dissect_ipv6(struct cursor *cursor, struct packet *packet)
 {
 	struct ipv6hdr *ip = take(cursor, sizeof(*ip));
 	__u8 next;
 
 	if (!ip || ip->version != 6)
 		return MALFORMED;
-	local->address.family = 6;
-	local->address.protocol = IPPROTO_TCP;
-	__builtin_memcpy(local->address.bytes, &ip->daddr, sizeof(ip->daddr));
+	packet->network = offset_of(cursor, ip);
+	set_family(packet, 6);
+	__builtin_memcpy(packet->local.address.bytes, &ip->daddr, sizeof(ip->daddr));
+	__builtin_memcpy(packet->remote.address.bytes, &ip->saddr, sizeof(ip->saddr));
 	next = ip->nexthdr;
 #pragma unroll
 	for (int walked = 0; walked < MAX_EXTENSION_HEADERS; walked++) {
@@ -217,9 +237,9 @@ INLINE enum kind dissect_ipv6(struct cursor *cursor, struct owned_port *local)
 	}
 	switch (next) {
 	case IPPROTO_TCP:
-		return dissect_ports(cursor, local);
+		return dissect_ports(cursor, packet);
 	case IPPROTO_ICMPV6:
-		return dissect_icmpv6(cursor, local);
+		return dissect_icmpv6(cursor, &packet->local);
 	case IPPROTO_FRAGMENT:
 		return dissect_fragment(cursor);
 	}
@@ -227,7 +247,7 @@ INLINE enum kind dissect_ipv6(struct cursor *cursor, struct owned_port *local)
 }
 
 /* A third tag is a foreign EtherType. */
-INLINE enum kind dissect(struct cursor *cursor, struct owned_port *local)
+INLINE enum kind dissect(struct cursor *cursor, struct packet *packet)
 {
 	struct ethhdr *ethernet = take(cursor, sizeof(*ethernet));
 	__be16 ethertype;
@@ -247,9 +267,9 @@ INLINE enum kind dissect(struct cursor *cursor, struct owned_port *local)
 		ethertype = tag->ethertype;
 	}
 	if (ethertype == be16(ETH_P_IP))
-		return dissect_ipv4(cursor, local);
+		return dissect_ipv4(cursor, packet);
 	if (ethertype == be16(ETH_P_IPV6))
-		return dissect_ipv6(cursor, local);
+		return dissect_ipv6(cursor, packet);
 	return FOREIGN;
 }
 

@@ -1,95 +1,22 @@
 /* SPDX-License-Identifier: (MIT OR GPL-2.0-only)
  *
  * The shield: takes from the kernel exactly the TCP segments that belong to the engine, and the ICMP errors about those
- * that the engine has sent.
+ * that the engine has sent; and under a flood lets pass to the engine only what real peers send.
  *
- *   dissect (parse.h)   what is this frame?
- *   lookup              whose is it?
- *   verdict             what becomes of it?
+ *   dissect (parse.h)     what is this frame?
+ *   lookup (owner.h)      whose is it?
+ *   verdict               what becomes of it?
+ *     examine (segment.h)   a guarded listener's: could it be a segment at all?
+ *     admit (guard.h)       its shield is up: does the engine know the flow, or is it proved by a cookie?
  *
  * A frame of ours is never passed to the kernel, which has no socket for it and would answer with RST: it reaches the
- * socket of its queue, or it is dropped and counted.
+ * socket of its queue, or it is dropped and counted. The one exception is asked for (settings.pass_stalled).
  */
 #include "counters.h"
-#include "maps.h"
+#include "guard.h"
+#include "owner.h"
 #include "parse.h"
-
-enum owner {
-	KERNEL,
-	ENGINE,
-};
-
-INLINE enum owner owner_of_address(const struct owned_address *local)
-{
-	struct owned_address any = {
-		.family = local->family,
-		.protocol = local->protocol,
-	};
-
-	if (bpf_map_lookup_elem(&owned_addresses, local))
-		return ENGINE;
-	return bpf_map_lookup_elem(&owned_addresses, &any) ? ENGINE : KERNEL;
-}
-
-/* A range of zeros holds nothing, port zero included. */
-INLINE int is_in_range(const struct port_range *range, __u16 port)
-{
-	return port && range->lo <= port && port <= range->hi;
-}
-
-/* The port first: it is segments for listeners that come in floods. */
-INLINE enum owner owner_at(const struct owned_port *end)
-{
-	const struct port_range *range;
-
-	if (bpf_map_lookup_elem(&owned_ports, end))
-		return ENGINE;
-	range = bpf_map_lookup_elem(&owned_addresses, &end->address);
-	return range && is_in_range(range, host16(end->port)) ? ENGINE : KERNEL;
-}
-
-INLINE enum owner owner_of_port(const struct owned_port *local)
-{
-	struct owned_port any = {
-		.address = {
-			.family = local->address.family,
-			.protocol = local->address.protocol,
-		},
-		.port = local->port,
-	};
-
-	return owner_at(local) == ENGINE ? ENGINE : owner_at(&any);
-}
-
-INLINE enum owner lookup(enum kind kind, const struct owned_port *local)
-{
-	switch (kind) {
-	case FOREIGN:
-	case MALFORMED:
-		return KERNEL;
-	case SEGMENT:
-	case ICMP_ERROR:
-		return owner_of_port(local);
-	case FRAGMENT:
-	case CHAIN_TOO_LONG:
-		return owner_of_address(&local->address);
-	}
-	return KERNEL;
-}
-
-INLINE int counted(enum counter counter, int action)
-{
-	count(counter);
-	return action;
-}
-
-/* The helper returns the action in its flags when the queue has no socket. */
-INLINE int verdict_redirect(const struct xdp_md *ctx, enum counter redirected)
-{
-	long action = bpf_redirect_map(&sockets, ctx->rx_queue_index, XDP_DROP);
-
-	return counted(action == XDP_REDIRECT ? redirected : DROPPED_NO_SOCKET, action);
-}
+#include "redirect.h"
 
 INLINE int verdict_fragment(void)
 {
@@ -101,7 +28,7 @@ INLINE int verdict_fragment(void)
 	return counted(DROPPED_FRAGMENT, XDP_DROP);
 }
 
-INLINE int verdict(const struct xdp_md *ctx, enum kind kind, enum owner owner)
+INLINE int verdict(struct xdp_md *ctx, enum kind kind, const struct packet *packet, long owner)
 {
 	if (kind == MALFORMED)
 		return counted(PASSED_MALFORMED, XDP_PASS);
@@ -112,9 +39,9 @@ INLINE int verdict(const struct xdp_md *ctx, enum kind kind, enum owner owner)
 	case MALFORMED:
 		break;
 	case SEGMENT:
-		return verdict_redirect(ctx, REDIRECTED);
+		return verdict_segment(ctx, packet, owner);
 	case ICMP_ERROR:
-		return verdict_redirect(ctx, REDIRECTED_ICMP);
+		return redirect(ctx, REDIRECTED_ICMP);
 	case FRAGMENT:
 		return verdict_fragment();
 	case CHAIN_TOO_LONG:
@@ -123,14 +50,21 @@ INLINE int verdict(const struct xdp_md *ctx, enum kind kind, enum owner owner)
 	return XDP_ABORTED;
 }
 
+INLINE int judge(struct xdp_md *ctx)
+{
+	struct cursor cursor = cursor_of(ctx);
+	struct packet packet = {};
+	enum kind kind = dissect(&cursor, &packet);
+
+	return verdict(ctx, kind, &packet, lookup(kind, &packet.local));
+}
+
 SEC("xdp")
 int shield(struct xdp_md *ctx)
 {
-	struct cursor cursor = cursor_of(ctx);
-	struct owned_port local = {};
-	enum kind kind = dissect(&cursor, &local);
-
-	return verdict(ctx, kind, lookup(kind, &local));
+	return judge(ctx);
 }
+
+#include "measured.h"
 
 char licence[] SEC("license") = "Dual MIT/GPL";

@@ -36,9 +36,15 @@ pub struct Bench {
 
 impl Bench {
     pub fn new() -> Self {
-        let mut shield = Shield::load(&ShieldConfig { owned_capacity: 16, ..ShieldConfig::default() }).unwrap();
-        shield.own(owned(V4, PORT)).unwrap();
-        shield.own(owned(V6, PORT)).unwrap();
+        let mut bench = Self::with(&ShieldConfig { owned_capacity: 16, ..ShieldConfig::default() });
+        bench.shield.own(owned(V4, PORT)).unwrap();
+        bench.shield.own(owned(V6, PORT)).unwrap();
+        bench
+    }
+
+    /// A shield that owns nothing yet.
+    pub fn with(config: &ShieldConfig) -> Self {
+        let mut shield = Shield::load(config).unwrap();
         let socket = xdp_socket();
         shield.set_socket(0, &socket).unwrap();
         let arrival = Arrival { ifindex: Interface::by_name("lo").unwrap().index, queue: 0 };
@@ -47,14 +53,20 @@ impl Bench {
 
     /// The verdict, and the one counter that rose by one.
     pub fn judge(&self, frame: &[u8]) -> (XdpAction, ShieldCounter) {
+        let (action, counter, _) = self.run(frame);
+        (action, counter)
+    }
+
+    /// The same, and what is left of the frame.
+    pub fn run(&self, frame: &[u8]) -> (XdpAction, ShieldCounter, Vec<u8>) {
         let before = self.shield.counters().unwrap();
-        let action = self.shield.judge(frame, self.arrival).unwrap();
+        let (action, bytes) = self.shield.run(frame, self.arrival).unwrap();
         let after = self.shield.counters().unwrap();
         let risen: Vec<_> =
             ShieldCounter::ALL.iter().copied().filter(|counter| after.get(*counter) != before.get(*counter)).collect();
         let [counter] = risen[..] else { panic!("one counter must rise, not {risen:?}: {frame:02x?}") };
         assert_eq!(after.get(counter), before.get(counter) + 1);
-        (action, counter)
+        (action, counter, bytes)
     }
 }
 

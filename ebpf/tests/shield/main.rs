@@ -3,10 +3,13 @@
 
 mod attachment;
 mod bench;
+mod cookies;
 mod frame;
+mod guard;
 mod icmp;
 mod namespace;
 mod ranges;
+mod segment;
 mod traffic;
 mod verdicts;
 mod xdp_socket;
@@ -28,7 +31,9 @@ fn main() -> ExitCode {
         _ => {}
     }
     let root = rustix::process::geteuid().is_root();
-    let tests = [verdicts::TESTS, ranges::TESTS, icmp::TESTS, attachment::TESTS, traffic::TESTS].concat();
+    let tests =
+        [verdicts::TESTS, cookies::TESTS, guard::TESTS, ranges::TESTS, icmp::TESTS, attachment::TESTS, traffic::TESTS]
+            .concat();
     let trials = tests.into_iter().map(|(name, test)| {
         let run = move || {
             test();

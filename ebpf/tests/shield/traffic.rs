@@ -1,8 +1,9 @@
 //! Frames on a wire: the kernel at the far end of a veth pair knocks at a port that is ours.
 
 use std::io::ErrorKind;
-use std::net::TcpStream;
-use std::sync::mpsc;
+use std::net::{SocketAddrV4, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 
 use synward_ebpf::ShieldCounter::{DroppedNoSocket, Passed};
@@ -16,8 +17,59 @@ pub const TESTS: &[Test] = &[
     ("failed_redirect_is_not_answered_native", || isolated(|| failed_redirect(XdpMode::Native))),
     ("failed_redirect_is_not_answered_generic", || isolated(|| failed_redirect(XdpMode::Generic))),
     ("icmp_errors_of_a_router_follow_their_ports", || isolated(icmp_errors_of_a_router)),
+    ("replaced_under_load", || isolated(replaced_under_load)),
     ("everything_else_reaches_the_kernel", || isolated(everything_else)),
 ];
+
+/// The far end sends without a pause while one program takes the place of the other a hundred times: each frame is counted by
+/// one of them, and none by the kernel.
+fn replaced_under_load() {
+    let (mut first, mut attached, far) = bed(XdpMode::Native);
+    first.own(owned()).unwrap();
+    let mut second = Shield::load(&ShieldConfig { queues: 2, ..ShieldConfig::default() }).unwrap();
+    assert!(second.replace(&mut attached).unwrap_err().to_string().starts_with("queue 0 has no socket yet"));
+    for queue in 0..2 {
+        second.set_socket(queue, xdp_socket()).unwrap();
+    }
+    second.own(owned()).unwrap();
+    let ours = |shield: &Shield| shield.counters().unwrap().get(DroppedNoSocket);
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = Arc::clone(&stop);
+    // Raw segments: the kernel's TCP would wait for answers. The socket's buffer is smaller than the ring of the veth, which
+    // so cannot overflow.
+    let (sent, total) = mpsc::channel();
+    far.jobs
+        .send(Box::new(move || {
+            use rustix::net::{AddressFamily, SendFlags, SocketType, ipproto, sendto, socket, sockopt};
+            let socket = socket(AddressFamily::INET, SocketType::RAW, Some(ipproto::TCP)).unwrap();
+            sockopt::set_socket_send_buffer_size(&socket, 0).unwrap();
+            let mut segment = [0; 20];
+            segment[3] = 80;
+            let to: SocketAddrV4 = "192.0.2.1:0".parse().unwrap();
+            let mut count = 0_u64;
+            while !stopped.load(Ordering::Relaxed) {
+                sendto(&socket, &segment, SendFlags::empty(), &to).unwrap();
+                count += 1;
+            }
+            sent.send(count).unwrap();
+        }))
+        .unwrap();
+    wait_for(&first, DroppedNoSocket, 100);
+    for _ in 0..50 {
+        let seen = ours(&second);
+        second.replace(&mut attached).unwrap();
+        wait_for(&second, DroppedNoSocket, seen + 20);
+        let seen = ours(&first);
+        first.replace(&mut attached).unwrap();
+        wait_for(&first, DroppedNoSocket, seen + 20);
+    }
+    stop.store(true, Ordering::Relaxed);
+    let sent = total.recv().unwrap();
+    while ours(&first) + ours(&second) < sent {
+        thread::yield_now();
+    }
+    assert_eq!(ours(&first) + ours(&second), sent);
+}
 
 const OWNED: &str = "192.0.2.1:80";
 

@@ -1,8 +1,10 @@
 //! Initial sequence numbers and timestamp offsets, and the keys that they and every other keyed choice hang on.
 
+use crate::syn_cookie::KeySchedule;
 use crate::{Endpoint, Instant, SeqNum, Tuple};
 use core::fmt;
 use core::net::IpAddr;
+use core::time::Duration;
 use siphasher::sip::{SipHasher13, SipHasher24};
 
 /// A 128-bit SipHash key.
@@ -53,9 +55,9 @@ impl Secrets {
         self.tables
     }
 
-    /// The first cookie key.
-    pub(crate) const fn cookie_key(&self) -> Key {
-        self.cookies
+    /// The cookie keys, each in force for [`life`](KeySchedule::new).
+    pub fn cookie_keys(&self, life: Duration) -> KeySchedule {
+        KeySchedule::new(&self.cookies, life)
     }
 }
 
@@ -182,6 +184,7 @@ mod tests {
     /// The four keys come from four parts of the seed: changing one part changes one use.
     #[test]
     fn keys_are_separate() {
+        let life = Duration::from_secs(600);
         let base = [5; Secrets::SEED_LEN];
         for part in 0..4 {
             let mut seed = base;
@@ -192,7 +195,7 @@ mod tests {
                 old.isn(Instant::ZERO, &tuple(1, 1)) == new.isn(Instant::ZERO, &tuple(1, 1)),
                 old.timestamp_offset(a, b) == new.timestamp_offset(a, b),
                 old.table_hasher().hash(&[1]) == new.table_hasher().hash(&[1]),
-                old.cookie_key() == new.cookie_key(),
+                old.cookie_keys(life).key(0) == new.cookie_keys(life).key(0),
             ];
             assert_eq!(same, core::array::from_fn(|use_| use_ != part));
         }

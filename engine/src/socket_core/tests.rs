@@ -6,6 +6,7 @@ use crate::connections::ConnId;
 use crate::handoff::tests::one_to_one;
 use crate::handoff::{Action, Event, Request, ShardEnds};
 use crate::received::Chunk;
+use crate::registry::Registry;
 use crate::socket::{ConnectConfig, SocketId};
 use crate::steering::Steering;
 use crate::{Interest, SocketError, Source};
@@ -21,7 +22,7 @@ fn pair(slots: usize) -> (ShardEnds, SocketCore) {
     let (shard, worker) = one_to_one(slots);
     let config = EngineConfig { receive_buffer: BUFFER, frames_per_reader: 8, ..EngineConfig::default() };
     let steering = Arc::new([Arc::new(Steering::new(0..1, &[0; 16], None))]);
-    (shard, SocketCore::new(WorkerLimits::of(&config), worker, Arc::default(), steering))
+    (shard, SocketCore::new(WorkerLimits::of(&config), worker, Arc::new(Registry::new(Arc::default())), steering))
 }
 
 /// A socket whose connection is [`CONN`] and may send 100 bytes.

@@ -1,10 +1,11 @@
 //! Two engines that face each other, and the time they live in.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 use std::time::Duration;
 use synward_engine::{
-    Accepted, ConnectConfig, Engine, EngineConfig, ListenConfig, ListenerId, Observer, PollLoop, Secrets, SocketCore,
-    SocketError, SocketId, build,
+    Accepted, ConnectConfig, Engine, EngineConfig, Fleet, Interface, ListenConfig, ListenerId, Observer, PollLoop,
+    Queue, Secrets, Shield, SocketCore, SocketError, SocketId, Workers, build, build_fleet,
 };
 use synward_nic::{FrameBudget, MemoryPort, MemoryPortConfig, Port};
 use synward_proto::{Counter, Endpoint, Instant, Link, MacAddr};
@@ -50,6 +51,15 @@ impl Host {
     pub fn new(config: EngineConfig, port: MemoryPort) -> Self {
         let Engine { poll_loop, sockets, observer } = build(config, port).expect("the engine is built");
         Self { poll_loop, sockets, observer }
+    }
+
+    /// An engine with a shield in front of it.
+    pub fn behind(shield: Arc<dyn Shield>, config: EngineConfig, port: MemoryPort) -> Self {
+        let queues = vec![Queue { port, core: None }];
+        let interface = Interface { config, rss: None, queues, shield: Some(shield) };
+        let Fleet { mut poll_loops, mut workers, observer, .. } =
+            build_fleet(vec![interface], Workers::Threads(1)).expect("the engine is built");
+        Self { poll_loop: poll_loops.remove(0), sockets: workers.remove(0), observer }
     }
 
     /// One turn of shard and worker; true when either did something.

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 use synward_engine::{EngineConfig, ListenConfig};
 use synward_nic::Port;
+use synward_proto::Instant;
 
 #[test]
 fn a_bulk_sender_lets_others_have_their_turn() {
@@ -40,11 +41,9 @@ fn cookie_keys_change_when_their_life_is_over() {
         let mut wire = Wire::new(config, small_budget());
         wire.host.sockets.listen(ListenConfig::new(crate::bed::SERVER)).expect("listens");
         wire.exchange([]);
-        [500, 200].map(|seconds| {
-            wire.now += Duration::from_secs(seconds);
-            wire.exchange([]);
-            // A fresh key is in force from the next tick on.
-            wire.now += Duration::from_secs(16);
+        // The lives of 600 s are 38 ticks, 608 s.
+        [607, 608].map(|seconds| {
+            wire.now = Instant::from_millis(1_000 * seconds);
             read(&wire.exchange([syn(0, 1).as_slice()])[0]).seq
         })
     };

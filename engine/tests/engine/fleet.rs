@@ -25,7 +25,8 @@ impl Bed {
         let port = || MemoryPort::with_wire(MemoryPortConfig { budget: small_budget(), ..MemoryPortConfig::default() });
         let (ports, wires): (Vec<_>, Vec<_>) = (0..shards).map(|_| port().expect("memory")).unzip();
         let queues = ports.into_iter().map(|port| Queue { port, core: None }).collect();
-        let fleet = build_fleet(vec![Interface { config: config_of(2), rss: None, queues }], workers).expect("builds");
+        let fleet = build_fleet(vec![Interface { config: config_of(2), rss: None, queues, shield: None }], workers)
+            .expect("builds");
         let (port, client_wire) = port().expect("memory");
         let client = Host::new(config(1), port);
         Self { fleet, wires, client, client_wire, now: Instant::from_millis(1_000), random: 1, next_client: 0 }

@@ -13,6 +13,7 @@ mod peer;
 mod readiness;
 mod replay;
 mod scale;
+mod shield;
 mod splice;
 mod strangers;
 mod threads;

@@ -1,7 +1,8 @@
 //! A peer made by hand, at the far end of a wire.
 
-use crate::bed::{CLIENT_LINK, Host, SERVER, client};
-use synward_engine::EngineConfig;
+use crate::bed::{CLIENT_LINK, Host, SERVER, client, small_budget};
+use std::sync::Arc;
+use synward_engine::{EngineConfig, Shield};
 use synward_nic::{FrameBudget, MemoryPort, MemoryPortConfig, MemoryWire};
 use synward_proto::segment::{Mss, SynOptions, WindowScale};
 use synward_proto::wire::{ChecksumPolicy, HEADROOM, SegmentWriter, parse};
@@ -19,6 +20,13 @@ impl Wire {
         let (port, wire) = MemoryPort::with_wire(MemoryPortConfig { budget, ..MemoryPortConfig::default() })
             .expect("memory for a port");
         Self { host: Host::new(config, port), wire, now: Instant::from_millis(1_000) }
+    }
+
+    /// A wire to an engine with a shield in front of it.
+    pub fn behind(shield: Arc<dyn Shield>, config: EngineConfig) -> Self {
+        let (port, wire) = MemoryPort::with_wire(MemoryPortConfig { budget: small_budget(), ..Default::default() })
+            .expect("memory for a port");
+        Self { host: Host::behind(shield, config, port), wire, now: Instant::from_millis(1_000) }
     }
 
     /// Sends frames and gives what comes back.

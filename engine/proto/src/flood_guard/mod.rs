@@ -117,12 +117,12 @@ impl FloodGuard {
         }
     }
 
-    /// Whether a cookie may come back at `now`: they are being sent, or the last one sent, here or `elsewhere`, is still
-    /// alive.
-    pub fn accepts_cookies(&self, now: Instant, elsewhere: Option<Instant>) -> bool {
+    /// Whether a cookie may come back at `now`: they are being sent, or the last one sent here is still alive, or one that was
+    /// sent `elsewhere`, which is asked only if the answer hangs on it.
+    pub fn accepts_cookies(&self, now: Instant, elsewhere: impl FnOnce() -> bool) -> bool {
         match self.syncookies {
             Syncookies::Never => false,
-            Syncookies::Auto => self.last_cookie.max(elsewhere).is_some_and(|sent| now.since(sent) <= syn_cookie::LIFE),
+            Syncookies::Auto => self.last_cookie.is_some_and(|sent| now.since(sent) <= syn_cookie::LIFE) || elsewhere(),
             Syncookies::Always => true,
         }
     }

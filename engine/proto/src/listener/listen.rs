@@ -1,6 +1,6 @@
 //! LISTEN: RFC 9293, section 3.10.7.2.
 
-use super::{AcceptRoom, Arrival, Listener, Outcome};
+use super::{AcceptRoom, Arrival, HalfOpens, Listener, Outcome};
 use crate::flood_guard::{CookieTimestamps, Overflow};
 use crate::half_open::{HalfOpen, Negotiated, Syn};
 use crate::syn_cookie::Echo;
@@ -81,18 +81,18 @@ impl Listener {
     /// Answers a SYN and forgets it.
     pub(super) fn send_cookie<Room: AcceptRoom>(
         &self,
-        arrival: &Arrival<'_, Room>,
+        arrival: &mut Arrival<'_, Room>,
         syn: &Syn,
         counts: Counts,
     ) -> Verdict {
-        let Arrival { now, ref shared, .. } = *arrival;
-        let offer = shared.table.offer(self.id);
+        let Arrival { now, shared: &mut HalfOpens { ref table, ref mut cookies, .. }, .. } = *arrival;
+        let offer = table.offer(self.id);
         let agreed = Negotiated::new(syn, offer, SeqNum(0), 0);
         if self.cookie_timestamps == CookieTimestamps::Required && agreed.timestamps.is_none() {
             let counts = Counts::of(&[Counter::TCPReqQFullDrop, Counter::ListenDrops]);
             return Verdict::dropped(DropReason::CookieWithoutTimestamps).counting(counts);
         }
-        let cookie = shared.cookies.encode(now, &syn.tuple, &agreed);
+        let cookie = cookies.encode(now, &syn.tuple, &agreed);
         let mut syn_ack = cookie.negotiated.syn_ack(now, &syn.tuple, offer);
         keep_within(syn, &mut syn_ack);
         arrival.room.cookie_sent(now);
@@ -110,7 +110,7 @@ impl Listener {
             Some(_) => DropReason::HalfOpenBadAck,
             None => DropReason::BadCookie,
         };
-        if !self.guard.accepts_cookies(arrival.now, arrival.room.last_cookie()) {
+        if !self.guard.accepts_cookies(arrival.now, || arrival.room.awaits_cookies(arrival.now)) {
             return arrival.refuse(reason, Counts::NONE);
         }
         let Some(half_open) = self.cookie_of(arrival) else {
@@ -130,10 +130,10 @@ impl Listener {
     }
 
     /// The handshake that a segment completes if its acknowledgment number is a valid cookie.
-    fn cookie_of<Room>(&self, arrival: &Arrival<'_, Room>) -> Option<HalfOpen> {
-        let Arrival { now, segment, ref shared, .. } = *arrival;
+    fn cookie_of<Room>(&self, arrival: &mut Arrival<'_, Room>) -> Option<HalfOpen> {
+        let Arrival { now, segment, shared: &mut HalfOpens { ref table, ref mut cookies, .. }, .. } = *arrival;
         let echo = Echo { iss: segment.ack - 1, irs: segment.seq - 1, timestamps: segment.options.timestamps() };
-        let half_open = shared.cookies.decode(now, &segment.tuple, &echo, shared.table.offer(self.id))?;
+        let half_open = cookies.decode(now, &segment.tuple, &echo, table.offer(self.id))?;
         match self.cookie_timestamps {
             CookieTimestamps::Optional => Some(half_open),
             CookieTimestamps::Required => half_open.negotiated.timestamps.is_some().then_some(half_open),

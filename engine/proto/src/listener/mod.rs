@@ -26,8 +26,8 @@ pub trait AcceptRoom {
     fn reserve(&self) -> bool;
     /// A cookie was sent: it may come back at another shard.
     fn cookie_sent(&self, now: Instant);
-    /// When some shard last sent one, to within [`COOKIE_GRAIN`].
-    fn last_cookie(&self) -> Option<Instant>;
+    /// Whether a cookie that was not sent by this shard may still come back at `now`.
+    fn awaits_cookies(&self, now: Instant) -> bool;
 }
 
 /// How much a shared note of the last cookie may lag behind: shards that flood each other with notes would wait for each
@@ -80,11 +80,11 @@ pub struct HalfOpens {
 }
 
 impl HalfOpens {
-    /// An empty table of the wanted size.
-    pub fn new(config: &SynTableConfig, secrets: Secrets) -> Self {
+    /// An empty table of the wanted size, and cookies whose keys are in force for [`cookie_key_life`](crate::syn_cookie::KeySchedule::new) each.
+    pub fn new(config: &SynTableConfig, secrets: Secrets, cookie_key_life: Duration) -> Self {
         Self {
             table: SynTable::new(config, &secrets),
-            cookies: CookieJar::new(&secrets.cookie_key()),
+            cookies: CookieJar::new(secrets.cookie_keys(cookie_key_life)),
             resets: ResetLimit::new(&secrets),
             secrets,
         }
@@ -157,7 +157,7 @@ impl Listener {
         let syn = Syn { tuple: segment.tuple, irs: segment.seq, options };
         self.guard.foreign_cookie_sent(now);
         let counts = Counts::of(&[Counter::TCPReqQFullDoCookies]);
-        Some(self.send_cookie(&Arrival { now, segment, shared, room }, &syn, counts))
+        Some(self.send_cookie(&mut Arrival { now, segment, shared, room }, &syn, counts))
     }
 
     /// Takes a segment that is addressed here and belongs to no connection.

@@ -48,16 +48,18 @@
 //! succeeds with 2⁻²⁵. With timestamps a guess must also hit the TSval, 2⁻⁵³ in all, but an attacker is free to leave them
 //! out unless the listener demands them ([`CookieTimestamps::Required`](crate::flood_guard::CookieTimestamps)).
 
+mod key_schedule;
 mod options;
 #[cfg(test)]
 mod tests;
 
 use crate::half_open::{Clock, HalfOpen, Negotiated, Offer, Scales};
-use crate::isn::{Key, Message};
+use crate::isn::Message;
 use crate::segment::Timestamps;
 use crate::{Instant, SeqNum, Tuple};
 use core::fmt;
 use core::time::Duration;
+pub use key_schedule::KeySchedule;
 use options::{ISS_OPTION_BITS, MssClass, Options, STAMP_OPTION_BITS, round_down};
 use siphasher::sip::SipHasher24;
 
@@ -86,44 +88,48 @@ pub struct Echo {
     pub timestamps: Option<Timestamps>,
 }
 
-/// Mints and checks cookies.
-#[derive(Clone)]
+/// Mints and checks cookies, each under the key of its tick: it does not matter who made it, nor when this jar was last used.
+#[derive(Clone, Debug)]
 pub struct CookieJar {
-    current: SipHasher24,
-    previous: SipHasher24,
-    /// The first tick of the current key.
+    schedule: KeySchedule,
+    /// The first tick of the epoch whose keys are at hand.
     since: u32,
+    keys: Keys,
 }
 
-impl fmt::Debug for CookieJar {
+/// The keys of an epoch and of the one before it: a cookie that is valid was minted in one of the two.
+#[derive(Clone)]
+struct Keys {
+    current: SipHasher24,
+    previous: SipHasher24,
+}
+
+impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CookieJar").field("since", &self.since).finish_non_exhaustive()
+        f.write_str("Keys(..)")
+    }
+}
+
+impl Keys {
+    fn of(schedule: &KeySchedule, epoch: u32) -> Self {
+        let hasher = |epoch| SipHasher24::new_with_key(&schedule.key(epoch));
+        Self { current: hasher(epoch), previous: hasher(epoch.wrapping_sub(1)) }
     }
 }
 
 impl CookieJar {
-    /// A jar with its first key.
-    pub fn new(key: &Key) -> Self {
-        let hasher = SipHasher24::new_with_key(key);
-        Self { current: hasher, previous: hasher, since: 0 }
-    }
-
-    /// Takes a fresh key, in force from the next tick on; cookies under the last one stay valid for their life. False,
-    /// and nothing changes, until the current key has been in force for a whole tick: two keys are all there are.
-    pub fn rotate(&mut self, now: Instant, key: &Key) -> bool {
-        let tick = tick(now);
-        if tick <= self.since {
-            return false;
-        }
-        *self = Self { current: SipHasher24::new_with_key(key), previous: self.current, since: tick + 1 };
-        true
+    /// A jar whose keys are those of `schedule`.
+    pub fn new(schedule: KeySchedule) -> Self {
+        let keys = Keys::of(&schedule, 0);
+        Self { schedule, since: 0, keys }
     }
 
     /// Makes the cookie for what the SYNs agreed on: the same again with the cookie as initial sequence number, the
     /// timestamp offset that makes the SYN-ACK sent at `now` carry its second half, and everything else as
     /// [`decode`](Self::decode) will give it back.
-    pub fn encode(&self, now: Instant, tuple: &Tuple, agreed: &Negotiated) -> HalfOpen {
+    pub fn encode(&mut self, now: Instant, tuple: &Tuple, agreed: &Negotiated) -> HalfOpen {
         let tick = tick(now);
+        self.turn_to(tick);
         let Negotiated { iss: _, irs, send_mss, scales, sack, timestamps } = *agreed;
         let mss = MssClass::of(send_mss, tuple);
         let options = Options::new(tick, mss, scales.map(|both| both.peer), sack, timestamps.is_some());
@@ -146,13 +152,15 @@ impl CookieJar {
     /// What the SYNs agreed on, if `echo` is a cookie that was made for this tuple and this peer's initial sequence
     /// number, in a tick and under a key that are still valid, and if what it says is still offered. Our clock runs on
     /// from the echoed TSval: a TSval behind it would be dropped as old (RFC 7323, section 5).
-    pub fn decode(&self, now: Instant, tuple: &Tuple, echo: &Echo, offer: &Offer) -> Option<HalfOpen> {
+    pub fn decode(&mut self, now: Instant, tuple: &Tuple, echo: &Echo, offer: &Offer) -> Option<HalfOpen> {
+        let tick = tick(now);
+        self.turn_to(tick);
         let timestamps = echo.timestamps.filter(|_| offer.timestamps);
         let options = Options {
             iss: unmasked(echo.iss.0, ISS_OPTION_BITS),
             stamp: timestamps.map(|stamps| unmasked(stamps.echo, STAMP_OPTION_BITS)),
         };
-        let [iss_mac, stamp_mac] = self.macs(options.minted(tick(now)), tuple, echo.irs, &options);
+        let [iss_mac, stamp_mac] = self.macs(options.minted(tick), tuple, echo.irs, &options);
         // One comparison of everything at once: its time says nothing about how much of it was right.
         let iss_error = iss_mac ^ echo.iss.0 >> ISS_OPTION_BITS;
         let stamp_error = timestamps.map_or(0, |stamps| stamp_mac ^ stamps.echo >> STAMP_OPTION_BITS);
@@ -174,17 +182,31 @@ impl CookieJar {
         (offer.sack || !negotiated.sack).then_some(HalfOpen { negotiated, timeouts: 0 })
     }
 
+    /// Gets the keys for what is minted or checked in `tick`.
+    fn turn_to(&mut self, tick: u32) {
+        if !self.is_current(tick) {
+            let epoch = self.schedule.epoch_of(tick);
+            self.since = epoch * self.schedule.ticks_per_key();
+            self.keys = Keys::of(&self.schedule, epoch);
+        }
+    }
+
+    /// Whether the current key is that of `tick`.
+    fn is_current(&self, tick: u32) -> bool {
+        tick.wrapping_sub(self.since) < self.schedule.ticks_per_key()
+    }
+
     /// The hash bits of the sequence number and of the TSval.
     fn macs(&self, tick: u32, tuple: &Tuple, irs: SeqNum, options: &Options) -> [u32; 2] {
-        let hasher = if tick < self.since { &self.previous } else { &self.current };
+        let hasher = if self.is_current(tick) { &self.keys.current } else { &self.keys.previous };
         let words = [irs.0, tick, options.word()];
         let hash = Message::of(tuple).hash_with(words, |bytes| hasher.hash(bytes));
         [(hash >> (64 - ISS_MAC_BITS)) as u32, hash as u32 & ((1 << STAMP_MAC_BITS) - 1)]
     }
 }
 
-/// The tick that `now` falls in.
-fn tick(now: Instant) -> u32 {
+/// The tick that `now` falls in: seconds of the clock divided by 16.
+pub fn tick(now: Instant) -> u32 {
     (now.as_nanos() / TICK.as_nanos() as u64) as u32
 }
 

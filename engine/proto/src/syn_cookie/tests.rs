@@ -1,5 +1,5 @@
 use super::options::{MssClass, Options};
-use super::{CookieJar, Echo, LIFE, TICK, masked, tick, unmasked};
+use super::{CookieJar, Echo, KeySchedule, Keys, LIFE, TICK, masked, tick, unmasked};
 use crate::half_open::{Clock, HalfOpen, Negotiated, Offer, Syn};
 use crate::segment::{Mss, SynOptions, Timestamps, WindowScale};
 use crate::{Endpoint, Instant, SeqNum, Tuple};
@@ -31,8 +31,20 @@ const OFFER: Offer = Offer {
     timestamps: true,
 };
 
+/// A jar with one key for ever.
 fn jar() -> CookieJar {
-    CookieJar::new(&KEY)
+    under(&KEY)
+}
+
+fn under(key: &[u8; 16]) -> CookieJar {
+    let hasher = SipHasher24::new_with_key(key);
+    let keys = Keys { current: hasher, previous: hasher };
+    CookieJar { schedule: KeySchedule::new(key, Duration::MAX), since: 0, keys }
+}
+
+/// A jar whose keys are in force for so many ticks each.
+fn changing(ticks_per_key: u32) -> CookieJar {
+    CookieJar::new(KeySchedule::new(&KEY, TICK * ticks_per_key))
 }
 
 fn secs(seconds: u64) -> Instant {
@@ -85,7 +97,7 @@ proptest! {
         age in 0u64..16_000_000_000,
         their_clock: u32,
     ) {
-        let (jar, minted) = (jar(), Instant::from_nanos(minted));
+        let (mut jar, minted) = (jar(), Instant::from_nanos(minted));
         let now = minted + Duration::from_nanos(age);
         let cookie = jar.encode(minted, &tuple, &agreed);
         let back = jar.decode(now, &tuple, &echo(&cookie, minted, their_clock), &OFFER);
@@ -114,7 +126,7 @@ proptest! {
     /// Nothing but the very cookie is accepted: no bit of anything that it is bound to may differ.
     #[test]
     fn a_cookie_is_bound_to_everything((tuple, agreed) in any_agreed(), now in 0u64..1 << 60, bit in 0u32..32) {
-        let (jar, now) = (jar(), Instant::from_nanos(now));
+        let (mut jar, now) = (jar(), Instant::from_nanos(now));
         let cookie = jar.encode(now, &tuple, &agreed);
         let good = echo(&cookie, now, 7);
         let flip = |value: u32| value ^ 1 << bit;
@@ -143,7 +155,7 @@ proptest! {
         for echo in forged {
             prop_assert_eq!(jar.decode(now, &tuple, &echo, &OFFER), None, "{:?}", echo);
         }
-        prop_assert_eq!(CookieJar::new(&[9; 16]).decode(now, &tuple, &good, &OFFER), None);
+        prop_assert_eq!(under(&[9; 16]).decode(now, &tuple, &good, &OFFER), None);
     }
 
     #[test]
@@ -207,12 +219,13 @@ fn the_layout_is_as_documented() {
 
 #[test]
 fn a_cookie_lives_16_to_32_seconds() {
-    let jar = jar();
+    let mut jar = jar();
     assert_eq!((TICK, LIFE), (Duration::from_secs(16), Duration::from_secs(32)));
     for (minted, last_valid) in [(0, 31_999), (15_999, 31_999), (16_000, 47_999), (160_001, 191_999)] {
         let minted = Instant::from_millis(minted);
         let cookie = jar.encode(minted, &V4, &agreed(&V4, None, None, false, None));
-        let valid = |millis| jar.decode(Instant::from_millis(millis), &V4, &echo(&cookie, minted, 0), &OFFER).is_some();
+        let mut valid =
+            |millis| jar.decode(Instant::from_millis(millis), &V4, &echo(&cookie, minted, 0), &OFFER).is_some();
         assert!(valid(minted.as_millis()) && valid(last_valid));
         assert!(!valid(last_valid + 1), "minted at {minted:?}");
         assert!((1..6).all(|ticks| !valid(last_valid + 1 + 16_000 * ticks)), "nor ever again");
@@ -227,11 +240,7 @@ fn a_cookie_lives_16_to_32_seconds() {
 /// [`all_sequence_numbers`] counts without that argument.
 #[test]
 fn exactly_128_sequence_numbers_are_valid() {
-    let (jar, now) = (jar(), secs(1_000_000));
-    let decode = |iss: u32| {
-        let echo = Echo { iss: SeqNum(iss), irs: SeqNum(0xdead_beef), timestamps: None };
-        jar.decode(now, &V4, &echo, &OFFER)
-    };
+    let (mut jar, now) = (jar(), secs(1_000_000));
     let valid: BTreeSet<u32> = (0..128)
         .map(|setting| {
             let options = Options { iss: setting, stamp: None };
@@ -239,6 +248,10 @@ fn exactly_128_sequence_numbers_are_valid() {
             masked(mac, setting, 7)
         })
         .collect();
+    let mut decode = |iss: u32| {
+        let echo = Echo { iss: SeqNum(iss), irs: SeqNum(0xdead_beef), timestamps: None };
+        jar.decode(now, &V4, &echo, &OFFER)
+    };
     assert_eq!(valid.len(), 128);
     assert!(valid.iter().all(|&iss| decode(iss).is_some()));
     let exhaustive = (0..1 << 25).map(|mac| masked(mac, 0x2d, 7));
@@ -250,7 +263,7 @@ fn exactly_128_sequence_numbers_are_valid() {
 #[test]
 #[ignore = "counts 2^32 sequence numbers; run in a release build"]
 fn all_sequence_numbers() {
-    let (jar, now) = (jar(), secs(1_000_000));
+    let (mut jar, now) = (jar(), secs(1_000_000));
     let valid = (0..=u32::MAX).filter(|&iss| {
         let echo = Echo { iss: SeqNum(iss), irs: SeqNum(0xdead_beef), timestamps: None };
         jar.decode(now, &V4, &echo, &OFFER).is_some()
@@ -262,13 +275,13 @@ fn all_sequence_numbers() {
 /// pairs of 2⁶⁴: a blind guess succeeds with 2⁻⁵³.
 #[test]
 fn with_timestamps_one_pair_is_valid_per_setting() {
-    let (jar, now) = (jar(), secs(1_000_000));
+    let (mut jar, now) = (jar(), secs(1_000_000));
     let mut pairs = BTreeSet::new();
     for (setting, stamp) in (0..128).flat_map(|setting| (0..32).map(move |stamp| (setting, stamp))) {
         let options = Options { iss: setting, stamp: Some(stamp) };
         let [mac, stamp_mac] = jar.macs(options.minted(tick(now)), &V4, SeqNum(1), &options);
         let (iss, value) = (masked(mac, setting, 7), masked(stamp_mac, stamp, 5));
-        let decode = |iss, value| {
+        let mut decode = |iss, value| {
             let timestamps = Some(Timestamps { value: 0, echo: value });
             jar.decode(now, &V4, &Echo { iss: SeqNum(iss), irs: SeqNum(1), timestamps }, &OFFER)
         };
@@ -279,37 +292,55 @@ fn with_timestamps_one_pair_is_valid_per_setting() {
     assert_eq!(pairs.len(), 1 << (7 + 5));
 }
 
+proptest! {
+    /// Whatever moments they are called at, also after a long sleep or when the clock steps back: whoever has the schedule
+    /// mints the same cookies, and checks those of all others until their life is over, keys changing meanwhile.
+    #[test]
+    fn jars_of_one_schedule_agree(
+        ticks_per_key in 1u32..5,
+        calls in prop::collection::vec((0u64..2_000_000, any::<bool>()), 1..20),
+        age in 0u64..100_000,
+    ) {
+        let mut busy = changing(ticks_per_key);
+        let agreed = agreed(&V4, None, None, false, None);
+        for (millis, minted_here) in calls {
+            let (minted, now) = (Instant::from_millis(millis), Instant::from_millis(millis + age));
+            let mut fresh = changing(ticks_per_key);
+            let cookie = if minted_here { busy.encode(minted, &V4, &agreed) } else { fresh.encode(minted, &V4, &agreed) };
+            prop_assert_eq!(fresh.encode(minted, &V4, &agreed), cookie);
+            let is_alive = tick(now) - tick(minted) <= 1;
+            prop_assert_eq!(busy.decode(now, &V4, &echo(&cookie, minted, 0), &OFFER).is_some(), is_alive);
+            prop_assert_eq!(fresh.decode(now, &V4, &echo(&cookie, minted, 0), &OFFER).is_some(), is_alive);
+        }
+    }
+}
+
+/// The cookie of a tick is made under the key that the schedule gives its epoch: what another implementation is told.
 #[test]
-fn keys_rotate_and_the_last_one_lives_on_as_long_as_its_cookies() {
-    let mut jar = jar();
-    let start = secs(16 * 100);
-    let cookie = jar.encode(start, &V4, &agreed(&V4, None, None, false, None));
-    let home = |jar: &CookieJar, second| jar.decode(secs(second), &V4, &echo(&cookie, start, 0), &OFFER).is_some();
-    assert!(jar.rotate(start, &[1; 16]));
-    assert!(home(&jar, 1600) && home(&jar, 1631), "as if nothing had happened");
-    assert!(!home(&jar, 1632));
-    assert!(!jar.rotate(secs(1615), &[2; 16]) && !jar.rotate(secs(1631), &[2; 16]), "the last key is still needed");
-    let next = jar.encode(secs(1616), &V4, &agreed(&V4, None, None, false, None));
-    assert!(jar.rotate(secs(1632), &[2; 16]));
-    assert!(jar.decode(secs(1640), &V4, &echo(&next, secs(1616), 0), &OFFER).is_some());
-    assert!(!home(&jar, 1631), "its key is gone, even if the clock stepped back");
+fn the_key_of_a_tick_is_that_of_its_epoch() {
+    let agreed = agreed(&V4, Some(1460), Some(7), true, Some(1));
+    let mut jar = changing(3);
+    let schedule = jar.schedule.clone();
+    for second in (0..16 * 20).chain([16 * 3 * 1_000_000 - 1, 16 * 3 * 1_000_000]) {
+        let key = schedule.key(tick(secs(second)) / 3);
+        assert_eq!(jar.encode(secs(second), &V4, &agreed), under(&key).encode(secs(second), &V4, &agreed), "{second}");
+    }
 }
 
 #[test]
-fn a_new_key_makes_new_cookies_from_the_next_tick_on() {
-    let (mut rotated, kept) = (jar(), jar());
-    assert!(rotated.rotate(secs(1600), &[1; 16]));
-    let mint = |jar: &CookieJar, second| jar.encode(secs(second), &V4, &agreed(&V4, None, None, false, None));
-    assert_eq!(mint(&rotated, 1615), mint(&kept, 1615));
-    assert_ne!(mint(&rotated, 1616), mint(&kept, 1616));
+fn a_new_key_makes_new_cookies() {
+    let mint = |mut jar: CookieJar, second| jar.encode(secs(second), &V4, &agreed(&V4, None, None, false, None));
+    assert_eq!(mint(changing(2), 31), mint(changing(3), 31), "both are in their first epoch");
+    assert_ne!(mint(changing(2), 32), mint(changing(3), 32));
+    assert_ne!(mint(changing(1), 32), mint(changing(2), 32));
 }
 
 #[test]
 fn what_is_not_offered_is_refused() {
-    let (jar, now) = (jar(), secs(50));
+    let (mut jar, now) = (jar(), secs(50));
     for stamp in [None, Some(9)] {
         let cookie = jar.encode(now, &V4, &agreed(&V4, None, Some(7), true, stamp));
-        let taken = |offer: Offer| jar.decode(now, &V4, &echo(&cookie, now, 0), &offer).is_some();
+        let mut taken = |offer: Offer| jar.decode(now, &V4, &echo(&cookie, now, 0), &offer).is_some();
         assert!(taken(OFFER));
         assert!(!taken(Offer { sack: false, ..OFFER }));
         assert!(!taken(Offer { window_scale: None, ..OFFER }));
@@ -338,8 +369,8 @@ fn mss_classes_round_down_to_what_linux_has() {
 
 #[test]
 fn window_scales_are_kept_with_timestamps_and_rounded_down_without() {
-    let (jar, now) = (jar(), secs(77));
-    let kept = |scale, stamp| {
+    let (mut jar, now) = (jar(), secs(77));
+    let mut kept = |scale, stamp| {
         let cookie = jar.encode(now, &V6, &agreed(&V6, None, scale, false, stamp));
         let back = jar.decode(now, &V6, &echo(&cookie, now, 0), &OFFER).unwrap();
         assert_eq!(back.negotiated.scales, cookie.negotiated.scales);
@@ -354,7 +385,7 @@ fn window_scales_are_kept_with_timestamps_and_rounded_down_without() {
 
 #[test]
 fn the_option_bits_do_not_show() {
-    let jar = jar();
+    let mut jar = jar();
     let ends: BTreeSet<_> = (0..4096u16)
         .map(|port| {
             let tuple = Tuple { remote: Endpoint { port, ..V4.remote }, ..V4 };

@@ -62,6 +62,15 @@ pub struct SynTable {
     queues: Queues,
     synack_retries: u8,
     len: u32,
+    /// What changed, when somebody wants to know.
+    changes: Option<Changes>,
+}
+
+/// Tuples that got an entry and those that lost theirs, since these were last taken.
+#[derive(Debug, Default)]
+struct Changes {
+    entered: Vec<Tuple>,
+    left: Vec<Tuple>,
 }
 
 /// An entry of the table, until the table changes.
@@ -151,6 +160,7 @@ impl SynTable {
             queues: Queues::new(),
             synack_retries: config.synack_retries.min(Self::MAX_RETRIES),
             len: 0,
+            changes: None,
         }
     }
 
@@ -185,6 +195,21 @@ impl SynTable {
         }
         self.queues.remove(listener);
         forgotten
+    }
+
+    /// Begins to note which tuples get an entry and which lose theirs. Whoever calls this takes the notes from time to time.
+    pub fn watch(&mut self) {
+        self.changes.get_or_insert_default();
+    }
+
+    /// The tuples that got an entry since this was last asked, if they are [watched](Self::watch).
+    pub fn take_entered(&mut self) -> impl Iterator<Item = Tuple> {
+        self.changes.iter_mut().flat_map(|changes| changes.entered.drain(..))
+    }
+
+    /// The tuples whose entry went, for whatever reason, since this was last asked: each once for every time that it entered.
+    pub fn take_left(&mut self) -> impl Iterator<Item = Tuple> {
+        self.changes.iter_mut().flat_map(|changes| changes.left.drain(..))
     }
 
     /// The SYN queue of a listener.
@@ -238,6 +263,9 @@ impl SynTable {
         self.waits.push(&mut self.slots, index as u32, slot, now);
         self.queues.entered(listener);
         self.len += 1;
+        if let Some(changes) = &mut self.changes {
+            changes.entered.push(*tuple);
+        }
         Ok(inserted)
     }
 
@@ -255,6 +283,9 @@ impl SynTable {
         let index = entry.0 as usize;
         let slot = self.waits.remove(&mut self.slots, entry.0);
         self.tags[index / WAYS][index % WAYS] = EMPTY;
+        if let Some(changes) = &mut self.changes {
+            changes.left.push(slot.tuple(self.links.way(slot.way).local));
+        }
         self.links.release(slot.way);
         self.queues.left(ListenerId(slot.listener), slot.timeouts());
         self.len -= 1;

@@ -399,3 +399,32 @@ fn one_invalid_segment_in_500_ms_is_answered() {
     assert!(ask(one, 500));
     assert!(!ask(one, 999));
 }
+
+#[test]
+fn who_watches_sees_every_tuple_enter_and_leave_once() {
+    let (mut table, listener) = table(WAYS as u32);
+    insert(&mut table, listener, &peer(0), secs(0));
+    assert_eq!((table.take_entered().count(), table.take_left().count()), (0, 0), "nobody watches yet");
+    table.watch();
+    let tuples: Vec<_> = (1..=WAYS as u32).map(peer).collect();
+    for tuple in &tuples {
+        insert(&mut table, listener, tuple, secs(1));
+    }
+    assert_eq!(table.take_entered().collect::<Vec<_>>(), tuples);
+    assert_eq!(table.take_left().collect::<Vec<_>>(), [peer(0)], "the oldest was evicted");
+    let entry = table.find(&peer(3)).unwrap();
+    table.remove(entry);
+    assert_eq!(table.take_left().collect::<Vec<_>>(), [peer(3)]);
+    insert(&mut table, listener, &peer(3), secs(2));
+    assert_eq!((table.take_entered().count(), table.take_left().count()), (1, 0));
+    for second in 3..70 {
+        expire(&mut table, secs(second));
+    }
+    let mut left: Vec<_> = table.take_left().collect();
+    insert(&mut table, listener, &peer(9), secs(70));
+    assert!(table.remove_listener(listener) > 0);
+    left.extend(table.take_left());
+    left.sort_by_key(|tuple| tuple.remote);
+    assert_eq!(left, [&tuples[..], &[peer(9)]].concat(), "forgotten one by one, or with their listener");
+    assert_eq!(table.take_entered().collect::<Vec<_>>(), [peer(9)]);
+}

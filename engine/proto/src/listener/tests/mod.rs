@@ -53,8 +53,8 @@ impl AcceptRoom for Room {
 
     fn cookie_sent(&self, _: Instant) {}
 
-    fn last_cookie(&self) -> Option<Instant> {
-        None
+    fn awaits_cookies(&self, _: Instant) -> bool {
+        false
     }
 }
 
@@ -87,7 +87,7 @@ impl Bed {
     fn with(config: &ListenerConfig, limit: u32) -> Self {
         let table = SynTableConfig { capacity: 64, links: 4, synack_retries: 5 };
         let secrets = Secrets::from_seed(&core::array::from_fn(|byte| byte as u8));
-        let mut shared = HalfOpens::new(&table, secrets);
+        let mut shared = HalfOpens::new(&table, secrets, Duration::from_secs(600));
         let listener = Listener::new(config, &mut shared).unwrap();
         let room = Room { waiting: Cell::new(0), limit: Cell::new(limit) };
         Self { now: Instant::from_millis(5_000_000), shared, listener, room }

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: (MIT OR GPL-2.0-only)
+ *
+ * What becomes of a segment for a guarded end: nonsense is dropped, and while the shield of its listener is up, only known
+ * flows and those that a cookie proves reach the engine.
+ */
+#ifndef SYNWARD_GUARD_H
+#define SYNWARD_GUARD_H
+
+#include "flows.h"
+#include "redirect.h"
+#include "segment.h"
+#include "syn_ack.h"
+
+/* A segment on its way through the guard. */
+struct arrival {
+	const struct packet *packet;
+	const struct segment *segment;
+	const struct listener *listener;
+	struct listener_counts *counts;
+	__u64 flow;
+};
+
+INLINE int refused(const struct arrival *arrival, enum counter counter)
+{
+	arrival->counts->refused++;
+	return counted(counter, XDP_DROP);
+}
+
+INLINE int passed(const struct xdp_md *ctx, const struct arrival *arrival, enum counter counter)
+{
+	arrival->counts->passed++;
+	return redirect(ctx, counter);
+}
+
+INLINE int is_syn(__u32 flags)
+{
+	return (flags & (SYN | ACK | RST)) == SYN;
+}
+
+INLINE enum counter counter_of(enum examined examined)
+{
+	switch (examined) {
+	case BAD_FLAGS:
+		return DROPPED_FLAGS;
+	case BAD_PORT:
+		return DROPPED_PORT_ZERO;
+	case BAD_ADDRESS:
+		return DROPPED_MARTIAN;
+	case SELF_ADDRESSED:
+		return DROPPED_LAND;
+	case SOUND:
+	case BAD_HEADER:
+		break;
+	}
+	return DROPPED_HEADER;
+}
+
+/* What a segment of an unknown flow dies as. */
+INLINE enum counter counter_of_stray(const struct segment *segment)
+{
+	if (segment->flags & RST)
+		return DROPPED_RST;
+	if (segment->flags & SYN)
+		return segment->flags & ACK ? DROPPED_SYN_ACK : DROPPED_SYN;
+	if (!(segment->flags & ACK))
+		return DROPPED_NO_ACK;
+	if (segment->flags & FIN)
+		return DROPPED_FIN;
+	return segment->payload_bytes ? DROPPED_DATA : DROPPED_ACK;
+}
+
+/* A SYN of a flow that nobody knows. The listener gives no cookie while its accept queue is full, as Linux does. */
+INLINE int on_syn(struct xdp_md *ctx, const struct arrival *arrival)
+{
+	if (arrival->listener->accept_queue_full)
+		return refused(arrival, DROPPED_ACCEPT_QUEUE_FULL);
+	switch (answer_syn(ctx, arrival->packet, arrival->segment, arrival->listener, bpf_ktime_get_coarse_ns())) {
+	case ANSWERED:
+		arrival->counts->cookies_sent++;
+		return counted(ANSWERED_COOKIE, XDP_TX);
+	case NO_KEY:
+		return passed(ctx, arrival, REDIRECTED_UNTOLD);
+	case NO_TIMESTAMPS:
+		return refused(arrival, DROPPED_NO_TIMESTAMPS);
+	case BAD_CHECKSUM:
+		return refused(arrival, DROPPED_CHECKSUM);
+	case OUT_OF_FRAME:
+		break;
+	}
+	return XDP_ABORTED;
+}
+
+/* The fine clock: a cookie that the engine has minted just now, in a new tick, must not come too early. */
+INLINE int on_stray_ack(struct xdp_md *ctx, const struct arrival *arrival)
+{
+	struct raw_options raw = {};
+	struct tcp_options echo = {};
+	__u64 now = bpf_ktime_get_ns();
+
+	if (!load_options(ctx, arrival->packet, arrival->segment, &raw))
+		return XDP_ABORTED;
+	parse_options(&echo, &raw, arrival->segment->header_bytes - sizeof(struct tcp));
+	if (!is_cookie(arrival->packet, arrival->listener, arrival->segment->tcp, &echo, now))
+		return refused(arrival, counter_of_stray(arrival->segment));
+	mark_flow(arrival->flow, now);
+	arrival->counts->cookies_valid++;
+	return passed(ctx, arrival, REDIRECTED_COOKIE);
+}
+
+/* The shield is up. */
+INLINE int admit(struct xdp_md *ctx, struct arrival *arrival)
+{
+	__u32 flags = arrival->segment->flags;
+
+	arrival->flow = flow_hash_of(arrival->packet);
+	switch (flow_published(arrival->flow)) {
+	case KNOWN:
+		return passed(ctx, arrival, REDIRECTED_KNOWN);
+	case UNTOLD:
+		return passed(ctx, arrival, REDIRECTED_UNTOLD);
+	case UNKNOWN:
+		break;
+	}
+	if (!(arrival->listener->flags & TAKES_CLIENTS))
+		return refused(arrival, counter_of_stray(arrival->segment));
+	if (!arrival->segment->is_plain)
+		return refused(arrival, DROPPED_EXTENSION_HEADERS);
+	if (is_syn(flags))
+		return on_syn(ctx, arrival);
+	if (is_marked(arrival->flow, bpf_ktime_get_coarse_ns()))
+		return passed(ctx, arrival, REDIRECTED_KNOWN);
+	if ((flags & (SYN | RST | ACK)) == ACK)
+		return on_stray_ack(ctx, arrival);
+	return refused(arrival, counter_of_stray(arrival->segment));
+}
+
+/* A function of its own, so that the verifier looks at it once and not for each way in which a segment may be wrapped. */
+__attribute__((noinline)) int verdict_segment(struct xdp_md *ctx, const struct packet *packet, __u32 place)
+{
+	const struct listener *listener = bpf_map_lookup_elem(&listeners, &place);
+	struct segment segment;
+	struct arrival arrival = { .packet = packet, .segment = &segment, .listener = listener };
+	enum examined examined;
+
+	if (!packet || !listener || !listener->guarded)
+		return redirect(ctx, REDIRECTED);
+	arrival.counts = bpf_map_lookup_elem(&listener_counts, &place);
+	if (!arrival.counts)
+		return XDP_ABORTED;
+	examined = examine(ctx, packet, &segment);
+	if (examined != SOUND)
+		return refused(&arrival, counter_of(examined));
+	arrival.counts->syns += is_syn(segment.flags);
+	return listener->up ? admit(ctx, &arrival) : passed(ctx, &arrival, REDIRECTED);
+}
+
+#endif
