@@ -84,6 +84,13 @@ shield_counters! {
     DroppedStalled = "dropped_stalled",
     /// The same, left to the kernel because of [`OnStall::Pass`](crate::OnStall::Pass).
     PassedStalled = "passed_stalled",
+    /// From a source in the [`PrefixList`](crate::PrefixList) that is to be dropped.
+    DroppedBlocked = "dropped_blocked",
+    /// A SYN beyond [`syn_per_source`](crate::Limits::syn_per_source) or [`syn_per_prefix`](crate::Limits::syn_per_prefix).
+    DroppedSynRate = "dropped_syn_rate",
+    /// The shield is up: a SYN to which a cookie would be one beyond [`replies_per_prefix`](crate::Limits::replies_per_prefix) or
+    /// [`replies`](crate::Limits::replies).
+    DroppedReplyCeiling = "dropped_reply_ceiling",
 }
 
 /// A reading of all counters, summed over CPUs.

@@ -137,6 +137,14 @@ pub enum EbpfError {
     /// The system gives no random numbers.
     #[error("the system gives no random numbers: {0}")]
     Entropy(String),
+    /// The system does not say how many processors it may have.
+    #[error("asking for the possible processors, {path}: {source}")]
+    Processors {
+        /// The file that says so.
+        path: &'static str,
+        /// Why it could not be read.
+        source: io::Error,
+    },
     /// An array map cannot be mapped.
     #[error("map `{map}` cannot be mapped into memory: {source}")]
     Mapping {
@@ -148,6 +156,15 @@ pub enum EbpfError {
     /// The owned set is full.
     #[error("{capacity} ports or addresses are owned already, which is the capacity the program was loaded with")]
     OwnedSetFull {
+        /// The capacity.
+        capacity: u32,
+    },
+    /// The prefix list is full.
+    #[error(
+        "{capacity} prefixes are listed already, which is the capacity the program was loaded with; load it with more, or \
+         list networks in place of the addresses in them"
+    )]
+    PrefixListFull {
         /// The capacity.
         capacity: u32,
     },

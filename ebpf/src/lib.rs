@@ -18,13 +18,17 @@ mod flows;
 mod heartbeats;
 mod interface;
 mod judge;
+mod limits;
 mod link;
 mod listeners;
 mod mapped;
 mod maps;
 mod owned_set;
 mod pass;
+mod prefix_list;
+mod samples;
 mod shield;
+mod top_sources;
 
 pub use attach::{Attached, AttachedMode, XdpMode};
 pub use counters::{ShieldCounter, ShieldCounters};
@@ -33,10 +37,14 @@ pub use flows::KnownFlows;
 pub use heartbeats::Heartbeats;
 pub use interface::{Interface, XdpState};
 pub use judge::{Arrival, XdpAction};
+pub use limits::{Limits, Rate};
 pub use listeners::{CookieOffer, ListenerCounts, ListenerId, ListenerStates};
 pub use maps::{Fragments, OnStall, Owned, Protocol};
 pub use pass::PassProgram;
+pub use prefix_list::{ListVerdict, Listed, Prefix, PrefixError, PrefixList};
+pub use samples::{Sample, SampleKind};
 pub use shield::{Shield, ShieldConfig};
+pub use top_sources::{TopSource, TopSources};
 
 /// The check of the build, for its tests.
 #[cfg(test)]

@@ -17,6 +17,8 @@ pub(crate) unsafe trait Shared: Sync {}
 
 // SAFETY: an atomic integer of eight bytes.
 unsafe impl Shared for AtomicU64 {}
+// SAFETY: nothing but such, without padding.
+unsafe impl<const LEN: usize> Shared for [AtomicU64; LEN] {}
 
 const _: () = assert!(align_of::<AtomicU64>() <= 4096 && size_of::<AtomicU32>() == 4 && size_of::<AtomicU16>() == 2);
 
@@ -50,6 +52,16 @@ impl<T: Shared> Mapped<T> {
         }
         let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
         Ok(Self { start, len })
+    }
+
+    /// Zeros that no program reads.
+    #[cfg(test)]
+    pub(crate) fn unshared(len: usize) -> Self {
+        let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        // SAFETY: a new mapping somewhere; nothing of ours is replaced.
+        let start = unsafe { libc::mmap(std::ptr::null_mut(), len * size_of::<T>(), protection, flags, -1, 0) };
+        assert_ne!(start, libc::MAP_FAILED);
+        Self { start: NonNull::new(start.cast()).unwrap(), len }
     }
 
     /// The values.

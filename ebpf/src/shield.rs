@@ -12,15 +12,17 @@ use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
 
 use crate::attach::attach;
 use crate::error::errno;
-use crate::flows;
 use crate::judge::{self, Arrival, MeasuredFrame, XdpAction};
+use crate::limits::LimitsInForce;
 use crate::listeners::{self, Listeners};
 use crate::mapped::{Mapped, Shared};
 use crate::maps::{COOKIE_KEYS, CookieKey, Settings};
 use crate::owned_set::OwnedSet;
+use crate::prefix_list::{CoverKeys, PrefixList};
+use crate::samples::Samples;
 use crate::{
-    Attached, CookieOffer, EbpfError, Fragments, Heartbeats, KnownFlows, ListenerCounts, ListenerId, ListenerStates,
-    OnStall, Owned, Protocol, ShieldCounters, XdpMode,
+    Attached, CookieOffer, EbpfError, Fragments, Heartbeats, KnownFlows, Limits, ListenerCounts, ListenerId,
+    ListenerStates, OnStall, Owned, Protocol, Sample, ShieldCounters, XdpMode,
 };
 
 /// What is fixed when the program is loaded.
@@ -42,11 +44,13 @@ pub struct ShieldConfig {
     pub unfinished_checksums: bool,
     /// For how many ticks of 16 s a cookie key is in force; at least one.
     pub ticks_per_key: u32,
+    /// How many prefixes can be listed at once, of both families together. Only those that are take memory.
+    pub prefixes: u32,
 }
 
 impl Default for ShieldConfig {
     /// One queue; room for more ports than any host has; fragments dropped; 65,536 flows; whole checksums; a key for ten
-    /// minutes.
+    /// minutes; more prefixes than most lists have.
     fn default() -> Self {
         Self {
             queues: 1,
@@ -55,6 +59,7 @@ impl Default for ShieldConfig {
             flows: 65_536,
             unfinished_checksums: false,
             ticks_per_key: 37,
+            prefixes: 262_144,
         }
     }
 }
@@ -82,6 +87,9 @@ pub struct Shield {
     flows: Arc<KnownFlows>,
     heartbeats: Arc<Heartbeats>,
     cookie_keys: Array<MapData, CookieKey>,
+    prefix_list: PrefixList,
+    limits: Array<MapData, LimitsInForce>,
+    samples: Samples,
     /// Which queues have been given a socket; the kernel does not tell.
     served: Vec<bool>,
 }
@@ -93,15 +101,23 @@ impl Shield {
     /// [`EbpfError::NotPermitted`], or the kernel's reason to refuse.
     pub fn load(config: &ShieldConfig) -> Result<Self, EbpfError> {
         let (buckets, flow_keys) = (KnownFlows::buckets_for(config.flows), random_keys()?);
+        let (cover_keys, bucket_key) = (CoverKeys::new(random_keys()?), random_keys::<2>()?);
+        let rings = Samples::rings()?;
         let mut object = EbpfLoader::new()
             .map_max_entries("sockets", config.queues)
             .map_max_entries("heartbeats", config.queues)
             .map_max_entries("waiting_since", config.queues)
+            .map_max_entries("queue_replies", config.queues)
+            .map_max_entries("samples", rings)
             .map_max_entries("owned_ports", config.owned_capacity)
             .map_max_entries("owned_addresses", config.owned_capacity)
             .map_max_entries("flows", buckets)
+            .map_max_entries("listed_ipv4", PrefixList::trie_entries(config.prefixes))
+            .map_max_entries("listed_ipv6", PrefixList::trie_entries(config.prefixes))
             .override_global("flow_bucket_mask", &(buckets - 1), true)
             .override_global("flow_keys", &flow_keys[..], true)
+            .override_global("cover_keys", &cover_keys.words()[..], true)
+            .override_global("bucket_key", &bucket_key[..], true)
             .override_global("ticks_per_key", &config.ticks_per_key.max(1), true)
             .override_global("allow_unfinished_checksums", &u32::from(config.unfinished_checksums), true)
             .load(include_bytes_aligned!(concat!(env!("OUT_DIR"), "/shield.bpf.o")))
@@ -126,6 +142,9 @@ impl Shield {
             flows: Arc::new(KnownFlows::new(flows, flow_keys)),
             heartbeats: Arc::new(Heartbeats::new(map_array(&object, "heartbeats", config.queues)?)),
             cookie_keys: take_map(&mut object, "cookie_keys")?,
+            prefix_list: PrefixList::take(&mut object, config.prefixes, cover_keys)?,
+            limits: take_map(&mut object, "limits")?,
+            samples: Samples::take(&object, rings)?,
             object,
             served: vec![false; config.queues as usize],
         };
@@ -287,6 +306,26 @@ impl Shield {
         self.listeners.counts(listener)
     }
 
+    /// The clients of guarded listeners that are dropped, or let past the limits.
+    pub fn prefix_list(&mut self) -> &mut PrefixList {
+        &mut self.prefix_list
+    }
+
+    /// Limits the SYNs and the unproved replies of guarded listeners so, from now on. At first, nothing is limited.
+    ///
+    /// # Errors
+    /// The map's own.
+    pub fn set_limits(&mut self, limits: &Limits) -> Result<(), EbpfError> {
+        let in_force = LimitsInForce::new(limits, self.config.queues);
+        self.limits.set(0, in_force, 0).map_err(|error| EbpfError::map("limits", error))
+    }
+
+    /// Samples of those who sent to guarded listeners since the last call: who was refused, who was answered with a cookie, and
+    /// who brought one home. Without a system call; what is not taken in time is written over, and counted among what is.
+    pub fn take_samples(&mut self) -> Vec<Sample> {
+        self.samples.take_new()
+    }
+
     /// Attaches the program to the interface called `interface`, in the network namespace of this thread. The attachment
     /// lives as long as the returned value, whether or not the shield does.
     ///
@@ -386,7 +425,11 @@ impl Shield {
     }
 }
 
-fn take_map<M: TryFrom<Map, Error = MapError>>(object: &mut Ebpf, name: &'static str) -> Result<M, EbpfError> {
+/// Takes a map out of the object.
+pub(crate) fn take_map<M: TryFrom<Map, Error = MapError>>(
+    object: &mut Ebpf,
+    name: &'static str,
+) -> Result<M, EbpfError> {
     let map = object.take_map(name).ok_or(EbpfError::Missing(name))?;
     M::try_from(map).map_err(|error| EbpfError::map(name, error))
 }
@@ -397,14 +440,14 @@ const _: () = movable::<Shield>();
 const _: () = movable::<Attached>();
 
 /// Maps an array of the object into memory.
-fn map_array<T: Shared>(object: &Ebpf, name: &'static str, len: u32) -> Result<Mapped<T>, EbpfError> {
+pub(crate) fn map_array<T: Shared>(object: &Ebpf, name: &'static str, len: u32) -> Result<Mapped<T>, EbpfError> {
     let Some(Map::Array(map)) = object.map(name) else { return Err(EbpfError::Missing(name)) };
     Mapped::new(map.fd(), len as usize).map_err(|source| EbpfError::Mapping { map: name, source })
 }
 
 /// Keys that nobody else knows.
-fn random_keys() -> Result<[u64; flows::KEYS], EbpfError> {
-    let mut keys = [0; flows::KEYS];
+fn random_keys<const COUNT: usize>() -> Result<[u64; COUNT], EbpfError> {
+    let mut keys = [0; COUNT];
     for key in &mut keys {
         *key = getrandom::u64().map_err(|error| EbpfError::Entropy(error.to_string()))?;
     }

@@ -7,7 +7,10 @@
 #define SYNWARD_GUARD_H
 
 #include "flows.h"
+#include "limits.h"
+#include "lists.h"
 #include "redirect.h"
+#include "samples.h"
 #include "segment.h"
 #include "syn_ack.h"
 
@@ -23,6 +26,7 @@ struct arrival {
 INLINE int refused(const struct arrival *arrival, enum counter counter)
 {
 	arrival->counts->refused++;
+	sample_unproven(&arrival->packet->remote.address, SAMPLE_REFUSED);
 	return counted(counter, XDP_DROP);
 }
 
@@ -74,9 +78,12 @@ INLINE int on_syn(struct xdp_md *ctx, const struct arrival *arrival)
 {
 	if (arrival->listener->accept_queue_full)
 		return refused(arrival, DROPPED_ACCEPT_QUEUE_FULL);
+	if (!reply_allowed(&arrival->packet->remote.address, ctx->rx_queue_index))
+		return refused(arrival, DROPPED_REPLY_CEILING);
 	switch (answer_syn(ctx, arrival->packet, arrival->segment, arrival->listener, bpf_ktime_get_coarse_ns())) {
 	case ANSWERED:
 		arrival->counts->cookies_sent++;
+		sample_unproven(&arrival->packet->remote.address, SAMPLE_ANSWERED);
 		return counted(ANSWERED_COOKIE, XDP_TX);
 	case NO_KEY:
 		return passed(ctx, arrival, REDIRECTED_UNTOLD);
@@ -103,6 +110,8 @@ INLINE int on_stray_ack(struct xdp_md *ctx, const struct arrival *arrival)
 	if (!is_cookie(arrival->packet, arrival->listener, arrival->segment->tcp, &echo, now))
 		return refused(arrival, counter_of_stray(arrival->segment));
 	mark_flow(arrival->flow, now);
+	reply_proven(&arrival->packet->remote.address, ctx->rx_queue_index);
+	sample_proven(&arrival->packet->remote.address);
 	arrival->counts->cookies_valid++;
 	return passed(ctx, arrival, REDIRECTED_COOKIE);
 }
@@ -134,6 +143,28 @@ INLINE int admit(struct xdp_md *ctx, struct arrival *arrival)
 	return refused(arrival, counter_of_stray(arrival->segment));
 }
 
+enum client {
+	WELCOME,
+	LISTED_TO_DROP,
+	TOO_MANY_SYNS,
+};
+
+/* Whether the source may send here at all, and this SYN. At source ports it is a peer whom we have called, listed or not. */
+INLINE enum client client_of(const struct arrival *arrival)
+{
+	const struct owned_address *source = &arrival->packet->remote.address;
+
+	if (!(arrival->listener->flags & TAKES_CLIENTS))
+		return WELCOME;
+	switch (listed(source)) {
+	case BLOCKED:
+		return LISTED_TO_DROP;
+	case ALLOWED:
+		return WELCOME;
+	}
+	return is_syn(arrival->segment->flags) && !syn_allowed(source) ? TOO_MANY_SYNS : WELCOME;
+}
+
 /* A function of its own, so that the verifier looks at it once and not for each way in which a segment may be wrapped. */
 __attribute__((noinline)) int verdict_segment(struct xdp_md *ctx, const struct packet *packet, __u32 place)
 {
@@ -151,6 +182,14 @@ __attribute__((noinline)) int verdict_segment(struct xdp_md *ctx, const struct p
 	if (examined != SOUND)
 		return refused(&arrival, counter_of(examined));
 	arrival.counts->syns += is_syn(segment.flags);
+	switch (client_of(&arrival)) {
+	case LISTED_TO_DROP:
+		return refused(&arrival, DROPPED_BLOCKED);
+	case TOO_MANY_SYNS:
+		return refused(&arrival, DROPPED_SYN_RATE);
+	case WELCOME:
+		break;
+	}
 	return listener->up ? admit(ctx, &arrival) : passed(ctx, &arrival, REDIRECTED);
 }
 

@@ -166,7 +166,7 @@ fn syn_acks_are_those_of_the_engine() {
 }
 
 /// What came home of a SYN-ACK, as a client answers it.
-fn third(syn: &Raw, syn_ack: &Segment) -> Raw {
+pub fn third(syn: &Raw, syn_ack: &Segment) -> Raw {
     let Options::Syn(theirs) = syn_ack.options else { panic!("a SYN-ACK") };
     let options = theirs.timestamps.map_or(Vec::new(), |stamps| {
         let mut options = vec![1, 1, 8, 10, 9, 9, 9, 9];

@@ -3,13 +3,18 @@
 
 mod attachment;
 mod bench;
+mod ceilings;
 mod cookies;
 mod frame;
 mod guard;
 mod icmp;
+mod limits;
 mod namespace;
+mod prefix_list;
 mod ranges;
+mod samples;
 mod segment;
+mod sources;
 mod traffic;
 mod verdicts;
 mod xdp_socket;
@@ -31,9 +36,20 @@ fn main() -> ExitCode {
         _ => {}
     }
     let root = rustix::process::geteuid().is_root();
-    let tests =
-        [verdicts::TESTS, cookies::TESTS, guard::TESTS, ranges::TESTS, icmp::TESTS, attachment::TESTS, traffic::TESTS]
-            .concat();
+    let tests = [
+        verdicts::TESTS,
+        cookies::TESTS,
+        guard::TESTS,
+        ranges::TESTS,
+        prefix_list::TESTS,
+        limits::TESTS,
+        ceilings::TESTS,
+        samples::TESTS,
+        icmp::TESTS,
+        attachment::TESTS,
+        traffic::TESTS,
+    ]
+    .concat();
     let trials = tests.into_iter().map(|(name, test)| {
         let run = move || {
             test();
