@@ -105,8 +105,6 @@ struct {
 static void *(*const bpf_ringbuf_reserve)(void *ring, __u64 size, __u64 flags) = (void *)BPF_FUNC_ringbuf_reserve;
 static void (*const bpf_ringbuf_submit)(void *record, __u64 flags) = (void *)BPF_FUNC_ringbuf_submit;
 static void (*const bpf_ringbuf_discard)(void *record, __u64 flags) = (void *)BPF_FUNC_ringbuf_discard;
-static long (*const bpf_xdp_load_bytes)(struct xdp_md *ctx, __u32 offset, void *to,
-					__u32 size) = (void *)BPF_FUNC_xdp_load_bytes;
 
 /* Returns how many there have been on this core. */
 INLINE __u64 count(enum sight which)
