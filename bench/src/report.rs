@@ -38,6 +38,9 @@ pub struct Params {
     /// Who serves the clients, where the system itself does not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server: Option<&'static str>,
+    /// In which row's measurement the value was seen, where it says more about that row.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub during: Option<&'static str>,
     /// Prefixes in the lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prefixes: Option<u32>,

@@ -15,7 +15,7 @@
 //! the front took in (the others found its ring full);
 //! `syn_acks_valid`, the SYN-ACKs each second with nothing wrong; `syn_acks_invalid`, how many there were with something wrong;
 //! `cookies_echoed`, the share of sampled SYN-ACKs whose completion was let in and echoed; `forged_echoed`, how many forged ACKs
-//! were. The command fails where one of the second or the last was seen.
+//! were; `during` says in the measurement of which row. The command fails where one of the second or the last was seen.
 //!
 //! Run it on an otherwise quiet machine.
 

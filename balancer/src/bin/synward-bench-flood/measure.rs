@@ -184,19 +184,32 @@ pub fn with_clients(bed: &Bed, order: Order, time: Duration) -> Result<(Outcome,
     Ok((outcome, before.to(&after)))
 }
 
-/// Adds what the far end found: rates, and the counts that must be zero.
-pub fn report_answers(report: &mut Report, contender: Contender, order: Order, seen: &Seen, completions: &Completions) {
-    let mut add = |row, unit, value| {
-        report.add(Subject { row, system: contender.system.name(), params: order.params(contender), unit }, value);
-    };
-    add("offered", "1/s", seen.rate(seen.offered));
-    add("received", "1/s", seen.rate(seen.received));
-    add("syn_acks_invalid", "count", seen.sights.invalid() as f64);
-    add("forged_echoed", "count", completions.forged_echoed as f64);
-    if contender.system.reflects() {
-        return;
+/// What else was seen while a row was measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Beside {
+    /// The row.
+    pub during: &'static str,
+    pub seen: Seen,
+    pub completions: Completions,
+}
+
+impl Beside {
+    /// Adds what the far end found: rates, and the counts that must be zero.
+    pub fn report(&self, report: &mut Report, contender: Contender, order: Order) {
+        let Self { during, seen, completions } = self;
+        let params = Params { during: Some(during), ..order.params(contender) };
+        let mut add = |row, unit, value| {
+            report.add(Subject { row, system: contender.system.name(), params: params.clone(), unit }, value);
+        };
+        add("offered", "1/s", seen.rate(seen.offered));
+        add("received", "1/s", seen.rate(seen.received));
+        add("syn_acks_invalid", "count", seen.sights.invalid() as f64);
+        add("forged_echoed", "count", completions.forged_echoed as f64);
+        if contender.system.reflects() {
+            return;
+        }
+        add("syn_acks_valid", "1/s", seen.rate(seen.sights.of(Sight::Valid)));
+        // Of none there is no share.
+        add("cookies_echoed", "%", completions.echoed as f64 / completions.completed as f64 * 100.0);
     }
-    add("syn_acks_valid", "1/s", seen.rate(seen.sights.of(Sight::Valid)));
-    // Of none there is no share.
-    add("cookies_echoed", "%", completions.echoed as f64 / completions.completed as f64 * 100.0);
 }

@@ -87,9 +87,14 @@ fn clients(entries: &[Entry]) -> Option<Table> {
     (!rows.is_empty()).then_some(table)
 }
 
-/// The median of another row under the same circumstances.
+/// The median of another row under the same circumstances, or of what was seen during this one.
 fn beside(entries: &[Entry], of: &Entry, row: &str, form: fn(f64) -> String) -> String {
-    let found = entries.iter().find(|entry| entry.row == row && entry.system == of.system && entry.params == of.params);
+    let is_of = |during: &str| of.row.starts_with(during);
+    let found = entries.iter().find(|entry| {
+        let params = Params { during: None, ..entry.params.clone() };
+        let same = entry.row == row && entry.system == of.system && params == of.params;
+        same && entry.params.during.is_none_or(is_of)
+    });
     found.map_or_else(String::new, |entry| form(entry.median))
 }
 

@@ -6,7 +6,7 @@
 
 use crate::Scope;
 use crate::bed::Bed;
-use crate::measure::{Order, report_answers, with_clients};
+use crate::measure::{Beside, Order, with_clients};
 use crate::system::Contender;
 use anyhow::Result;
 use synward_bench::flood::{Attack, SynForm};
@@ -44,7 +44,7 @@ pub fn measure(bed: &mut Bed, contender: Contender, scope: Scope, report: &mut R
                 add("clients_p50_ms", "ms", outcome.p50_ms);
                 add("clients_p99_ms", "ms", outcome.p99_ms);
             }
-            report_answers(report, contender, order, &seen, &completions);
+            Beside { during: "clients", seen, completions }.report(report, contender, order);
         }
     }
     Ok(())

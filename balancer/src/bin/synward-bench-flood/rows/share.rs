@@ -4,7 +4,7 @@
 use super::forms;
 use crate::Scope;
 use crate::bed::Bed;
-use crate::measure::{Order, report_answers, watch};
+use crate::measure::{Beside, Order, watch};
 use crate::system::Contender;
 use anyhow::Result;
 use synward_bench::flood::Attack;
@@ -24,7 +24,7 @@ pub fn measure(bed: &mut Bed, contender: Contender, scope: Scope, report: &mut R
             let params = order.params(contender);
             let subject = Subject { row: "core_share", system: contender.system.name(), params, unit: "%" };
             report.add(subject, used.share() * 100.0);
-            report_answers(report, contender, order, &seen, &completions);
+            Beside { during: "core_share", seen, completions }.report(report, contender, order);
         }
     }
     Ok(())
