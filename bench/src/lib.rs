@@ -19,6 +19,7 @@ pub mod peers;
 pub mod processes;
 mod quantile;
 pub mod report;
+pub mod shield_cost;
 pub mod syn_cost;
 pub mod validator;
 

@@ -8,6 +8,7 @@
 //! | row | what it says |
 //! | --- | --- |
 //! | `work_ns` | see [`rows::work`] |
+//! | `scaling` | see [`rows::scaling`] |
 //! | `core_share` | see [`rows::share`] |
 //! | `clients` | `clients_ok`, `clients_p50_ms`, `clients_p99_ms`: see [`rows::clients`] |
 //!

@@ -8,6 +8,7 @@ pub fn all(entries: &[Entry]) -> String {
     let mut text = String::new();
     for (title, table) in [
         ("Work for one answer, nanoseconds: median (least to greatest).", work(entries)),
+        ("What the shield's program costs for a frame, nanoseconds: median (least to greatest).", scaling(entries)),
         ("Share of the front's core under a flood: median (least to greatest).", share(entries)),
         ("Clients under a flood: medians.", clients(entries)),
     ] {
@@ -27,6 +28,20 @@ fn work(entries: &[Entry]) -> Option<Table> {
             entry.system.to_owned(),
             bytes(&entry.params),
             entry.params.by.unwrap_or_default().to_owned(),
+            spread(entry),
+        ]);
+    }
+    (!rows.is_empty()).then_some(table)
+}
+
+fn scaling(entries: &[Entry]) -> Option<Table> {
+    let mut table = Table::new(["attack", "prefixes", "known flows", "ns"]);
+    let rows: Vec<_> = entries.iter().filter(|entry| entry.row == "scaling").collect();
+    for entry in &rows {
+        table.row([
+            entry.params.attack.unwrap_or_default().to_owned(),
+            entry.params.prefixes.unwrap_or_default().to_string(),
+            entry.params.flows.unwrap_or_default().to_string(),
             spread(entry),
         ]);
     }

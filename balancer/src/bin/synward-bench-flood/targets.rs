@@ -37,6 +37,7 @@ struct Target {
 
 fn all(entries: &[Entry]) -> Vec<Target> {
     let mut targets = work(entries);
+    targets.extend(scaling(entries));
     targets.extend(shares(entries));
     targets.extend(clients(entries));
     targets
@@ -75,6 +76,21 @@ fn work(entries: &[Entry]) -> Vec<Target> {
                 let what = format!("work, {bytes} bytes: {other} / shield");
                 targets.push(ratio(what, entry.median / shield.median, Ordering::Greater, limit));
             }
+        }
+    }
+    targets
+}
+
+/// The dearest filling of a shield beside the least.
+fn scaling(entries: &[Entry]) -> Vec<Target> {
+    let mut targets = Vec::new();
+    for attack in ["syn", "ack"] {
+        let costs = || of(entries, "scaling", "shield").filter(|entry| entry.params.attack == Some(attack));
+        let least = costs().min_by_key(|entry| (entry.params.prefixes, entry.params.flows));
+        let dearest = costs().max_by(|a, b| a.median.total_cmp(&b.median));
+        if let (Some(least), Some(dearest)) = (least, dearest) {
+            let what = format!("scaling, attack {attack}: dearest / emptiest");
+            targets.push(ratio(what, dearest.median / least.median, Ordering::Less, 1.3));
         }
     }
     targets

@@ -1,6 +1,7 @@
 //! What is measured.
 
 pub mod clients;
+pub mod scaling;
 pub mod share;
 pub mod work;
 
@@ -22,10 +23,12 @@ pub enum Row {
     CoreShare,
     /// How honest clients fare.
     Clients,
+    /// What many prefixes and flows add to the work of the shield.
+    Scaling,
 }
 
 impl Row {
-    pub const ALL: [Self; 3] = [Self::WorkNs, Self::CoreShare, Self::Clients];
+    pub const ALL: [Self; 4] = [Self::WorkNs, Self::Scaling, Self::CoreShare, Self::Clients];
 
     /// Whether this can be measured of a contender, and says something. What HAProxy adds, it adds behind the kernel's handshake; and
     /// a table is full before the work for one entry could be measured (`make accept` measures it on a port in memory). What serves
@@ -36,6 +39,7 @@ impl Row {
             Self::WorkNs => !matches!(contender.system, System::Haproxy | System::Table) && !is_second_control,
             Self::CoreShare => contender.system != System::Haproxy && !is_second_control,
             Self::Clients => contender.system.serves(),
+            Self::Scaling => contender.system == System::Shield,
         }
     }
 
@@ -44,6 +48,7 @@ impl Row {
             Self::WorkNs => work::measure(bed, contender, scope, report),
             Self::CoreShare => share::measure(bed, contender, scope, report),
             Self::Clients => clients::measure(bed, contender, scope, report),
+            Self::Scaling => scaling::measure(bed, contender, scope, report),
         }
     }
 }
