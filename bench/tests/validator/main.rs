@@ -11,6 +11,7 @@ use synward_bench::bare::{Bare, Fate, Forwarder};
 use synward_bench::far_end::FarEnd;
 use synward_bench::flood::{Attack, Flood, FloodConfig, SynForm, run_cost};
 use synward_bench::kernel_server;
+use synward_bench::shield_cost::{FilledShield, Filling};
 use synward_bench::validator::{Expectation, SAMPLE_EVERY, Sight, Sights, Validator};
 use synward_ebpf::Interface;
 use synward_lab::{End, Host, Lab, LabConfig, Offloads, Pair, PairConfig};
@@ -32,6 +33,7 @@ const TESTS: &[Test] = &[
     ("cookies_of_the_kernel_let_in_whom_they_are_for_bare", || cookies_of_the_kernel(SynForm::Bare)),
     ("bare_systems_send_back_what_was_sent", bare_systems_send_back_what_was_sent),
     ("a_program_is_rehearsed_where_it_is", a_program_is_rehearsed_where_it_is),
+    ("a_filled_shield_answers_syns_as_a_client_takes_it", a_filled_shield_answers_syns_as_a_client_takes_it),
     ("a_server_that_lets_everybody_in_is_found_out", a_server_that_lets_everybody_in_is_found_out),
 ];
 
@@ -407,5 +409,39 @@ fn a_program_is_rehearsed_where_it_is() -> Result<()> {
     let missing = attacker.enter(|| run_cost(&config, u32::MAX, 1))?.err().context("no such program")?.to_string();
     ensure!(missing.contains("no program"), "{missing}");
     ensure!(attacker.stats()?.tx_packets < 1_000, "a rehearsal sends nothing");
+    Ok(())
+}
+
+/// With lists and flows in it, none of them the flood's: SYNs get cookies, ACKs that guess one are dropped.
+fn a_filled_shield_answers_syns_as_a_client_takes_it() -> Result<()> {
+    let pair = Pair::up(&PairConfig { far: End::default(), ..PairConfig::default() })?;
+    let (front, attacker) = (pair.near(), pair.far());
+    let far_end = FarEnd::start(attacker, front.mac(), &expectation(front, SynForm::Client), &[])?;
+    let filling = Filling { prefixes: 1_000, flows: 1_000 };
+    let shield = FilledShield::attach(front, front.interface(), target(front), filling)?;
+    let config = |attack| FloodConfig {
+        attack,
+        form: SynForm::Client,
+        seed: SEED,
+        duration: Duration::from_secs(60),
+        ..FloodConfig::new(attacker.interface(), front.mac(), target(front).into())
+    };
+    let program = shield.program_id();
+    for (attack, action) in [(Attack::Syn, 3), (Attack::Ack, 1)] {
+        let cost = attacker.enter(|| run_cost(&config(attack), program, 8_000))??;
+        ensure!(cost.action == action, "{attack:?}: {cost:?}");
+    }
+    let flood = attacker.enter(|| Flood::start(&config(Attack::Mixed)))??;
+    while far_end.sights()?.of(Sight::Valid) < 10_000 {
+        std::thread::sleep(Duration::from_millis(1));
+        ensure!(flood.sent()? < 1_000_000, "{:?}", far_end.sights()?);
+    }
+    flood.stop()?;
+    let sights = far_end.sights()?;
+    ensure!(sights.invalid() + sights.of(Sight::Reset) + sights.of(Sight::Reflected) == 0, "{sights:?}");
+    let refused =
+        FilledShield::attach(front, front.interface(), target(front), Filling { prefixes: u32::MAX, flows: 1 });
+    let refused = refused.err().context("there are not so many prefixes")?.to_string();
+    ensure!(refused.contains("prefixes"), "{refused}");
     Ok(())
 }
