@@ -3,7 +3,7 @@
 use clap::Parser;
 use serde::Serialize;
 use std::process::ExitCode;
-use synward::cli::{Cli, Command};
+use synward::cli::{Cli, Command, ListPrefix};
 use synward::config::Mistakes;
 use synward::control::{client, report, table};
 use synward::lab;
@@ -50,11 +50,32 @@ fn run(command: Command) -> anyhow::Result<()> {
             let report: ProxyReport = client::get(&control.control, "/v1/pools")?;
             print(control.json, &report, table::pools)
         }
+        Command::Shield { control, lists: false } => {
+            let shield: report::ShieldReport = client::get(&control.control, "/v1/shield")?;
+            print(control.json, &shield, table::shield)
+        }
+        Command::Shield { control, lists: true } => {
+            let prefixes: Vec<report::ListedPrefix> = client::get(&control.control, "/v1/prefixes")?;
+            print(control.json, &prefixes, |prefixes| table::prefixes(prefixes))
+        }
+        Command::Block(order) => list("/v1/block", &order),
+        Command::Allow(order) => list("/v1/allow", &order),
+        Command::Unblock { prefix, control } => {
+            let order = report::PrefixOrder { prefix: prefix.to_string(), seconds: None };
+            let change: report::PrefixChange = client::post(&control.control, "/v1/unblock", &order)?;
+            print(control.json, &change, table::change)
+        }
         Command::Drops { control } => {
             let drops: report::Drops = client::get(&control.control, "/v1/drops")?;
             print(control.json, &drops, table::drops)
         }
     }
+}
+
+fn list(path: &str, ListPrefix { prefix, time, control }: &ListPrefix) -> anyhow::Result<()> {
+    let order = report::PrefixOrder { prefix: prefix.to_string(), seconds: time.map(|time| time.as_secs()) };
+    let change: report::PrefixChange = client::post(&control.control, path, &order)?;
+    print(control.json, &change, table::change)
 }
 
 fn print<T: Serialize>(json: bool, document: &T, text: impl Fn(&T) -> String) -> anyhow::Result<()> {

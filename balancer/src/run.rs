@@ -2,11 +2,14 @@
 //!
 //! Everything that can be refused is refused before an interface is touched.
 
-use crate::config::{Config, InterfaceConfig, ListenerConfig, ThisHost};
+use crate::config::{BackendConfig, Config, InterfaceConfig, ListenerConfig, PoolConfig, ShieldMode, ThisHost};
 use crate::control::server::{ControlSocket, View};
 use crate::front::{InterfacePlan, Ready, Rider, addresses_of, commit_memory, queues_of};
+use crate::metrics::MetricsSocket;
 use crate::ports::{Reservation, ReservedRange, reserve_range};
 use crate::proxy::{BackendInterface, NoRoute, Proxy, ProxyStats, Route, Routes, Ways};
+use crate::shield::policy::Thresholds;
+use crate::shield::{Backend, GuardPlan, ListenerPlan};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use std::net::IpAddr;
@@ -15,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
-use synward_engine::{BlockingSockets, EngineConfig, NextHops, SocketCore, Workers};
+use synward_engine::{BlockingSockets, EngineConfig, NextHops, Secrets, SocketCore, Workers};
 use synward_proto::flood_guard::Syncookies;
 use synward_proto::{Endpoint, Instant as EngineInstant};
 
@@ -48,10 +51,13 @@ impl Run {
         commit_memory();
         let _reserved =
             Reservation::take(config.listeners.iter().flat_map(|listener| listener.addresses.iter().copied()))?;
+        let metrics = config.metrics.map(MetricsSocket::bind).transpose()?;
         let sources = sources(&config)?;
         let _ranges = reserve_ranges(&config, &sources)?;
         let next_hops = Arc::new(next_hops(&config)?);
-        let opened = plans(&config, &sources)?.into_iter().map(InterfacePlan::open).collect::<Result<_>>()?;
+        let secrets = Secrets::random()?;
+        let guard = guard_plan(&config, &secrets);
+        let opened = plans(&config, &sources, &secrets)?.into_iter().map(InterfacePlan::open).collect::<Result<_>>()?;
         let workers = match config.engine.workers {
             0 => Workers::OnPollLoops,
             count => Workers::Threads(count),
@@ -73,22 +79,25 @@ impl Run {
             proxy.listen(&mut core, &config)?;
             proxies.push((core, Worker { number, proxy, orders: Arc::clone(&orders), obeyed: Order::Serve }));
         }
-        let (running, xdp, mut modes, threads) = match workers {
+        let (running, shield, mut modes, threads) = match workers {
             Workers::OnPollLoops => {
                 let riders = proxies.into_iter().map(|(core, worker)| (core, worker.rider())).collect();
-                let (running, xdp, modes) = ready.start(riders)?;
-                (running, xdp, modes, Vec::new())
+                let (running, shield, modes) = ready.start(riders, guard)?;
+                (running, shield, modes, Vec::new())
             }
             Workers::Threads(_) => {
-                let (running, xdp, modes) = ready.start(Vec::new())?;
+                let (running, shield, modes) = ready.start(Vec::new(), guard)?;
                 let threads = proxies.into_iter().map(|(core, worker)| worker.spawn(core)).collect::<Result<_>>()?;
-                (running, xdp, modes, threads)
+                (running, shield, modes, threads)
             }
         };
         let syncookies = word(config.engine.syncookies);
         modes.insert("syncookies".to_owned(), syncookies.to_owned());
-        let view = View { observer, xdp, modes, syncookies, proxy: Some(stats) };
-        let control = ControlSocket::serve(&config.engine.control, view)?;
+        let view = Arc::new(View { observer, shield, modes, syncookies, proxy: Some(stats) });
+        let control = ControlSocket::serve(&config.engine.control, Arc::clone(&view))?;
+        if let Some(metrics) = metrics {
+            metrics.serve(view)?;
+        }
         for ListenerConfig { name, addresses, .. } in &config.listeners {
             tracing::info!(listener = name, ?addresses, "listening");
         }
@@ -134,9 +143,12 @@ fn next_hops(config: &Config) -> Result<NextHops> {
     Ok(next_hops)
 }
 
-fn plans(config: &Config, sources: &[Vec<IpAddr>]) -> Result<Vec<InterfacePlan>> {
-    let listeners: Vec<Endpoint> =
-        config.listeners.iter().flat_map(|listener| listener.addresses.iter().copied()).collect();
+fn plans(config: &Config, sources: &[Vec<IpAddr>], secrets: &Secrets) -> Result<Vec<InterfacePlan>> {
+    let of = |listener: &ListenerConfig| {
+        let mode = listener.shield;
+        listener.addresses.iter().map(move |address| (*address, mode)).collect::<Vec<_>>()
+    };
+    let listeners: Vec<(Endpoint, ShieldMode)> = config.listeners.iter().flat_map(of).collect();
     let queues = config.interfaces.iter().map(|interface| queues_of(&interface.name)).collect::<Result<Vec<_>>>()?;
     let shards = queues.into_iter().map(u32::from).sum();
     let spin = spin(config, shards);
@@ -150,8 +162,36 @@ fn plans(config: &Config, sources: &[Vec<IpAddr>]) -> Result<Vec<InterfacePlan>>
         listeners: listeners.clone(),
         sources: sources.clone(),
         engine: EngineConfig { spin, ..engine_config(config, interface, shards) },
+        secrets: secrets.clone(),
+        shield: config.shield.clone(),
     };
     Ok(config.interfaces.iter().zip(sources).map(plan).collect())
+}
+
+/// What the guard of the shields is told.
+fn guard_plan(config: &Config, secrets: &Secrets) -> GuardPlan {
+    let plan = |listener: &ListenerConfig, address: &Endpoint| ListenerPlan {
+        name: listener.name.clone(),
+        local: *address,
+        mode: listener.shield,
+        thresholds: Thresholds {
+            raise_at: config.shield.raise_at,
+            calm: config.shield.calm,
+            unproven: Thresholds::unproven_for(listener.backlog.min(config.engine.somaxconn)),
+            cookies_tell: config.engine.syncookies != Syncookies::Always,
+        },
+    };
+    let of_pool = |pool: &PoolConfig| {
+        let backend =
+            |it: &BackendConfig| Backend { name: format!("{}/{}", pool.name, it.name), address: it.address.addr };
+        pool.backends.iter().map(backend).collect::<Vec<_>>()
+    };
+    GuardPlan {
+        listeners: config.listeners.iter().flat_map(|it| it.addresses.iter().map(|at| plan(it, at))).collect(),
+        settings: config.shield.clone(),
+        backends: config.pools.iter().flat_map(of_pool).collect(),
+        cookie_keys: secrets.cookie_keys(EngineConfig::default().cookie_key_life),
+    }
 }
 
 /// How long an idle poll loop goes on polling before it sleeps.

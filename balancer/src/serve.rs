@@ -3,10 +3,12 @@
 //! Everything that can be refused is refused before the interface is touched.
 
 use crate::app::{Echo, Http, Open, Worker};
-use crate::config::Queues;
+use crate::config::{Queues, ShieldMode, ShieldSettings};
 use crate::control::server::{ControlSocket, View};
 use crate::front::{InterfacePlan, Ready, addresses_of, commit_memory};
 use crate::ports::Reservation;
+use crate::shield::policy::Thresholds;
+use crate::shield::{GuardPlan, ListenerPlan};
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use std::net::IpAddr;
@@ -15,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use synward_ebpf::XdpMode;
-use synward_engine::{EngineConfig, ListenConfig, SocketCore, Workers};
+use synward_engine::{EngineConfig, ListenConfig, Secrets, SocketCore, Workers};
 use synward_nic::ModeDemand;
 use synward_proto::Endpoint;
 
@@ -43,6 +45,9 @@ pub struct Serve {
     /// Answer SYNs by cookies: never, when the SYN queue overflows, or always.
     #[arg(long, value_enum, default_value_t = Syncookies::Auto)]
     syncookies: Syncookies,
+    /// Answer SYNs by cookies in the XDP program, and let nothing through but known flows: never, while attacked, or always.
+    #[arg(long, value_enum, default_value_t = ShieldMode::Off)]
+    shield: ShieldMode,
     /// Answer with RST when the accept queue is full, instead of waiting for the client to try again.
     #[arg(long)]
     abort_on_overflow: bool,
@@ -116,15 +121,22 @@ impl Serve {
         commit_memory();
         let endpoints = self.endpoints()?;
         let _reserved = Reservation::take(endpoints.iter().map(|(endpoint, _)| *endpoint))?;
-        let opened = self.interface.iter().map(|name| self.plan(name, &endpoints).open()).collect::<Result<_>>()?;
+        ensure!(
+            self.shield == ShieldMode::Off || !matches!(self.syncookies, Syncookies::Off),
+            "--shield {} answers by cookies, but --syncookies is off; choose --syncookies auto",
+            self.shield.word()
+        );
+        let secrets = Secrets::random()?;
+        let opened =
+            self.interface.iter().map(|name| self.plan(name, &endpoints, &secrets).open()).collect::<Result<_>>()?;
         let mut ready = Ready::build(opened, Workers::Threads(1))?;
         let sockets = ready.workers.pop().context("an engine has a worker")?;
         let observer = ready.observer.clone();
         let worker = self.worker(sockets, &endpoints)?;
-        let (running, xdp, mut modes) = ready.start(Vec::new())?;
+        let (running, shield, mut modes) = ready.start(Vec::new(), self.guard_plan(&endpoints, &secrets))?;
         modes.insert("syncookies".to_owned(), self.syncookies.name().to_owned());
-        let view = View { observer, xdp, modes, syncookies: self.syncookies.name(), proxy: None };
-        let _control = ControlSocket::serve(&self.control, view)?;
+        let view = View { observer, shield, modes, syncookies: self.syncookies.name(), proxy: None };
+        let _control = ControlSocket::serve(&self.control, Arc::new(view))?;
         for (endpoint, _) in &endpoints {
             tracing::info!(%endpoint, "listening");
         }
@@ -154,7 +166,7 @@ impl Serve {
         Ok(endpoints)
     }
 
-    fn plan(&self, name: &str, endpoints: &[(Endpoint, Open)]) -> InterfacePlan {
+    fn plan(&self, name: &str, endpoints: &[(Endpoint, Open)], secrets: &Secrets) -> InterfacePlan {
         InterfacePlan {
             name: name.to_owned(),
             queues: Queues::All,
@@ -166,7 +178,7 @@ impl Serve {
             },
             xdp: self.xdp.into(),
             busy_poll: false,
-            listeners: endpoints.iter().map(|(endpoint, _)| *endpoint).collect(),
+            listeners: endpoints.iter().map(|(endpoint, _)| (*endpoint, self.shield)).collect(),
             sources: Vec::new(),
             engine: EngineConfig {
                 max_connections: self.max_connections,
@@ -174,6 +186,25 @@ impl Serve {
                 abort_on_overflow: self.abort_on_overflow,
                 ..EngineConfig::default()
             },
+            secrets: secrets.clone(),
+            shield: ShieldSettings::default(),
+        }
+    }
+
+    fn guard_plan(&self, endpoints: &[(Endpoint, Open)], secrets: &Secrets) -> GuardPlan {
+        let (engine, settings) = (EngineConfig::default(), ShieldSettings::default());
+        let thresholds = Thresholds {
+            raise_at: settings.raise_at,
+            calm: settings.calm,
+            unproven: Thresholds::unproven_for(self.backlog.min(engine.somaxconn)),
+            cookies_tell: !matches!(self.syncookies, Syncookies::Always),
+        };
+        let plan = |local: Endpoint| ListenerPlan { name: local.to_string(), local, mode: self.shield, thresholds };
+        GuardPlan {
+            listeners: endpoints.iter().map(|(endpoint, _)| plan(*endpoint)).collect(),
+            settings,
+            backends: Vec::new(),
+            cookie_keys: secrets.cookie_keys(engine.cookie_key_life),
         }
     }
 

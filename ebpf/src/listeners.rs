@@ -45,7 +45,7 @@ const _: () = assert!(size_of::<Listener>() == 64);
 // SAFETY: `repr(C)`, atomic integers without padding between them, 64 bytes in all.
 unsafe impl Shared for Listener {}
 
-/// `struct listener_counts`.
+/// What the program has counted at a listener, all processors together.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(C)]
 pub struct ListenerCounts {
@@ -61,9 +61,17 @@ pub struct ListenerCounts {
     pub passed: u64,
 }
 
-const _: () = assert!(size_of::<ListenerCounts>() == 40);
+/// `struct listener_counts`, of one processor.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct CpuCounts {
+    counts: ListenerCounts,
+    to_skip: u64,
+}
+
+const _: () = assert!(size_of::<CpuCounts>() == 48);
 // SAFETY: integers only, and the size asserted above leaves no padding.
-unsafe impl aya::Pod for ListenerCounts {}
+unsafe impl aya::Pod for CpuCounts {}
 
 impl std::ops::AddAssign for ListenerCounts {
     fn add_assign(&mut self, other: Self) {
@@ -137,14 +145,14 @@ impl ListenerStates {
 /// The listeners of one program.
 pub(crate) struct Listeners {
     states: Arc<ListenerStates>,
-    counts: PerCpuArray<MapData, ListenerCounts>,
+    counts: PerCpuArray<MapData, CpuCounts>,
     /// Places that are free again.
     free: Vec<u32>,
     next: u32,
 }
 
 impl Listeners {
-    pub(crate) fn new(places: Mapped<Listener>, counts: PerCpuArray<MapData, ListenerCounts>) -> Self {
+    pub(crate) fn new(places: Mapped<Listener>, counts: PerCpuArray<MapData, CpuCounts>) -> Self {
         Self { states: Arc::new(ListenerStates { places }), counts, free: Vec::new(), next: FIRST }
     }
 
@@ -193,7 +201,7 @@ impl Listeners {
     pub(crate) fn counts(&self, listener: ListenerId) -> Result<ListenerCounts, EbpfError> {
         let per_cpu = self.counts.get(&listener.0, 0).map_err(|error| EbpfError::map("listener_counts", error))?;
         let mut sum = ListenerCounts::default();
-        per_cpu.iter().for_each(|counts| sum += *counts);
+        per_cpu.iter().for_each(|of_cpu| sum += of_cpu.counts);
         Ok(sum)
     }
 }

@@ -47,8 +47,7 @@ const RING_SAMPLES: usize = 1024;
 #[repr(C)]
 struct Ring {
     written: AtomicU64,
-    to_skip: AtomicU64,
-    unused: [AtomicU64; 6],
+    unused: [AtomicU64; 7],
     samples: [RawSample; RING_SAMPLES],
 }
 

@@ -101,7 +101,7 @@ impl Shield {
     /// [`EbpfError::NotPermitted`], or the kernel's reason to refuse.
     pub fn load(config: &ShieldConfig) -> Result<Self, EbpfError> {
         let (buckets, flow_keys) = (KnownFlows::buckets_for(config.flows), random_keys()?);
-        let (cover_keys, bucket_key) = (CoverKeys::new(random_keys()?), random_keys::<2>()?);
+        let (cover_keys, bucket_keys) = (CoverKeys::new(random_keys()?), random_keys::<4>()?.map(|key| key | 1));
         let rings = Samples::rings()?;
         let mut object = EbpfLoader::new()
             .map_max_entries("sockets", config.queues)
@@ -117,7 +117,7 @@ impl Shield {
             .override_global("flow_bucket_mask", &(buckets - 1), true)
             .override_global("flow_keys", &flow_keys[..], true)
             .override_global("cover_keys", &cover_keys.words()[..], true)
-            .override_global("bucket_key", &bucket_key[..], true)
+            .override_global("bucket_keys", &bucket_keys[..], true)
             .override_global("ticks_per_key", &config.ticks_per_key.max(1), true)
             .override_global("allow_unfinished_checksums", &u32::from(config.unfinished_checksums), true)
             .load(include_bytes_aligned!(concat!(env!("OUT_DIR"), "/shield.bpf.o")))

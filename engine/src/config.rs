@@ -184,7 +184,8 @@ impl EngineConfig {
         }
     }
 
-    fn offer(&self) -> Offer {
+    /// What the SYN-ACKs of its listeners offer.
+    pub fn offer(&self) -> Offer {
         let mss = |headers: u16, least: Mss| Mss::announced(self.mtu.saturating_sub(headers)).unwrap_or(least);
         Offer {
             mss_v4: mss(40, Mss::DEFAULT_V4),

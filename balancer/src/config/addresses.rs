@@ -27,6 +27,14 @@ pub(super) fn backend_address() -> Form<Endpoint> {
     })
 }
 
+/// Where metrics are served by the kernel: an address of this host, loopback included, or all of a family.
+pub(super) fn metrics_address() -> Form<SocketAddr> {
+    Form::of_text("an address and port such as \"127.0.0.1:9090\" or \"[::1]:9090\"", |text| {
+        let Endpoint { addr, port } = endpoint(text)?;
+        if addr.is_multicast() { Err("it is a multicast address".to_owned()) } else { Ok(SocketAddr::new(addr, port)) }
+    })
+}
+
 /// An address that connections to backends come from.
 pub(super) fn source_address() -> Form<IpAddr> {
     Form::of_text("an address such as \"10.0.0.1\" or \"fd00::1\"", |text| {

@@ -1,7 +1,7 @@
 //! What a configuration needs of the machine that it is for.
 
 use super::report::{Report, Span};
-use super::sections::{Draft, InterfaceDraft};
+use super::sections::{Draft, InterfaceDraft, MetricsDraft};
 use super::settings::Queues;
 use rustix::thread::{CpuSet, sched_getaffinity};
 use std::io;
@@ -70,6 +70,12 @@ pub(super) fn check(draft: &Draft, host: &dyn Host, report: &Report<'_>) {
     for listener in &draft.listeners {
         for at in listener.addresses.iter().filter(|at| !at.get_ref().addr.is_unspecified()) {
             needs_address(&listener.label, at.get_ref().addr, &at.span(), host, report);
+        }
+    }
+    if let Some(MetricsDraft { label, address }) = &draft.metrics {
+        let ip = address.get_ref().ip();
+        if !ip.is_unspecified() && !ip.is_loopback() {
+            needs_address(label, ip, &address.span(), host, report);
         }
     }
     for backend in draft.pools.iter().flat_map(|pool| &pool.backends) {

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 /// One mistake in a file. `Display` adds nothing in front; [`Mistakes`] puts file, line and column there.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Mistake {
+    /// The file: the configuration under the name it was given, or one that it names.
+    pub file: String,
     /// The line, from 1.
     pub line: usize,
     /// The column in characters, from 1.
@@ -25,13 +27,9 @@ pub enum Mistakes {
         /// What the kernel said.
         source: io::Error,
     },
-    /// It was read, and these mistakes are in it: at least one, in the order of the file.
-    Found {
-        /// The file's name as it was given.
-        file: String,
-        /// The mistakes.
-        list: Vec<Mistake>,
-    },
+    /// It was read, and these mistakes are in it: at least one, in the order of the file. Those in files that it names stand
+    /// behind its own.
+    Found(Vec<Mistake>),
 }
 
 impl fmt::Display for Mistake {
@@ -45,8 +43,8 @@ impl fmt::Display for Mistakes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable { file, source } => write!(f, "{}: {source}", file.display()),
-            Self::Found { file, list } => {
-                for (number, Mistake { line, column, text }) in list.iter().enumerate() {
+            Self::Found(list) => {
+                for (number, Mistake { file, line, column, text }) in list.iter().enumerate() {
                     let newline = if number == 0 { "" } else { "\n" };
                     write!(f, "{newline}{file}:{line}:{column}: {text}")?;
                 }
@@ -60,7 +58,7 @@ impl std::error::Error for Mistakes {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             // Display has said it already.
-            Self::Unreadable { .. } | Self::Found { .. } => None,
+            Self::Unreadable { .. } | Self::Found(_) => None,
         }
     }
 }

@@ -31,6 +31,7 @@ mod forms;
 mod host;
 mod mistake;
 mod nearest;
+mod prefixes;
 mod quantities;
 mod relations;
 mod report;
@@ -43,9 +44,11 @@ mod tests;
 
 pub use host::{Host, ThisHost};
 pub use mistake::{Mistake, Mistakes};
+pub(crate) use prefixes::deciding;
+pub use quantities::{parse_duration, show_duration};
 pub use settings::{
-    BackendConfig, Backoff, Balance, Config, EngineSettings, InterfaceConfig, ListenerConfig, PoolConfig, Queues,
-    ShutdownConfig,
+    BackendConfig, Backoff, Balance, Config, EngineSettings, InterfaceConfig, ListenerConfig, MAX_PREFIXES, PoolConfig,
+    Queues, ShieldMode, ShieldSettings, ShutdownConfig,
 };
 pub use summary::Summary;
 
@@ -65,7 +68,7 @@ impl Config {
     /// # Errors
     /// When it cannot be read, or all mistakes in it.
     pub fn load(path: &Path) -> Result<Self, Mistakes> {
-        let (name, bytes) = read_file(path)?;
+        let (name, bytes) = read_file(path, LARGEST_FILE)?;
         Self::from_bytes(&name, &bytes, None)
     }
 
@@ -74,11 +77,11 @@ impl Config {
     /// # Errors
     /// When it cannot be read, or all mistakes in it. What the machine lacks is looked for once the file is right by itself.
     pub fn load_for(path: &Path, host: &dyn Host) -> Result<Self, Mistakes> {
-        let (name, bytes) = read_file(path)?;
+        let (name, bytes) = read_file(path, LARGEST_FILE)?;
         Self::from_bytes(&name, &bytes, Some(host))
     }
 
-    /// Checks the text of a file that is called `name` in mistakes.
+    /// Checks the text of a file that is called `name` in mistakes, and the files that it names.
     ///
     /// # Errors
     /// All mistakes in it.
@@ -124,28 +127,34 @@ fn settle(draft: Draft, report: &Report<'_>, host: Option<&dyn Host>) -> Option<
     relations::check(&draft, report);
     let pool_of = |listener| relations::pool_index(listener, &draft.pools, report);
     let pool_indices: Vec<Option<usize>> = draft.listeners.iter().map(pool_of).collect();
+    let prefixes = prefixes::gather(&draft.shield, report);
+    relations::backends_not_dropped(&draft, &prefixes, report);
     if let Some(host) = host
         && report.is_clean()
     {
         host::check(&draft, host, report);
     }
     let listeners = draft.listeners.into_iter().zip(pool_indices);
+    let cookies = draft.engine.syncookies;
     Some(Config {
         engine: draft.engine,
         interfaces: draft.interfaces.into_iter().map(|it| it.settle()).collect(),
-        listeners: listeners.map(|(it, pool)| Some(it.settle(pool?))).collect::<Option<_>>()?,
+        listeners: listeners.map(|(it, pool)| Some(it.settle(pool?, cookies))).collect::<Option<_>>()?,
         pools: draft.pools.into_iter().map(|it| it.settle()).collect(),
+        shield: draft.shield.settle(prefixes),
+        metrics: draft.metrics.map(|metrics| metrics.address.into_inner()),
         shutdown: draft.shutdown,
     })
 }
 
-fn read_file(path: &Path) -> Result<(String, Vec<u8>), Mistakes> {
+/// The name and the bytes of a file of at most `most` bytes.
+fn read_file(path: &Path, most: u64) -> Result<(String, Vec<u8>), Mistakes> {
     let unreadable = |source| Mistakes::Unreadable { file: path.to_owned(), source };
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(unreadable)?;
-    file.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > LARGEST_FILE {
-        return Err(unreadable(io::Error::other(format!("is larger than {LARGEST_FILE} bytes"))));
+    file.take(most + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > most {
+        return Err(unreadable(io::Error::other(format!("is larger than {most} bytes"))));
     }
     Ok((path.display().to_string(), bytes))
 }

@@ -1,8 +1,10 @@
 //! Durations and sizes, as people write them.
 
 use super::forms::{Form, Hint, whole};
+use super::nearest::did_you_mean;
 use std::ops::RangeInclusive;
 use std::time::Duration;
+use toml::de::DeValue;
 
 /// Units of time in milliseconds, the longest first.
 const TIMES: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
@@ -11,18 +13,45 @@ const SIZES: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 <
 
 /// A duration within `range`: a whole number and its unit.
 pub(super) fn duration(range: RangeInclusive<Duration>) -> Form<Duration> {
-    let (least, most) = (show_duration(*range.start()), show_duration(*range.end()));
-    let wanted = format!("a duration from {least:?} to {most:?} (units: ms, s, m, h, d)");
-    Form::new(wanted, move |value| {
-        let Some(text) = value.as_str() else {
-            return Err(whole(value)
-                .map(|number| format!("give it a unit, such as \"{number}s\""))
-                .unwrap_or_default());
-        };
-        let milliseconds = with_unit(text, &TIMES)?;
-        let duration = Duration::from_millis(milliseconds);
-        range.contains(&duration).then_some(duration).ok_or_else(Hint::new)
+    Form::new(wanted_duration(&range), move |value| duration_in(value, &range))
+}
+
+/// A duration within `range`, or a word that stands for something else.
+pub(super) fn duration_or<U: 'static>(
+    range: RangeInclusive<Duration>,
+    make: fn(Duration) -> U,
+    (word, meaning): (&'static str, fn() -> U),
+) -> Form<U> {
+    Form::new(format!("{}, or {word:?}", wanted_duration(&range)), move |value| match value.as_str() {
+        Some(text) if text == word => Ok(meaning()),
+        Some(text) if text.chars().all(char::is_alphabetic) => Err(did_you_mean(text, [word]).unwrap_or_default()),
+        _ => duration_in(value, &range).map(make),
     })
+}
+
+fn wanted_duration(range: &RangeInclusive<Duration>) -> String {
+    let (least, most) = (show_duration(*range.start()), show_duration(*range.end()));
+    format!("a duration from {least:?} to {most:?} (units: ms, s, m, h, d)")
+}
+
+fn duration_in(value: &DeValue<'_>, range: &RangeInclusive<Duration>) -> Result<Duration, Hint> {
+    let Some(text) = value.as_str() else {
+        return Err(whole(value).map(|number| format!("give it a unit, such as \"{number}s\"")).unwrap_or_default());
+    };
+    let duration = Duration::from_millis(with_unit(text, &TIMES)?);
+    range.contains(&duration).then_some(duration).ok_or_else(Hint::new)
+}
+
+/// Reads a duration as it is written in the file: a whole number and its unit.
+///
+/// # Errors
+/// What is wrong with it, and how it is written.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let milliseconds = with_unit(text, &TIMES).map_err(|hint| {
+        let hint = if hint.is_empty() { hint } else { format!("; {hint}") };
+        format!("write a number and its unit, such as \"90s\", \"10m\" or \"12h\"{hint}")
+    })?;
+    Ok(Duration::from_millis(milliseconds))
 }
 
 /// A size in bytes within `range`: a number, or text with a unit.
@@ -64,7 +93,7 @@ fn unit_hint(unit: &str, units: &[(&str, u64)]) -> Hint {
 }
 
 /// A duration as it would be written in the file, in the longest unit that is exact.
-pub(super) fn show_duration(duration: Duration) -> String {
+pub fn show_duration(duration: Duration) -> String {
     let milliseconds = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     show(milliseconds, &TIMES).unwrap_or_else(|| "0s".to_owned())
 }

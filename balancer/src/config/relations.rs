@@ -1,10 +1,15 @@
 //! What holds between the sections of a file.
 
 use super::nearest::did_you_mean;
+use super::prefixes::deciding;
 use super::report::Report;
-use super::sections::{Draft, ListenerDraft, PoolDraft};
+use super::sections::{Draft, ListenerDraft, MetricsDraft, PoolDraft};
+use super::settings::ShieldMode;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
+use synward_ebpf::{ListVerdict, Prefix};
 use synward_proto::Endpoint;
+use synward_proto::flood_guard::Syncookies;
 use toml::Spanned;
 
 /// Notes what is wrong between sections.
@@ -14,6 +19,10 @@ pub(super) fn check(draft: &Draft, report: &Report<'_>) {
     listeners_apart(draft, report);
     source_ports_free(draft, report);
     listener_limits(draft, report);
+    shields_have_cookies(draft, report);
+    if let Some(metrics) = &draft.metrics {
+        metrics_with_the_kernel(metrics, draft, report);
+    }
     for pool in &draft.pools {
         unique_backends(pool, report);
         no_way_back(pool, draft, report);
@@ -138,6 +147,38 @@ fn listener_limits(draft: &Draft, report: &Report<'_>) {
     }
 }
 
+/// A shield answers by cookies.
+fn shields_have_cookies(draft: &Draft, report: &Report<'_>) {
+    if draft.engine.syncookies != Syncookies::Never {
+        return;
+    }
+    for listener in &draft.listeners {
+        if let Some(always) = listener.shield.as_ref().filter(|mode| *mode.get_ref() == ShieldMode::Always) {
+            let text =
+                "shield = \"always\" answers by cookies, but syncookies is \"off\" in [engine]; set that to \"auto\"";
+            report.note(&always.span(), format!("{}: {text}", listener.label));
+        }
+    }
+}
+
+/// The kernel serves the metrics, so their address must be one that we do not take from it.
+fn metrics_with_the_kernel(metrics: &MetricsDraft, draft: &Draft, report: &Report<'_>) {
+    let (label, address) = (&metrics.label, Endpoint::from(*metrics.address.get_ref()));
+    let taken = listened(draft).into_iter().find(|(_, at)| overlap(*at.get_ref(), address));
+    if let Some((owner, at)) = taken {
+        let text = format!("{label}: {} of {owner} is taken from the kernel; choose another port", at.get_ref());
+        report.note(&metrics.address.span(), text);
+    }
+    let never_leaves = address.addr.is_loopback();
+    let range = draft.interfaces.iter().find(|it| it.source_ports.contains(&address.port) && !never_leaves);
+    if let Some(interface) = range {
+        let (port, owner, ports) = (address.port, &interface.label, &interface.source_ports);
+        let (first, last) = (ports.start(), ports.end());
+        let text = format!("{label}: port {port} lies within source_ports of {owner}, {first}-{last}");
+        report.note(&metrics.address.span(), text);
+    }
+}
+
 /// A backend that is a listener of ours would send every connection back to us.
 fn no_way_back(pool: &PoolDraft, draft: &Draft, report: &Report<'_>) {
     for backend in &pool.backends {
@@ -146,6 +187,17 @@ fn no_way_back(pool: &PoolDraft, draft: &Draft, report: &Report<'_>) {
         if let Some((owner, _)) = listener {
             let text = format!("{}: {address} is the address of {owner}: connections would come back", backend.label);
             report.note(&backend.address.span(), text);
+        }
+    }
+}
+
+/// What a backend answers comes from its address.
+pub(super) fn backends_not_dropped(draft: &Draft, prefixes: &BTreeMap<Prefix, ListVerdict>, report: &Report<'_>) {
+    for backend in draft.pools.iter().flat_map(|pool| &pool.backends) {
+        let Endpoint { addr, .. } = *backend.address.get_ref();
+        if let Some((prefix, ListVerdict::Drop)) = deciding(addr, |prefix| prefixes.get(&prefix).copied()) {
+            let text = format!("{}: {addr} lies within {prefix}, from where [shield] drops everything", backend.label);
+            report.note(&backend.address.span(), format!("{text}; allow {addr} or drop less"));
         }
     }
 }

@@ -13,12 +13,14 @@ pub(super) struct Report<'t> {
     /// Where each line begins, in bytes.
     lines: Vec<usize>,
     found: RefCell<Vec<(usize, String)>>,
+    /// What is wrong with files that it names.
+    elsewhere: RefCell<Vec<Mistake>>,
 }
 
 impl<'t> Report<'t> {
     pub(super) fn new(text: &'t str) -> Self {
         let lines = [0].into_iter().chain(text.match_indices('\n').map(|(newline, _)| newline + 1));
-        Self { text, lines: lines.collect(), found: RefCell::default() }
+        Self { text, lines: lines.collect(), found: RefCell::default(), elsewhere: RefCell::default() }
     }
 
     /// Notes a mistake at the beginning of `span`.
@@ -26,8 +28,13 @@ impl<'t> Report<'t> {
         self.found.borrow_mut().push((span.start, text.into()));
     }
 
+    /// Notes a mistake in a file that this one names, at a line and column.
+    pub(super) fn note_in(&self, file: &str, (line, column): (usize, usize), text: String) {
+        self.elsewhere.borrow_mut().push(Mistake { file: file.to_owned(), line, column, text });
+    }
+
     pub(super) fn is_clean(&self) -> bool {
-        self.found.borrow().is_empty()
+        self.found.borrow().is_empty() && self.elsewhere.borrow().is_empty()
     }
 
     /// The line of `span`, from 1.
@@ -35,16 +42,16 @@ impl<'t> Report<'t> {
         self.place(span.start).0
     }
 
-    /// All mistakes in the order of the file.
+    /// All mistakes in the order of the file, then those in others.
     pub(super) fn into_mistakes(self, file: &str) -> Mistakes {
         let mut found = self.found.take();
         found.sort();
         found.dedup();
         let mistake = |(offset, text)| {
             let (line, column) = self.place(offset);
-            Mistake { line, column, text }
+            Mistake { file: file.to_owned(), line, column, text }
         };
-        Mistakes::Found { file: file.to_owned(), list: found.into_iter().map(mistake).collect() }
+        Mistakes::Found(found.into_iter().map(mistake).chain(self.elsewhere.take()).collect())
     }
 
     /// Line and column of a byte, both from 1. What lies past the end is at the end of the last line that is not empty.

@@ -132,6 +132,11 @@ impl<'a> Section<'a> {
         self.table.get(key)
     }
 
+    /// Whether a key is there, right or wrong.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
     /// Whether a list is empty or not there.
     pub(super) fn has_no(&mut self, key: &'static str) -> bool {
         self.ask(key).is_none_or(|value| value.get_ref().as_array().is_some_and(|list| list.is_empty()))

@@ -1,11 +1,12 @@
 //! What a configuration says once it has been checked. Every value is in its range and every default is filled in.
 
 use crate::balance::TableSize;
-use std::net::IpAddr;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
-use synward_ebpf::XdpMode;
+use synward_ebpf::{ListVerdict, OnStall, Prefix, XdpMode};
 use synward_nic::ModeDemand;
 use synward_proto::Endpoint;
 use synward_proto::flood_guard::{CookieTimestamps, Syncookies};
@@ -15,7 +16,8 @@ use synward_proto::flood_guard::{CookieTimestamps, Syncookies};
 /// What the file's checks guarantee beyond the single values: there is at least one interface and one listener; names are
 /// unique within their kind; no two listeners take the same connections; every [`ListenerConfig::pool`] is an index into
 /// [`pools`](Config::pools); no pool is empty; no listener's port lies within any
-/// [`source_ports`](InterfaceConfig::source_ports).
+/// [`source_ports`](InterfaceConfig::source_ports); without cookies no listener has a shield; the kernel's socket for metrics is
+/// at no address that is ours.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Config {
     /// `[engine]`
@@ -26,6 +28,10 @@ pub struct Config {
     pub listeners: Vec<ListenerConfig>,
     /// `[[pool]]`, in the order of the file.
     pub pools: Vec<PoolConfig>,
+    /// `[shield]`
+    pub shield: ShieldSettings,
+    /// `[metrics]`: where they are served over HTTP, by a socket of the kernel; `None` serves none.
+    pub metrics: Option<SocketAddr>,
     /// `[shutdown]`
     pub shutdown: ShutdownConfig,
 }
@@ -111,6 +117,8 @@ pub struct ListenerConfig {
     pub idle_timeout: Duration,
     /// Clients at once; `None` leaves it to [`EngineSettings::max_connections`].
     pub max_connections: Option<u32>,
+    /// When the XDP program answers its SYNs by cookies and lets nothing through but known flows.
+    pub shield: ShieldMode,
 }
 
 /// `[[pool]]`: backends among which connections are shared out.
@@ -159,6 +167,60 @@ pub struct BackendConfig {
     /// Its share of the connections, relative to the others of the pool. 0 is draining: no new connections, the present
     /// ones go on.
     pub weight: u16,
+}
+
+/// When a listener is behind the shield.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub enum ShieldMode {
+    /// Never.
+    Off,
+    /// While it is attacked.
+    Auto,
+    /// Always.
+    Always,
+}
+
+impl ShieldMode {
+    /// The word for it in configurations and on the command line.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Auto => "auto",
+            Self::Always => "always",
+        }
+    }
+}
+
+/// Prefixes that can be listed, by the configuration and at run time together.
+pub const MAX_PREFIXES: u32 = 1 << 17;
+
+/// `[shield]`: when the shield of a listener whose mode is [`ShieldMode::Auto`] goes up and down, and what the XDP program
+/// refuses. Rates are segments a second, on each interface; `None` sets no limit.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ShieldSettings {
+    /// SYNs a second for one listener that raise its shield. It comes down below half of that.
+    pub raise_at: u32,
+    /// How long it must have been calm before a shield comes down.
+    pub calm: Duration,
+    /// How long a poll loop may stand still while a frame waits for it; `None` does not look.
+    pub stall_limit: Option<Duration>,
+    /// What happens to frames after that.
+    pub on_stall: OnStall,
+    /// SYNs from one source (an address, an IPv6 /64).
+    pub syn_rate_per_source: Option<u32>,
+    /// SYNs from one prefix (/24, /48).
+    pub syn_rate_per_prefix: Option<u32>,
+    /// Replies to one prefix (/24, /48) that nobody has answered.
+    pub reply_ceiling_per_prefix: Option<u32>,
+    /// Replies in all that nobody has answered.
+    pub reply_ceiling: Option<u32>,
+    /// Segments from one source that prove nothing, from which on everything from there is dropped for a while.
+    pub drop_hopeless: Option<u32>,
+    /// How long that is.
+    pub drop_hopeless_for: Duration,
+    /// Prefixes whose sources are dropped or let past the limits on SYNs, the files of prefixes included: at most
+    /// [`MAX_PREFIXES`]. The longest that matches decides.
+    pub prefixes: BTreeMap<Prefix, ListVerdict>,
 }
 
 /// `[shutdown]`

@@ -9,7 +9,7 @@ pub struct Summary<'c>(pub &'c Config);
 
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Config { engine, interfaces, listeners, pools, shutdown } = self.0;
+        let Config { engine, interfaces, listeners, pools, shield: _, metrics, shutdown } = self.0;
         for interface in interfaces {
             interface_line(interface, f)?;
         }
@@ -18,6 +18,9 @@ impl fmt::Display for Summary<'_> {
         }
         for (index, pool) in pools.iter().enumerate() {
             pool_line(pool, listeners.iter().any(|listener| listener.pool == index), f)?;
+        }
+        if let Some(address) = metrics {
+            writeln!(f, "  metrics at http://{address}/metrics")?;
         }
         let at_once = engine.max_connections;
         let drain = show_duration(shutdown.drain);
@@ -50,7 +53,8 @@ fn interface_line(interface: &InterfaceConfig, f: &mut fmt::Formatter<'_>) -> fm
 }
 
 fn listener_line(listener: &ListenerConfig, pool: &PoolConfig, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    writeln!(f, "  listener {}: {} to pool {}", listener.name, listed(&listener.addresses), pool.name)
+    let ListenerConfig { name, addresses, shield, .. } = listener;
+    writeln!(f, "  listener {name}: {} to pool {}, shield {}", listed(addresses), pool.name, shield.word())
 }
 
 fn pool_line(pool: &PoolConfig, used: bool, f: &mut fmt::Formatter<'_>) -> fmt::Result {

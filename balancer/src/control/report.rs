@@ -106,3 +106,113 @@ pub struct Drops {
     /// What the kernel counted on the AF_XDP socket.
     pub socket: BTreeMap<String, u64>,
 }
+
+/// `GET /v1/shield`: what the XDP programs of all interfaces do, and who raised which shield.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ShieldReport {
+    /// The addresses of listeners, in the order of the configuration.
+    pub listeners: Vec<ShieldedListener>,
+    /// What became of frames, by verdict; each frame has one.
+    pub verdicts: BTreeMap<String, Rate>,
+    /// Who sends most of what proves nothing, the busiest first: a sample of the last seconds.
+    pub top_sources: Vec<TopSource>,
+    /// How many prefixes are listed.
+    pub lists: ListSizes,
+    /// Flows that pass a shield that is up.
+    pub known_flows: u64,
+    /// Flows that found their bucket of the filter full so far; everything in such a bucket passes.
+    pub known_flow_overflows: u64,
+}
+
+/// An address of a listener, and its shield.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ShieldedListener {
+    /// The listener's name.
+    pub listener: String,
+    /// Where it listens.
+    pub local: String,
+    /// `off`, `auto` or `always`.
+    pub mode: String,
+    /// Whether it is up.
+    pub up: bool,
+    /// How long it has been so.
+    pub seconds: u64,
+    /// How often it went up.
+    pub raised: u64,
+    /// SYNs that arrived.
+    pub syns: Rate,
+    /// SYNs that the program answered by a cookie.
+    pub cookies_sent: Rate,
+    /// Cookies that came back.
+    pub cookies_valid: Rate,
+    /// Segments that the program dropped.
+    pub refused: Rate,
+    /// Segments that went on to the engine.
+    pub passed: Rate,
+}
+
+/// A count, and how fast it grows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Rate {
+    /// Since the start.
+    pub total: u64,
+    /// A second, now.
+    pub per_second: u64,
+}
+
+/// A source that sends much to listeners with a shield.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct TopSource {
+    /// An IPv4 address, or an IPv6 /64.
+    pub source: String,
+    /// Segments that were refused or answered by a cookie, a second, at least.
+    pub unproven_per_second: u64,
+    /// Cookies that it brought back, a second.
+    pub proven_per_second: u64,
+}
+
+/// How many prefixes are listed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct ListSizes {
+    /// From where everything is dropped; the hopeless among them.
+    pub dropped: u64,
+    /// From where it is let past the limits.
+    pub allowed: u64,
+    /// Dropped for a while because nobody there answers.
+    pub hopeless: u64,
+    /// The most there can be.
+    pub limit: u64,
+}
+
+/// `GET /v1/prefixes`: one of the prefixes that are listed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ListedPrefix {
+    /// The prefix.
+    pub prefix: String,
+    /// `drop` or `allow`.
+    pub verdict: String,
+    /// Who listed it: `configuration`, `command`, or `guard` for those that seemed hopeless.
+    pub by: String,
+    /// Until it is listed no more; without, it stays.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_seconds: Option<u64>,
+}
+
+/// `POST /v1/block`, `/v1/allow` and `/v1/unblock`: what is wanted.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PrefixOrder {
+    /// The prefix.
+    pub prefix: String,
+    /// For how long; without, until the server ends. Has no meaning for `unblock`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<u64>,
+}
+
+/// What `block`, `allow` and `unblock` have changed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PrefixChange {
+    /// How the prefix was listed before.
+    pub before: Option<ListedPrefix>,
+    /// How it is listed now.
+    pub now: Option<ListedPrefix>,
+}

@@ -1,13 +1,17 @@
 //! The server's side of the control socket.
 //!
-//! It runs on a thread of its own and only looks: what it asks of a poll loop is answered in slices between packets.
+//! It runs on a thread of its own: what it asks of a poll loop is answered in slices between packets, and what it asks of the
+//! guard of the shield between two looks of that.
 
-use super::report::{Connection, Drops, Info, Listener, Sockets, Stat, Timer};
+use super::report::{
+    Connection, Drops, Info, ListedPrefix, Listener, PrefixChange, PrefixOrder, ShieldReport, Sockets, Stat, Timer,
+};
 use crate::proxy::{ProxyReport, ProxyStats};
+use crate::shield::{Refused, ShieldHandle};
 use anyhow::{Context, Result};
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -15,26 +19,35 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use synward_engine::{ConnectionRow, ListenerRow, Observer};
+use synward_ebpf::{ListVerdict, Prefix, PrefixError};
+use synward_engine::{ConnectionRow, ListenerRow, Observer, Snapshot};
 
 /// How long a poll loop may take to list its tables.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Counts kept outside the engine.
-pub type Counts = Box<dyn Fn() -> BTreeMap<String, u64> + Send + Sync>;
-
-/// What the control socket shows.
+/// What the control socket and the metrics show.
 pub struct View {
     /// The engine.
     pub observer: Observer,
-    /// Verdicts of the XDP program.
-    pub xdp: Counts,
+    /// The guard of the XDP programs.
+    pub shield: ShieldHandle,
     /// Modes in force that the engine does not know of.
     pub modes: BTreeMap<String, String>,
     /// `off`, `auto` or `always`.
     pub syncookies: &'static str,
     /// The proxy's numbers, where there is one.
     pub proxy: Option<Arc<ProxyStats>>,
+}
+
+impl View {
+    /// All modes in force.
+    pub(crate) fn modes_with(&self, snapshot: &Snapshot) -> BTreeMap<String, String> {
+        let mut modes = self.modes.clone();
+        modes.insert("frames".to_owned(), snapshot.modes.mode.to_owned());
+        modes.insert("need_wakeup".to_owned(), on_off(snapshot.modes.need_wakeup));
+        modes.insert("busy_poll".to_owned(), on_off(snapshot.modes.busy_poll));
+        modes
+    }
 }
 
 /// A control socket that answers until it is dropped.
@@ -47,7 +60,7 @@ impl ControlSocket {
     ///
     /// # Errors
     /// When another server answers at `path`, or the socket cannot be made.
-    pub fn serve(path: &Path, view: View) -> Result<Self> {
+    pub fn serve(path: &Path, view: Arc<View>) -> Result<Self> {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).with_context(|| format!("{}: cannot be made", folder.display()))?;
         }
@@ -65,7 +78,7 @@ impl ControlSocket {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
         listener.set_nonblocking(true)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let router = router(Arc::new(view));
+        let router = router(view);
         std::thread::Builder::new().name("control".to_owned()).spawn(move || {
             runtime.block_on(async {
                 let served = match tokio::net::UnixListener::from_std(listener) {
@@ -94,6 +107,11 @@ fn router(view: Arc<View>) -> Router {
         .route("/v1/stat", get(stat))
         .route("/v1/drops", get(drops))
         .route("/v1/pools", get(pools))
+        .route("/v1/shield", get(shield))
+        .route("/v1/prefixes", get(prefixes))
+        .route("/v1/block", post(block))
+        .route("/v1/allow", post(allow))
+        .route("/v1/unblock", post(unblock))
         .with_state(view)
 }
 
@@ -125,26 +143,24 @@ async fn ss(State(view): State<Arc<View>>, Query(query): Query<SocketsQuery>) ->
 
 async fn stat(State(view): State<Arc<View>>) -> Json<Stat> {
     let snapshot = view.observer.snapshot();
-    let mut modes = view.modes.clone();
-    modes.insert("frames".to_owned(), snapshot.modes.mode.to_owned());
-    modes.insert("need_wakeup".to_owned(), on_off(snapshot.modes.need_wakeup));
-    modes.insert("busy_poll".to_owned(), on_off(snapshot.modes.busy_poll));
+    let modes = view.modes_with(&snapshot);
     Json(Stat { counters: owned(&snapshot.counters), gauges: fields(&snapshot.gauges), modes })
 }
 
-async fn drops(State(view): State<Arc<View>>) -> Json<Drops> {
+async fn drops(State(view): State<Arc<View>>) -> Result<Json<Drops>, Failure> {
+    let verdicts = view.shield.verdicts().await.map_err(failure)?;
     let snapshot = view.observer.snapshot();
     let mut outcomes = fields(&snapshot.outcomes);
     let received = outcomes.remove("received").unwrap_or_default();
     outcomes.remove("dropped");
-    Json(Drops {
+    Ok(Json(Drops {
         drops: owned(&snapshot.drops).into_iter().filter(|(_, count)| *count > 0).collect(),
         outcomes,
         received,
         frames: owned(&snapshot.ledger),
-        xdp: (view.xdp)(),
+        xdp: verdicts.into_iter().map(|(name, rate)| (name, rate.total)).collect(),
         socket: owned(&snapshot.port),
-    })
+    }))
 }
 
 async fn pools(State(view): State<Arc<View>>) -> Result<Json<ProxyReport>, Failure> {
@@ -152,6 +168,51 @@ async fn pools(State(view): State<Arc<View>>) -> Result<Json<ProxyReport>, Failu
         Some(stats) => Ok(Json(stats.report())),
         None => Err((StatusCode::NOT_FOUND, "this is no front end: it has no pools".to_owned())),
     }
+}
+
+async fn shield(State(view): State<Arc<View>>) -> Result<Json<ShieldReport>, Failure> {
+    view.shield.report().await.map(Json).map_err(failure)
+}
+
+async fn prefixes(State(view): State<Arc<View>>) -> Result<Json<Vec<ListedPrefix>>, Failure> {
+    view.shield.prefixes().await.map(Json).map_err(failure)
+}
+
+async fn block(view: State<Arc<View>>, order: Json<PrefixOrder>) -> Result<Json<PrefixChange>, Failure> {
+    list(view, order, ListVerdict::Drop).await
+}
+
+async fn allow(view: State<Arc<View>>, order: Json<PrefixOrder>) -> Result<Json<PrefixChange>, Failure> {
+    list(view, order, ListVerdict::Allow).await
+}
+
+async fn list(
+    State(view): State<Arc<View>>,
+    Json(PrefixOrder { prefix, seconds }): Json<PrefixOrder>,
+    verdict: ListVerdict,
+) -> Result<Json<PrefixChange>, Failure> {
+    let prefix = wanted_prefix(&prefix)?;
+    view.shield.list(prefix, verdict, seconds.map(Duration::from_secs)).await.map(Json).map_err(failure)
+}
+
+async fn unblock(
+    State(view): State<Arc<View>>,
+    Json(PrefixOrder { prefix, .. }): Json<PrefixOrder>,
+) -> Result<Json<PrefixChange>, Failure> {
+    let prefix = wanted_prefix(&prefix)?;
+    view.shield.unlist(prefix).await.map(Json).map_err(failure)
+}
+
+fn wanted_prefix(text: &str) -> Result<Prefix, Failure> {
+    text.parse().map_err(|error: PrefixError| (StatusCode::BAD_REQUEST, error.to_string()))
+}
+
+fn failure(refused: Refused) -> Failure {
+    let status = match refused {
+        Refused::Order(_) => StatusCode::CONFLICT,
+        Refused::Busy | Refused::TimedOut | Refused::Ended => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    (status, refused.to_string())
 }
 
 /// The listeners of all shards: what is of one shard alone is added up.

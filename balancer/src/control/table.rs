@@ -1,9 +1,11 @@
 //! Plain text tables, as `ss` and `nstat` print them.
 
-use super::report::{Connection, Drops, Info, Sockets, Stat};
+use super::report::{Connection, Drops, Info, ListSizes, ListedPrefix, PrefixChange, ShieldReport, Sockets, Stat};
+use crate::config::show_duration;
 use crate::proxy::ProxyReport;
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
+use std::time::Duration;
 
 /// Columns padded to their widest cell; the last is not padded.
 #[derive(Debug, Default)]
@@ -140,6 +142,80 @@ pub fn pools(report: &ProxyReport) -> String {
         "{listeners}\n{backends}\nspliced {spliced}, relayed {relayed}, idle {idle}, without a source port \
          {no_source_port}, without room {no_room}\n"
     )
+}
+
+/// `synward shield`: every listener, then what the programs did with frames, then who sends what they refuse.
+pub fn shield(report: &ShieldReport) -> String {
+    let heading = [
+        "Listener",
+        "Address",
+        "Shield",
+        "State",
+        "Since",
+        "Raised",
+        "SYN/s",
+        "Cookies/s",
+        "Valid/s",
+        "Refused/s",
+        "Passed/s",
+    ];
+    let mut listeners = Table::new(heading);
+    for l in &report.listeners {
+        let rates = [l.syns, l.cookies_sent, l.cookies_valid, l.refused, l.passed];
+        let [syns, sent, valid, refused, passed] = rates.map(|rate| rate.per_second.to_string());
+        let (name, local, mode) = (l.listener.clone(), l.local.clone(), l.mode.clone());
+        let state = if l.up { "up" } else { "down" }.to_owned();
+        let (since, raised) = (show_duration(Duration::from_secs(l.seconds)), l.raised.to_string());
+        listeners.row([name, local, mode, state, since, raised, syns, sent, valid, refused, passed]);
+    }
+    let mut verdicts = Table::new(["XDP program", "Total", "Now/s"]);
+    for (name, rate) in report.verdicts.iter().filter(|(_, rate)| rate.total > 0) {
+        verdicts.row([name.clone(), rate.total.to_string(), rate.per_second.to_string()]);
+    }
+    let mut sources = Table::new(["Top sources", "Unproven/s", "Proven/s"]);
+    for it in &report.top_sources {
+        sources.row([it.source.clone(), it.unproven_per_second.to_string(), it.proven_per_second.to_string()]);
+    }
+    let ListSizes { dropped, allowed, hopeless, limit } = report.lists;
+    let ShieldReport { known_flows, known_flow_overflows, .. } = report;
+    format!(
+        "{listeners}\n{verdicts}\n{sources}\nprefixes dropped {dropped} (hopeless {hopeless}), allowed {allowed}, at most {limit}\n\
+         known flows {known_flows}, without a place {known_flow_overflows}\n"
+    )
+}
+
+/// `synward shield --lists`: all prefixes that are listed.
+pub fn prefixes(prefixes: &[ListedPrefix]) -> String {
+    let mut table = Table::new(["Prefix", "Verdict", "By", "Expires in"]);
+    for ListedPrefix { prefix, verdict, by, expires_seconds } in prefixes {
+        let expires = expires_seconds.map_or("never".to_owned(), |it| show_duration(Duration::from_secs(it)));
+        table.row([prefix.clone(), verdict.clone(), by.clone(), expires]);
+    }
+    table.to_string()
+}
+
+/// `synward block`, `allow` and `unblock`: what became of a prefix.
+pub fn change(change: &PrefixChange) -> String {
+    let as_listed = |listed: &ListedPrefix| match listed.verdict.as_str() {
+        "drop" => "blocked",
+        _ => "allowed",
+    };
+    match change {
+        PrefixChange { now: Some(now), before } => {
+            let state = as_listed(now);
+            let time = match now.expires_seconds {
+                Some(seconds) => format!("for {}", show_duration(Duration::from_secs(seconds))),
+                None => "until the server ends".to_owned(),
+            };
+            let was = before.as_ref().map(as_listed).filter(|was| *was != state);
+            let was = was.map_or(String::new(), |was| format!("; it was {was}"));
+            format!("{} is {state} {time}{was}\n", now.prefix)
+        }
+        PrefixChange { now: None, before: Some(before) } => {
+            format!("{} is no longer {}\n", before.prefix, as_listed(before))
+        }
+        PrefixChange { now: None, before: None } => "nothing has changed\n".to_owned(),
+    }
 }
 
 fn named<'a>(heading: &str, rows: impl Iterator<Item = (&'a String, impl ToString)>) -> Table {

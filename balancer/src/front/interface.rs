@@ -1,12 +1,18 @@
 //! One interface: a port for each of its queues, and the XDP program that knows what is ours.
 
-use crate::config::Queues;
+use crate::config::{MAX_PREFIXES, Queues, ShieldMode, ShieldSettings};
+use crate::shield::{CookieKeys, EngineShield, Program};
 use anyhow::{Context, Result, ensure};
 use std::net::IpAddr;
-use synward_ebpf::{Interface, Owned, Protocol, Shield, ShieldConfig, XdpMode};
-use synward_engine::{EngineConfig, Queue, Rss};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use synward_ebpf::{CookieOffer, Interface, Limits, ListenerId, Owned, Protocol, Rate, Shield, ShieldConfig, XdpMode};
+use synward_engine::{EngineConfig, Queue, Rss, Secrets, monotonic};
 use synward_nic::{BusyPoll, FrameBudget, ModeDemand, XskConfig, XskPort};
 use synward_proto::Endpoint;
+use synward_proto::flood_guard::CookieTimestamps;
+use synward_proto::half_open::Offer;
+use synward_proto::segment::WindowScale;
 use synward_proto::wire::ChecksumPolicy;
 
 /// Entries of all rx rings of an interface together, and of the fill rings behind them: what a flood of 100,000 a second brings
@@ -32,12 +38,16 @@ pub struct InterfacePlan {
     pub xdp: XdpMode,
     /// Whether the device is polled from system calls instead of its interrupts.
     pub busy_poll: bool,
-    /// The ends at which clients are served.
-    pub listeners: Vec<Endpoint>,
+    /// The ends at which clients are served, and when each has a shield.
+    pub listeners: Vec<(Endpoint, ShieldMode)>,
     /// The addresses at which the range of source ports is ours.
     pub sources: Vec<IpAddr>,
-    /// What its shards are told; name, MTU and checksums are filled in.
+    /// What its shards are told; name, MTU, checksums and secrets are filled in.
     pub engine: EngineConfig,
+    /// The secrets of the whole engine: its program mints the same cookies.
+    pub secrets: Secrets,
+    /// What its program refuses.
+    pub shield: ShieldSettings,
 }
 
 /// An interface whose sockets are bound and whose program is loaded, and which nothing has touched yet.
@@ -47,7 +57,7 @@ pub struct Opened {
     /// Where the program is to run.
     pub xdp: XdpMode,
     /// The program.
-    pub shield: Shield,
+    pub(crate) program: Program,
     /// For the engine.
     pub interface: synward_engine::Interface<XskPort>,
 }
@@ -60,17 +70,12 @@ impl InterfacePlan {
     pub fn open(self) -> Result<Opened> {
         let link = Interface::by_name(&self.name)?;
         let queues = self.count_queues()?;
-        let mut shield = Shield::load(&ShieldConfig { queues: queues.into(), ..ShieldConfig::default() })?;
-        for endpoint in &self.listeners {
-            shield.own(Owned { protocol: Protocol::Tcp, address: endpoint.addr, port: endpoint.port })?;
-        }
-        for &source in &self.sources {
-            shield.own_range(Protocol::Tcp, source, self.engine.source_ports.clone())?;
-        }
+        let engine = self.engine_config(&link)?;
+        let mut program = self.load(&engine, queues)?;
         let mut ports = Vec::new();
         for queue in 0..queues {
             let port = XskPort::open(&self.port(queue, queues))?;
-            shield.set_socket(queue.into(), &port)?;
+            program.shield.set_socket(queue.into(), &port)?;
             ports.push(Queue { port, core: self.cores.get(usize::from(queue)).copied() });
         }
         let rss = match queues {
@@ -79,9 +84,53 @@ impl InterfacePlan {
         };
         let by = if rss.is_some() { "RSS" } else { "a keyed hash" };
         tracing::info!(interface = self.name, queues, by, "connections are spread over the queues");
-        let interface =
-            synward_engine::Interface { config: self.engine_config(&link)?, rss, queues: ports, shield: None };
-        Ok(Opened { name: self.name, xdp: self.xdp, shield, interface })
+        let seen_by_engine: Arc<dyn synward_engine::Shield> = program.seen_by_engine.clone();
+        let interface = synward_engine::Interface { config: engine, rss, queues: ports, shield: Some(seen_by_engine) };
+        Ok(Opened { name: self.name, xdp: self.xdp, program, interface })
+    }
+
+    /// Loads the program, and tells it what is ours, what to refuse, and what it needs for cookies.
+    fn load(&self, engine: &EngineConfig, queues: u16) -> Result<Program> {
+        let keys = self.secrets.cookie_keys(engine.cookie_key_life);
+        let flows = engine.max_connections.saturating_add(engine.max_time_waits).saturating_add(engine.syn_table);
+        let mut shield = Shield::load(&ShieldConfig {
+            queues: queues.into(),
+            flows: flows.saturating_mul(queues.into()),
+            unfinished_checksums: engine.checksums == ChecksumPolicy::AllowUnfinished,
+            ticks_per_key: keys.ticks_per_key(),
+            prefixes: MAX_PREFIXES,
+            ..ShieldConfig::default()
+        })?;
+        let listeners = self.own(&mut shield, &offer(engine))?;
+        shield.set_stall(self.shield.stall_limit, self.shield.on_stall)?;
+        shield.set_limits(&limits(&self.shield))?;
+        for (&prefix, &verdict) in &self.shield.prefixes {
+            shield.prefix_list().insert(prefix, verdict, None)?;
+        }
+        CookieKeys::new(keys).give(monotonic(), std::slice::from_mut(&mut shield))?;
+        let seen_by_engine = Arc::new(EngineShield::new(&shield, &listeners));
+        for (endpoint, _) in self.listeners.iter().filter(|(_, mode)| *mode == ShieldMode::Always) {
+            seen_by_engine.raise(endpoint);
+        }
+        Ok(Program { shield, seen_by_engine, listeners })
+    }
+
+    /// Says what is ours. Gives the listeners that have a shield.
+    fn own(&self, shield: &mut Shield, offer: &CookieOffer) -> Result<Vec<(Endpoint, ListenerId)>> {
+        let mut guarded = Vec::new();
+        for &(endpoint, mode) in &self.listeners {
+            let owned = Owned { protocol: Protocol::Tcp, address: endpoint.addr, port: endpoint.port };
+            match mode {
+                ShieldMode::Off => {
+                    shield.own(owned)?;
+                }
+                ShieldMode::Auto | ShieldMode::Always => guarded.push((endpoint, shield.own_listener(owned, offer)?)),
+            }
+        }
+        for &source in &self.sources {
+            shield.own_range(Protocol::Tcp, source, self.engine.source_ports.clone())?;
+        }
+        Ok(guarded)
     }
 
     /// Every queue is served: a frame on a queue without a socket would be lost.
@@ -114,7 +163,36 @@ impl InterfacePlan {
             Some(_) => ChecksumPolicy::AllowUnfinished,
             None => ChecksumPolicy::Full,
         };
-        Ok(EngineConfig { mtu, checksums, interface: Some(self.name.clone()), ..self.engine.clone() })
+        let (interface, secrets) = (Some(self.name.clone()), Some(self.secrets.clone()));
+        Ok(EngineConfig { mtu, checksums, interface, secrets, ..self.engine.clone() })
+    }
+}
+
+/// What the program spares us and others. A second's worth may come at once.
+fn limits(settings: &ShieldSettings) -> Limits {
+    let rate = |per_second: Option<u32>| {
+        let per_second = per_second.and_then(NonZeroU32::new)?;
+        Some(Rate { per_second, burst: per_second })
+    };
+    Limits {
+        syn_per_source: rate(settings.syn_rate_per_source),
+        syn_per_prefix: rate(settings.syn_rate_per_prefix),
+        replies_per_prefix: rate(settings.reply_ceiling_per_prefix),
+        replies: rate(settings.reply_ceiling),
+    }
+}
+
+/// What the program's SYN-ACKs offer: what the engine's own do.
+fn offer(engine: &EngineConfig) -> CookieOffer {
+    let Offer { mss_v4, mss_v6, window, window_scale, sack, timestamps } = engine.offer();
+    CookieOffer {
+        mss_v4: mss_v4.get(),
+        mss_v6: mss_v6.get(),
+        window,
+        window_scale: window_scale.map(WindowScale::shift),
+        sack,
+        timestamps,
+        timestamps_required: engine.cookie_timestamps == CookieTimestamps::Required,
     }
 }
 

@@ -1,25 +1,29 @@
 //! The threads of an engine's poll loops.
 //!
-//! The order of the start matters: every socket is in its program's map and every loop is on its way before a program is attached, so
-//! that no segment for us reaches the kernel, which would answer it with RST.
+//! The order of the start matters: every socket is in its program's map and every loop knows every listener before a program is attached,
+//! so that no segment for us is answered with RST, neither by the kernel nor by a loop that has yet to hear who listens. A program has all that it needs to answer SYNs before it is
+//! attached; the guard comes last, and goes last, since programs and loops work without it.
 
 use super::Opened;
-use crate::control::server::Counts;
-use anyhow::{Context, Result, bail};
+use crate::shield::{Guard, GuardPlan, Program, ShieldHandle};
+use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeMap;
 use std::thread;
-use synward_ebpf::{Attached, Shield, XdpMode};
+use std::time::{Duration, Instant};
+use synward_ebpf::{Attached, XdpMode};
 use synward_engine::{Fleet, Observer, PollLoop, RunError, ShardId, SocketCore, Stop, Workers, build_fleet};
 use synward_nic::XskPort;
-use synward_proto::Instant;
+
+/// How long the loops may take until they know all listeners.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A worker on a poll loop's thread: what [`PollLoop::run_with`] calls.
-pub type Rider = Box<dyn FnMut(&mut SocketCore, Instant) -> Option<Instant> + Send>;
+pub type Rider = Box<dyn FnMut(&mut SocketCore, synward_proto::Instant) -> Option<synward_proto::Instant> + Send>;
 
 /// An engine that is built, and not running yet.
 pub struct Ready {
     poll_loops: Vec<PollLoop<XskPort>>,
-    interfaces: Vec<(String, XdpMode, Shield)>,
+    interfaces: Vec<(String, XdpMode, Program)>,
     /// The shards of each interface, in the order of the interfaces.
     pub shards: Vec<Vec<ShardId>>,
     /// The socket cores, one for each worker.
@@ -33,6 +37,8 @@ pub struct Running {
     stops: Vec<Stop>,
     threads: Vec<thread::JoinHandle<Result<(), RunError>>>,
     attached: Vec<Attached>,
+    /// None until the programs are attached.
+    guard: Option<Guard>,
 }
 
 impl Ready {
@@ -41,22 +47,26 @@ impl Ready {
     /// # Errors
     /// When a setting is out of range.
     pub fn build(opened: Vec<Opened>, workers: Workers) -> Result<Self> {
-        let (mut interfaces, mut shields) = (Vec::new(), Vec::new());
-        for Opened { name, xdp, shield, interface } in opened {
+        let (mut interfaces, mut programs) = (Vec::new(), Vec::new());
+        for Opened { name, xdp, program, interface } in opened {
             interfaces.push(interface);
-            shields.push((name, xdp, shield));
+            programs.push((name, xdp, program));
         }
         let Fleet { poll_loops, shards, workers, observer } = build_fleet(interfaces, workers)?;
-        Ok(Self { poll_loops, interfaces: shields, shards, workers, observer })
+        Ok(Self { poll_loops, interfaces: programs, shards, workers, observer })
     }
 
-    /// Starts the loops, with `riders` on their threads where there are any, and then attaches the programs. Also gives what the programs
-    /// count, and the modes in force.
+    /// Starts the loops, with `riders` on their threads where there are any, then attaches the programs, and sets the guard. Also gives
+    /// the way to the guard, and the modes in force.
     ///
     /// # Errors
     /// When a thread cannot be had or a program not be attached.
-    pub fn start(self, riders: Vec<(SocketCore, Rider)>) -> Result<(Running, Counts, BTreeMap<String, String>)> {
-        let mut running = Running { stops: Vec::new(), threads: Vec::new(), attached: Vec::new() };
+    pub fn start(
+        self,
+        riders: Vec<(SocketCore, Rider)>,
+        guard: GuardPlan,
+    ) -> Result<(Running, ShieldHandle, BTreeMap<String, String>)> {
+        let mut running = Running { stops: Vec::new(), threads: Vec::new(), attached: Vec::new(), guard: None };
         let mut riders = riders.into_iter();
         for (number, poll_loop) in self.poll_loops.into_iter().enumerate() {
             running.stops.push(poll_loop.stopper());
@@ -67,28 +77,58 @@ impl Ready {
             };
             running.threads.push(thread::Builder::new().name(format!("poll-{number}")).spawn(turn)?);
         }
-        let mut shields = Vec::new();
-        for (name, xdp, mut shield) in self.interfaces {
-            let attached = shield.attach(&name, xdp).with_context(|| name.clone());
-            match attached {
-                Ok(attached) => running.attached.push(attached),
-                Err(error) => {
-                    // What stopped the start is told, not what stopping it adds.
-                    let _ = running.stop();
-                    return Err(error);
-                }
+        let started = running
+            .await_listeners(&self.observer, guard.listeners.len())
+            .and_then(|()| running.attach_and_guard(self.interfaces, guard, self.observer));
+        match started {
+            Ok(handle) => {
+                let modes = running.modes();
+                Ok((running, handle, modes))
             }
-            shields.push(shield);
+            // Why a loop has ended is told by the loop; else what stopped the start, not what stopping it adds.
+            Err(error) if running.has_ended() => Err(running.stop().err().unwrap_or(error)),
+            Err(error) => {
+                let _ = running.stop();
+                Err(error)
+            }
         }
-        let modes = running.modes();
-        Ok((running, counts_of(shields), modes))
     }
 }
 
 impl Running {
-    /// Whether a loop has ended by itself.
+    /// Waits until every loop knows so many listeners.
+    fn await_listeners(&self, observer: &Observer, listeners: usize) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let known = observer.listeners()?.collect(left).context("waiting for the poll loops to begin")?;
+            if known.len() >= listeners * self.threads.len() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn attach_and_guard(
+        &mut self,
+        interfaces: Vec<(String, XdpMode, Program)>,
+        plan: GuardPlan,
+        observer: Observer,
+    ) -> Result<ShieldHandle> {
+        let mut programs = Vec::new();
+        for (name, xdp, mut program) in interfaces {
+            self.attached.push(program.shield.attach(&name, xdp).context(name)?);
+            programs.push(program);
+        }
+        let guard = Guard::start(plan, programs, observer)?;
+        let handle = guard.handle();
+        self.guard = Some(guard);
+        Ok(handle)
+    }
+
+    /// Whether a loop or the guard has ended by itself.
     pub fn has_ended(&self) -> bool {
-        self.threads.iter().any(thread::JoinHandle::is_finished)
+        let guard_ended = self.guard.as_ref().is_some_and(Guard::has_ended);
+        guard_ended || self.threads.iter().any(thread::JoinHandle::is_finished)
     }
 
     /// Gives the interfaces back to the kernel and ends the loops.
@@ -96,7 +136,7 @@ impl Running {
     /// # Errors
     /// Why a loop had ended before.
     pub fn stop(self) -> Result<()> {
-        let Self { stops, threads, attached } = self;
+        let Self { stops, threads, attached, guard } = self;
         let names: Vec<_> = attached.iter().map(|attached| attached.interface().name.clone()).collect();
         drop(attached);
         stops.iter().for_each(Stop::stop);
@@ -106,6 +146,9 @@ impl Running {
                 Ok(ended) => result = result.and(ended.with_context(|| names.join(", "))),
                 Err(_) => bail!("a poll loop panicked"),
             }
+        }
+        if let Some(guard) = guard {
+            ensure!(guard.end(), "the guard of the shield panicked");
         }
         result
     }
@@ -122,22 +165,4 @@ impl Running {
             ("xdp".to_owned(), joined(&|attached| attached.mode().to_string())),
         ])
     }
-}
-
-/// What the programs count, all together.
-fn counts_of(shields: Vec<Shield>) -> Counts {
-    Box::new(move || {
-        let mut sums = BTreeMap::new();
-        for shield in &shields {
-            match shield.counters() {
-                Ok(counters) => {
-                    for (counter, count) in counters.iter() {
-                        *sums.entry(counter.name().to_owned()).or_default() += count;
-                    }
-                }
-                Err(error) => tracing::warn!("{error}"),
-            }
-        }
-        sums
-    })
 }

@@ -33,7 +33,6 @@
 
 mod connecting;
 mod deadlines;
-mod log_limit;
 mod relay;
 mod session;
 mod stats;
@@ -44,8 +43,8 @@ pub use ways::{BackendInterface, NoRoute, Route, Routes, Ways};
 
 use crate::balance::Pool;
 use crate::config::Config;
+use crate::log_limit::LogLimit;
 use deadlines::Deadlines;
-use log_limit::LogLimit;
 use relay::Progress;
 use session::{Session, Stage};
 use slab::Slab;

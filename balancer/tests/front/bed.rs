@@ -6,12 +6,13 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use synward::control::report::{Drops, Stat};
+use synward::control::report::{Drops, ShieldReport, Stat};
 use synward::proxy::ProxyReport;
 use synward::served::Served;
+use synward_bench::flood::{Attack, Flood, FloodConfig, Running, SynForm};
 use synward_bench::peers::Web;
-use synward_lab::Role;
-use synward_lab::{FrontWiring, Host, Lab, LabConfig};
+use synward_lab::plan::Prefix;
+use synward_lab::{FrontWiring, Host, Lab, LabConfig, Role, SPOOFED_V4};
 
 pub const HTTP: u16 = 80;
 /// Where the web servers listen.
@@ -38,18 +39,26 @@ pub struct Plan {
     pub listener: &'static str,
     /// Lines for the `[[pool]]`.
     pub pool: &'static str,
-    /// Lines for `[shutdown]`.
+    /// Lines for `[shield]`.
+    pub shield: &'static str,
+    /// Lines for `[shutdown]`, and whole sections behind it.
     pub shutdown: &'static str,
 }
 
 impl Default for Plan {
     fn default() -> Self {
         let lab = LabConfig { backends: 2, attackers: 0, ..LabConfig::default() };
-        Self { lab, engine: "", interface: "", listener: "", pool: "", shutdown: "" }
+        Self { lab, engine: "", interface: "", listener: "", pool: "", shield: "", shutdown: "" }
     }
 }
 
 impl Plan {
+    /// A lab with an attacker, and a listener with this line.
+    pub fn attacked(listener: &'static str) -> Self {
+        let lab = LabConfig { backends: 2, attackers: 1, ..LabConfig::default() };
+        Self { lab, listener, ..Self::default() }
+    }
+
     /// Clients on one interface of the front and backends on another, so that every connection crosses shards.
     pub fn two_interfaces() -> Self {
         let usual = Self::default();
@@ -76,7 +85,7 @@ impl Plan {
             let _ =
                 writeln!(text, "[[pool.backend]]\nname = {:?}\naddress = \"{}:{WEB}\"", backend.name(), backend.ipv4());
         }
-        let _ = writeln!(text, "[shutdown]\n{}", self.shutdown);
+        let _ = writeln!(text, "[shield]\n{}\n[shutdown]\n{}", self.shield, self.shutdown);
         text
     }
 
@@ -133,6 +142,44 @@ impl Bed {
 
     pub fn pools(&self) -> Result<ProxyReport> {
         self.front.ask("/v1/pools")
+    }
+
+    pub fn shield(&self) -> Result<ShieldReport> {
+        self.front.ask("/v1/shield")
+    }
+
+    /// Frames with this verdict of the XDP programs.
+    pub fn verdict(&self, name: &str) -> Result<u64> {
+        self.shield()?.verdicts.get(name).map(|rate| rate.total).with_context(|| format!("no verdict {name}"))
+    }
+
+    /// Starts a flood of forged segments from an attacker, for as long as the value lives.
+    pub fn flood(&self, attack: Attack, rate: u64) -> Result<Running> {
+        self.flood_from(SPOOFED_V4, attack, rate)
+    }
+
+    /// The same, with sources of one prefix.
+    pub fn flood_from(&self, sources: Prefix, attack: Attack, rate: u64) -> Result<Running> {
+        let (attacker, front) = (&self.lab.attackers()[0], self.lab.front_towards(Role::Attacker));
+        let config = FloodConfig {
+            rate,
+            attack,
+            form: SynForm::Client,
+            sources,
+            duration: 4 * PATIENCE,
+            ..FloodConfig::new(attacker.interface(), front.mac(), self.address())
+        };
+        attacker.enter(|| Flood::start(&config))?
+    }
+
+    /// Runs the program under test as a command for the front; gives what it printed, or what it complained of.
+    pub fn command(&self, arguments: &[&str]) -> Result<Result<String, String>> {
+        let output = Command::new(program()).args(arguments).arg("--control").arg(self.front.control()).output()?;
+        let printed = if output.status.success() { Ok(output.stdout) } else { Err(output.stderr) };
+        Ok(match printed {
+            Ok(answer) => Ok(String::from_utf8(answer)?),
+            Err(complaint) => Err(String::from_utf8(complaint)?),
+        })
     }
 
     pub fn gauge(&self, name: &str) -> Result<u64> {

@@ -7,6 +7,7 @@ mod bulk;
 mod bytes;
 mod failing;
 mod serving;
+mod shield;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -15,7 +16,7 @@ type Test = (&'static str, fn() -> anyhow::Result<()>);
 fn main() {
     let arguments = Arguments::from_args();
     let skipped = !synward_lab::root_available();
-    let tests = [serving::TESTS, bulk::TESTS, failing::TESTS].concat();
+    let tests = [serving::TESTS, bulk::TESTS, failing::TESTS, shield::TESTS].concat();
     let trials = tests.into_iter().map(|(name, test): Test| {
         Trial::test(name, move || test().map_err(|error| format!("{error:#}").into())).with_ignored_flag(skipped)
     });

@@ -11,6 +11,8 @@ use synward_lab::{End, LabConfig, Offloads};
 pub const TESTS: &[Test] = &[
     ("options::a_cookie_keeps_everything_when_timestamps_are_on", || cookie(true)),
     ("options::a_cookie_keeps_all_but_exact_scale_without_timestamps", || cookie(false)),
+    ("options::a_cookie_of_the_shield_keeps_everything_when_timestamps_are_on", || shield(true)),
+    ("options::a_cookie_of_the_shield_keeps_all_but_exact_scale_without_timestamps", || shield(false)),
     ("options::unfinished_checksums_are_taken_and_counted", unfinished),
     ("options::wrong_checksums_are_dropped_and_counted", wrong_checksums),
     ("options::a_client_gets_through_while_the_syn_queue_overflows", overflow),
@@ -22,20 +24,34 @@ fn cookie(timestamps: bool) -> Result<()> {
     for (backlog, mode) in [("64", "auto"), ("64", "always")] {
         let bed = Bed::new(&["--syncookies", mode, "--backlog", backlog])?;
         bed.client().set_sysctl("net.ipv4.tcp_timestamps", if timestamps { "1" } else { "0" })?;
-        for address in bed.addresses() {
-            let (stream, theirs) = connect(&bed, address)?;
-            let ours = seen_by_engine(&bed, &stream)?;
-            let info = ours.info.context("no inner state")?;
-            ensure!(info.timestamps == timestamps && theirs.timestamps == timestamps, "{info:?}, {theirs:?}");
-            ensure!(info.sack && theirs.sack, "{info:?}, {theirs:?}");
-            let by_table = mode == "auto";
-            ensure!(info.mss == theirs.advertised_mss, "announced {}, kept {}", theirs.advertised_mss, info.mss);
-            let (announced, kept) = (theirs.receive_scale, info.peer_scale);
-            let exact = timestamps || by_table;
-            ensure!(kept == announced || (!exact && kept < announced), "announced {announced}, kept {kept}");
-        }
+        keeps(&bed, timestamps, timestamps || mode == "auto")?;
         let cookies = bed.counter("SyncookiesRecv")?;
         ensure!(cookies == if mode == "always" { 2 } else { 0 }, "{cookies} connections by cookie");
+    }
+    Ok(())
+}
+
+/// The same of a cookie that the XDP program has minted and the engine takes.
+fn shield(timestamps: bool) -> Result<()> {
+    let bed = Bed::new(&["--shield", "always"])?;
+    bed.client().set_sysctl("net.ipv4.tcp_timestamps", if timestamps { "1" } else { "0" })?;
+    keeps(&bed, timestamps, timestamps)?;
+    let (sent, taken) = (bed.counter("SyncookiesSent")?, bed.counter("SyncookiesRecv")?);
+    ensure!((sent, taken) == (0, 2), "{sent} cookies of the engine, {taken} connections by cookie");
+    bed.check_books()
+}
+
+/// Connections over both families keep what the client announces; the window scale exactly, or rounded down.
+fn keeps(bed: &Bed, timestamps: bool, exact: bool) -> Result<()> {
+    for address in bed.addresses() {
+        let (stream, theirs) = connect(bed, address)?;
+        let ours = seen_by_engine(bed, &stream)?;
+        let info = ours.info.context("no inner state")?;
+        ensure!(info.timestamps == timestamps && theirs.timestamps == timestamps, "{info:?}, {theirs:?}");
+        ensure!(info.sack && theirs.sack, "{info:?}, {theirs:?}");
+        ensure!(info.mss == theirs.advertised_mss, "announced {}, kept {}", theirs.advertised_mss, info.mss);
+        let (announced, kept) = (theirs.receive_scale, info.peer_scale);
+        ensure!(kept == announced || (!exact && kept < announced), "announced {announced}, kept {kept}");
     }
     Ok(())
 }

@@ -23,10 +23,19 @@ struct arrival {
 	__u64 flow;
 };
 
+/* One in 32 of those who have proved nothing is sampled. */
+INLINE void sample(const struct arrival *arrival, enum sample_kind kind)
+{
+	if (arrival->counts->to_skip)
+		arrival->counts->to_skip--;
+	else
+		arrival->counts->to_skip = sample_unproven(&arrival->packet->remote.address, kind);
+}
+
 INLINE int refused(const struct arrival *arrival, enum counter counter)
 {
 	arrival->counts->refused++;
-	sample_unproven(&arrival->packet->remote.address, SAMPLE_REFUSED);
+	sample(arrival, SAMPLE_REFUSED);
 	return counted(counter, XDP_DROP);
 }
 
@@ -76,14 +85,16 @@ INLINE enum counter counter_of_stray(const struct segment *segment)
 /* A SYN of a flow that nobody knows. The listener gives no cookie while its accept queue is full, as Linux does. */
 INLINE int on_syn(struct xdp_md *ctx, const struct arrival *arrival)
 {
+	__u64 now = bpf_ktime_get_coarse_ns();
+
 	if (arrival->listener->accept_queue_full)
 		return refused(arrival, DROPPED_ACCEPT_QUEUE_FULL);
-	if (!reply_allowed(&arrival->packet->remote.address, ctx->rx_queue_index))
+	if (!reply_allowed(&arrival->packet->remote.address, ctx->rx_queue_index, now))
 		return refused(arrival, DROPPED_REPLY_CEILING);
-	switch (answer_syn(ctx, arrival->packet, arrival->segment, arrival->listener, bpf_ktime_get_coarse_ns())) {
+	switch (answer_syn(ctx, arrival->packet, arrival->segment, arrival->listener, now)) {
 	case ANSWERED:
 		arrival->counts->cookies_sent++;
-		sample_unproven(&arrival->packet->remote.address, SAMPLE_ANSWERED);
+		sample(arrival, SAMPLE_ANSWERED);
 		return counted(ANSWERED_COOKIE, XDP_TX);
 	case NO_KEY:
 		return passed(ctx, arrival, REDIRECTED_UNTOLD);
@@ -161,6 +172,8 @@ INLINE enum client client_of(const struct arrival *arrival)
 		return LISTED_TO_DROP;
 	case ALLOWED:
 		return WELCOME;
+	case UNLISTED:
+		break;
 	}
 	return is_syn(arrival->segment->flags) && !syn_allowed(source) ? TOO_MANY_SYNS : WELCOME;
 }

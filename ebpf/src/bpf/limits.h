@@ -16,7 +16,6 @@
 
 #include "helpers.h"
 #include "maps.h"
-#include "siphash.h"
 
 struct limit {
 	__u64 interval; /* ns from token to token; 0: no limit */
@@ -77,38 +76,22 @@ struct {
 	__type(value, struct queue_bucket);
 } queue_replies SEC(".maps");
 
-/* Of the hash that finds a bucket. A peer who could foresee it would spend the tokens of others. */
-const volatile struct sip_key bucket_key = {};
+/* Odd factors of the multiply-shift hashes (Dietzfelbinger and others, 1997) that find a bucket: of sources and of prefixes,
+ * IPv4 and IPv6. A peer who knew them would spend the tokens of others. */
+enum bucket_key {
+	SOURCE_IPV4,
+	SOURCE_IPV6,
+	PREFIX_IPV4,
+	PREFIX_IPV6,
+	BUCKET_KEYS,
+};
+const volatile __u64 bucket_keys[BUCKET_KEYS] = {};
 
 INLINE const struct limits *limits_now(void)
 {
 	__u32 only = 0;
 
 	return bpf_map_lookup_elem(&limits, &only);
-}
-
-/* One round a word, where cookies have two. */
-INLINE void bucket_hash_add(struct sip *sip, __u64 word)
-{
-	sip->v3 ^= word;
-	sip_round(sip);
-	sip->v0 ^= word;
-}
-
-/* SipHash-1-3 of the last `length` bytes of a number; the length keeps prefixes of different ones apart. */
-INLINE __u64 bucket_hash(__u64 number, __u32 length)
-{
-	struct sip_key key = { bucket_key.k0, bucket_key.k1 };
-	struct sip sip = sip_start(&key);
-
-	if (length == 8)
-		bucket_hash_add(&sip, number);
-	bucket_hash_add(&sip, (__u64)length << 56 | (length == 8 ? 0 : number));
-	sip.v2 ^= 0xff;
-	sip_round(&sip);
-	sip_round(&sip);
-	sip_round(&sip);
-	return sip.v0 ^ sip.v1 ^ sip.v2 ^ sip.v3;
 }
 
 INLINE __u64 first64_of(const struct owned_address *address)
@@ -121,13 +104,18 @@ INLINE __u64 first64_of(const struct owned_address *address)
 /* A source is an address of IPv4 or a /64 of IPv6, whose addresses are all one host's to take (RFC 4291, section 2.5.1). */
 INLINE __u64 hash_of_source(const struct owned_address *source)
 {
-	return source->family == 4 ? bucket_hash(first64_of(source) >> 32, 4) : bucket_hash(first64_of(source), 8);
+	__u64 first64 = first64_of(source);
+
+	return source->family == 4 ? (first64 >> 32) * bucket_keys[SOURCE_IPV4] : first64 * bucket_keys[SOURCE_IPV6];
 }
 
 /* A prefix is a /24 or a /48. */
 INLINE __u64 hash_of_prefix(const struct owned_address *source)
 {
-	return source->family == 4 ? bucket_hash(first64_of(source) >> 40, 3) : bucket_hash(first64_of(source) >> 16, 6);
+	__u64 first64 = first64_of(source);
+
+	return source->family == 4 ? (first64 >> 40) * bucket_keys[PREFIX_IPV4] :
+				     (first64 >> 16) * bucket_keys[PREFIX_IPV6];
 }
 
 INLINE __u64 *source_bucket(const struct owned_address *source)
@@ -193,15 +181,13 @@ __attribute__((noinline)) int syn_allowed(const struct owned_address *source)
 }
 
 /* Whether a source that has proved nothing may be sent one more reply; if so, it is. */
-__attribute__((noinline)) int reply_allowed(const struct owned_address *source, __u32 queue)
+__attribute__((noinline)) int reply_allowed(const struct owned_address *source, __u32 queue, __u64 now)
 {
 	const struct limits *set = limits_now();
 	__u64 *of_prefix = 0, *of_queue = 0;
-	__u64 now;
 
 	if (!source || !set || !(set->replies_per_prefix.interval | set->replies.interval))
 		return 1;
-	now = bpf_ktime_get_coarse_ns();
 	if (set->replies_per_prefix.interval)
 		of_prefix = prefix_bucket(&prefix_replies, source);
 	if (set->replies.interval)

@@ -127,8 +127,6 @@ INLINE enum listed listed_of_ipv4(const struct owned_address *source)
 {
 	struct prefix4 key = { .length = 32 };
 
-	if (!is_covered_ipv4(source))
-		return UNLISTED;
 	__builtin_memcpy(key.bytes, source->bytes, sizeof(key.bytes));
 	return listing_at_present(bpf_map_lookup_elem(&listed_ipv4, &key));
 }
@@ -137,19 +135,27 @@ INLINE enum listed listed_of_ipv6(const struct owned_address *source)
 {
 	struct prefix6 key = { .length = 128 };
 
-	if (!is_covered_ipv6(source))
-		return UNLISTED;
 	__builtin_memcpy(key.bytes, source->bytes, sizeof(key.bytes));
 	return listing_at_present(bpf_map_lookup_elem(&listed_ipv6, &key));
 }
 
 /* What the longest prefix that matches says (enum listed). One that has expired says nothing, and hides shorter ones until
  * user space has swept it away. */
-__attribute__((noinline)) int listed(const struct owned_address *source)
+__attribute__((noinline)) int ask_tries(const struct owned_address *source)
 {
 	if (!source)
 		return UNLISTED;
 	return source->family == 4 ? listed_of_ipv4(source) : listed_of_ipv6(source);
+}
+
+INLINE int is_covered(const struct owned_address *source)
+{
+	return source->family == 4 ? is_covered_ipv4(source) : is_covered_ipv6(source);
+}
+
+INLINE enum listed listed(const struct owned_address *source)
+{
+	return is_covered(source) ? ask_tries(source) : UNLISTED;
 }
 
 #endif

@@ -74,8 +74,9 @@ struct listener_counts {
 	__u64 cookies_valid;
 	__u64 refused; /* neither a known flow nor a valid cookie */
 	__u64 passed; /* to the engine */
+	__u64 to_skip; /* segments of the unproven to pass over before one is sampled (samples.h) */
 };
-_Static_assert(sizeof(struct listener_counts) == 40, "mirrored in listeners.rs");
+_Static_assert(sizeof(struct listener_counts) == 48, "mirrored in listeners.rs");
 
 /* A cookie key, and the epoch whose ticks it is for. It stands at its epoch modulo COOKIE_KEYS, so that one that may be in
  * use is never written. */

@@ -29,8 +29,7 @@ _Static_assert(sizeof(struct sample) == 32, "mirrored in samples.rs");
 
 struct sample_ring {
 	__u64 written; /* how many ever were: the number of the next */
-	__u64 to_skip; /* how many events to pass over before that */
-	__u64 unused[6]; /* zero */
+	__u64 unused[7]; /* zero */
 	struct sample samples[RING_SAMPLES];
 };
 _Static_assert(sizeof(struct sample_ring) == 64 + 32 * RING_SAMPLES, "mirrored in samples.rs");
@@ -77,20 +76,15 @@ INLINE __u32 random_skip(void)
 	return (random & 31) + (random >> 5 & 31);
 }
 
-/* One in 32 of those who have proved nothing. */
-__attribute__((noinline)) int sample_unproven(const struct owned_address *source, enum sample_kind kind)
+/* Of those who have proved nothing; returns how many of them to pass over next. */
+__attribute__((noinline)) __u32 sample_unproven(const struct owned_address *source, enum sample_kind kind)
 {
 	struct sample_ring *ring = ring_of(RING_UNPROVEN);
 
 	if (!ring || !source)
 		return 0;
-	if (ring->to_skip) {
-		ring->to_skip--;
-		return 0;
-	}
-	ring->to_skip = random_skip();
 	write_sample(ring, source, kind);
-	return 1;
+	return random_skip();
 }
 
 /* Each of those who have. */

@@ -2,13 +2,14 @@
 
 use super::CONNECTIONS;
 use crate::config::addresses::listen_address;
-use crate::config::forms::{integer, name, name_of};
+use crate::config::forms::{integer, name, name_of, word};
 use crate::config::quantities::duration;
 use crate::config::section::Section;
-use crate::config::settings::ListenerConfig;
+use crate::config::settings::{ListenerConfig, ShieldMode};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 use synward_proto::Endpoint;
+use synward_proto::flood_guard::Syncookies;
 use toml::Spanned;
 
 /// As `somaxconn`, which bounds it.
@@ -16,6 +17,9 @@ const BACKLOG: RangeInclusive<u32> = 1..=1 << 16;
 const DEFAULT_BACKLOG: u32 = 1024;
 const IDLE_TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(7 * 24);
 const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_mins(5);
+
+const SHIELD: [(&str, ShieldMode); 3] =
+    [("off", ShieldMode::Off), ("auto", ShieldMode::Auto), ("always", ShieldMode::Always)];
 
 /// A listener as it was read.
 pub(in crate::config) struct ListenerDraft {
@@ -29,6 +33,8 @@ pub(in crate::config) struct ListenerDraft {
     backlog: u32,
     idle_timeout: Duration,
     pub(in crate::config) max_connections: Option<Spanned<u32>>,
+    /// `None` where it was not said, or wrong.
+    pub(in crate::config) shield: Option<Spanned<ShieldMode>>,
 }
 
 pub(super) fn read(mut section: Section<'_>) -> ListenerDraft {
@@ -42,6 +48,7 @@ pub(super) fn read(mut section: Section<'_>) -> ListenerDraft {
         backlog: section.or("backlog", &integer(BACKLOG), DEFAULT_BACKLOG),
         idle_timeout: section.or("idle_timeout", &duration(IDLE_TIMEOUT), DEFAULT_IDLE_TIMEOUT),
         max_connections: section.optional("max_connections", &integer(CONNECTIONS)),
+        shield: section.optional("shield", &word(&SHIELD)),
     };
     section.finish();
     draft
@@ -66,8 +73,12 @@ fn addresses(section: &mut Section<'_>) -> Vec<Spanned<Endpoint>> {
 }
 
 impl ListenerDraft {
-    /// `pool` is the index of its pool.
-    pub(in crate::config) fn settle(self, pool: usize) -> ListenerConfig {
+    /// `pool` is the index of its pool. Without cookies there is no shield.
+    pub(in crate::config) fn settle(self, pool: usize, cookies: Syncookies) -> ListenerConfig {
+        let shield = match cookies {
+            Syncookies::Never => ShieldMode::Off,
+            Syncookies::Auto | Syncookies::Always => self.shield.map_or(ShieldMode::Auto, Spanned::into_inner),
+        };
         ListenerConfig {
             name: self.name.into_inner(),
             addresses: self.addresses.into_iter().map(Spanned::into_inner).collect(),
@@ -75,6 +86,7 @@ impl ListenerDraft {
             backlog: self.backlog,
             idle_timeout: self.idle_timeout,
             max_connections: self.max_connections.map(Spanned::into_inner),
+            shield,
         }
     }
 }

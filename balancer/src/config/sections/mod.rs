@@ -7,12 +7,16 @@
 mod engine;
 mod interface;
 mod listener;
+mod metrics;
 mod pool;
+mod shield;
 mod shutdown;
 
 pub(super) use interface::InterfaceDraft;
 pub(super) use listener::ListenerDraft;
+pub(super) use metrics::MetricsDraft;
 pub(super) use pool::PoolDraft;
+pub(super) use shield::ShieldDraft;
 
 use super::report::Report;
 use super::section::Section;
@@ -30,6 +34,8 @@ pub(super) struct Draft {
     pub(super) interfaces: Vec<InterfaceDraft>,
     pub(super) listeners: Vec<ListenerDraft>,
     pub(super) pools: Vec<PoolDraft>,
+    pub(super) shield: ShieldDraft,
+    pub(super) metrics: Option<MetricsDraft>,
     pub(super) shutdown: ShutdownConfig,
 }
 
@@ -42,6 +48,8 @@ impl Draft {
             interfaces: root.tables("interface").into_iter().map(interface::read).collect(),
             listeners: root.tables("listener").into_iter().map(listener::read).collect(),
             pools: root.tables("pool").into_iter().map(pool::read).collect(),
+            shield: shield::read(root.table("shield")),
+            metrics: metrics::read(root.table("metrics")),
             shutdown: shutdown::read(root.table("shutdown")),
         };
         for (key, what) in [("interface", "serve on"), ("listener", "listen on"), ("pool", "send connections to")] {

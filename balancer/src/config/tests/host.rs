@@ -83,6 +83,17 @@ fn what_the_machine_lacks_is_named() {
     );
 }
 
+#[test]
+fn metrics_are_served_where_this_host_is() {
+    let metrics = |address: &str| {
+        let text = format!("[metrics]\naddress = '{address}'\n{}", super::LEAST);
+        Config::parse_for("front.toml", &text, &Example).err().map(|mistakes| mistakes.to_string())
+    };
+    let nowhere = "front.toml:2:11: metrics: 10.0.0.9 is no address of this host (see `ip address`)";
+    assert_eq!(metrics("10.0.0.9:9090").as_deref(), Some(nowhere));
+    assert_eq!((metrics("10.0.0.1:9090"), metrics("0.0.0.0:9090"), metrics("[::1]:9090")), (None, None, None));
+}
+
 /// A file that is wrong by itself is not held against a machine as well.
 #[test]
 fn the_file_comes_first() {

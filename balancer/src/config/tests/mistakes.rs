@@ -32,7 +32,7 @@ fn unknown_keys_and_sections() {
         "[[interfaces]]",
         &[
             "front.toml:1:1: there is no [[interface]]: nothing to serve on",
-            r#"front.toml:1:3: unknown key "interfaces"; did you mean "interface"? (keys: engine, interface, listener, pool, shutdown)"#,
+            r#"front.toml:1:3: unknown key "interfaces"; did you mean "interface"? (keys: engine, interface, listener, pool, shield, metrics, shutdown)"#,
         ],
     );
     says(
@@ -422,6 +422,101 @@ fn settings_that_do_not_go_together() {
         "[[pool]]\nbackoff = { first = '1m' }",
         &[r#"front.toml:10:21: pool "web", backoff: longest is 30s, shorter than first, 1m"#],
     );
+}
+
+/// What is said of a line in `[shield]`.
+#[track_caller]
+fn shield_says(lines: &str, wanted: &[&str]) {
+    assert_eq!(mistakes(&format!("[shield]\n{lines}\n{LEAST}")), wanted);
+}
+
+#[test]
+fn the_shield() {
+    shield_says("raise_at = 0", &["front.toml:2:12: shield: raise_at must be a number from 1 to 1000000000, not 0"]);
+    shield_says(
+        "stall_limit = 'of'",
+        &[
+            r#"front.toml:2:15: shield: stall_limit must be a duration from "100ms" to "10m" (units: ms, s, m, h, d), or "off", not "of"; did you mean "off"?"#,
+        ],
+    );
+    shield_says(
+        "stall_limit = '5sec'",
+        &[
+            r#"front.toml:2:15: shield: stall_limit must be a duration from "100ms" to "10m" (units: ms, s, m, h, d), or "off", not "5sec"; there is no unit "sec""#,
+        ],
+    );
+    shield_says(
+        "on_stall = 'accept'",
+        &[r#"front.toml:2:12: shield: on_stall must be "drop" or "pass", not "accept""#],
+    );
+    shield_says(
+        "reply_ceiling = true",
+        &[r#"front.toml:2:17: shield: reply_ceiling must be a number from 1 to 1000000000, or "off", not true"#],
+    );
+    shield_says(
+        "syn_rate_per_source = 200\nsyn_rate_per_prefix = 100",
+        &[
+            "front.toml:2:23: shield: syn_rate_per_source is 200, more than syn_rate_per_prefix, 100: it would never be reached",
+        ],
+    );
+    shield_says(
+        "reply_ceiling = 19_999",
+        &[
+            "front.toml:2:17: shield: reply_ceiling_per_prefix is 20000, more than reply_ceiling, 19999: it would never be reached",
+        ],
+    );
+    shield_says(
+        "stall_limit = 'off'\non_stall = 'pass'",
+        &[r#"front.toml:3:12: shield: on_stall has a meaning only where stall_limit is not "off""#],
+    );
+    says(
+        "pool = 'web'",
+        "pool = 'web'\nshield = 'on'",
+        &[r#"front.toml:8:10: listener "web": shield must be "off", "auto" or "always", not "on""#],
+    );
+    let text = LEAST.replace("pool = 'web'", "pool = 'web'\nshield = 'always'");
+    assert_eq!(
+        mistakes(&format!("[engine]\nsyncookies = 'off'\n{text}")),
+        [
+            r#"front.toml:10:10: listener "web": shield = "always" answers by cookies, but syncookies is "off" in [engine]; set that to "auto""#
+        ]
+    );
+}
+
+#[test]
+fn metrics() {
+    let metrics = |address: &str| mistakes(&format!("[metrics]\naddress = '{address}'\n{LEAST}"));
+    let wanted = r#"address must be an address and port such as "127.0.0.1:9090" or "[::1]:9090""#;
+    assert_eq!(
+        mistakes(&format!("[metrics]\n{LEAST}")),
+        [format!("front.toml:1:1: metrics: address is missing; it{}", &wanted[7..])]
+    );
+    assert_eq!(
+        metrics("127.0.0.1"),
+        [format!(r#"front.toml:2:11: metrics: {wanted}, not "127.0.0.1"; the port is missing, as in "127.0.0.1:80""#)]
+    );
+    assert_eq!(
+        metrics("localhost:9090"),
+        [format!(
+            r#"front.toml:2:11: metrics: {wanted}, not "localhost:9090"; names are not looked up; give the address"#
+        )]
+    );
+    assert_eq!(
+        metrics("[ff02::1]:9090"),
+        [format!(r#"front.toml:2:11: metrics: {wanted}, not "[ff02::1]:9090"; it is a multicast address"#)]
+    );
+    let taken = |at: &str| {
+        [format!(r#"front.toml:2:11: metrics: {at} of listener "web" is taken from the kernel; choose another port"#)]
+    };
+    assert_eq!(metrics("10.0.0.1:80"), taken("10.0.0.1:80"));
+    assert_eq!(metrics("0.0.0.0:80"), taken("10.0.0.1:80"));
+    assert_eq!(
+        metrics("0.0.0.0:16384"),
+        [r#"front.toml:2:11: metrics: port 16384 lies within source_ports of interface "eth0", 16384-32767"#]
+    );
+    for right in ["127.0.0.1:16384", "127.0.0.1:80", "10.0.0.2:80", "[::]:80", "0.0.0.0:9090"] {
+        assert_eq!(metrics(right), [""; 0], "{right}");
+    }
 }
 
 /// What follows from a mistake that was named already is not named again.

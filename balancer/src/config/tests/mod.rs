@@ -3,6 +3,7 @@
 mod host;
 mod mistakes;
 mod noise;
+mod prefixes;
 mod reference;
 mod summary;
 mod values;

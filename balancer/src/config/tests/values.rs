@@ -4,11 +4,11 @@ use super::{LEAST, parse};
 use crate::balance::TableSize;
 use crate::config::{
     BackendConfig, Backoff, Balance, Config, EngineSettings, InterfaceConfig, ListenerConfig, PoolConfig, Queues,
-    ShutdownConfig,
+    ShieldMode, ShieldSettings, ShutdownConfig,
 };
 use std::net::SocketAddr;
 use std::time::Duration;
-use synward_ebpf::XdpMode;
+use synward_ebpf::{ListVerdict, OnStall, XdpMode};
 use synward_nic::ModeDemand;
 use synward_proto::Endpoint;
 use synward_proto::flood_guard::{CookieTimestamps, Syncookies};
@@ -56,6 +56,7 @@ pool = "cache"
 backlog = 10
 idle_timeout = "2m"
 max_connections = 500
+shield = "always"
 
 [[pool]]
 name = "api"
@@ -75,6 +76,23 @@ weight = 0
 [[pool.backend]]
 address = "[fd00::10]:8080"
 weight = 7
+
+[shield]
+raise_at = 10_000
+calm = "5s"
+stall_limit = "250ms"
+on_stall = "pass"
+syn_rate_per_source = 100
+syn_rate_per_prefix = 1000
+reply_ceiling_per_prefix = 500
+reply_ceiling = 100_000
+drop_hopeless = 2000
+drop_hopeless_for = "10m"
+drop = ["192.0.2.0/24", "2001:db8:bad::/48", "198.51.100.7"]
+allow = ["192.0.2.9"]
+
+[metrics]
+address = "[::1]:9090"
 "#;
 
 fn endpoint(text: &str) -> Endpoint {
@@ -121,6 +139,7 @@ fn every_key_is_read() {
         backlog: 10,
         idle_timeout: Duration::from_secs(120),
         max_connections: Some(500),
+        shield: ShieldMode::Always,
     };
     assert_eq!(config.listeners, [web]);
     let backend = |name: &str, address, weight| BackendConfig { name: name.into(), address: endpoint(address), weight };
@@ -132,19 +151,42 @@ fn every_key_is_read() {
         backends: vec![backend("old", "10.0.1.10:8080", 0), backend("[fd00::10]:8080", "[fd00::10]:8080", 7)],
     };
     assert_eq!(config.pools[1], cache);
+    let shield = ShieldSettings {
+        raise_at: 10_000,
+        calm: Duration::from_secs(5),
+        stall_limit: Some(Duration::from_millis(250)),
+        on_stall: OnStall::Pass,
+        syn_rate_per_source: Some(100),
+        syn_rate_per_prefix: Some(1000),
+        reply_ceiling_per_prefix: Some(500),
+        reply_ceiling: Some(100_000),
+        drop_hopeless: Some(2000),
+        drop_hopeless_for: Duration::from_secs(600),
+        prefixes: [
+            ("192.0.2.0/24", ListVerdict::Drop),
+            ("2001:db8:bad::/48", ListVerdict::Drop),
+            ("198.51.100.7/32", ListVerdict::Drop),
+            ("192.0.2.9/32", ListVerdict::Allow),
+        ]
+        .map(|(prefix, verdict)| (prefix.parse().unwrap(), verdict))
+        .into(),
+    };
+    assert_eq!(config.shield, shield);
+    assert_eq!(config.metrics, "[::1]:9090".parse().ok());
 }
 
 #[test]
 fn what_is_not_said_is_the_default() {
-    let Config { engine, interfaces, listeners, pools, shutdown } = parse(LEAST);
+    let Config { engine, interfaces, listeners, pools, shield, metrics, shutdown } = parse(LEAST);
     assert_eq!(engine, EngineSettings::default());
     assert_eq!((engine.workers, engine.max_connections), (0, 32_768));
     let InterfaceConfig { queues, cores, frames, xdp, busy_poll, source_addresses, source_ports, .. } = &interfaces[0];
     assert_eq!((*queues, *frames, *xdp, *busy_poll), (Queues::All, ModeDemand::Any, XdpMode::Any, false));
     assert!(cores.is_empty() && source_addresses.is_empty());
     assert_eq!(*source_ports, 16_384..=32_767);
-    let ListenerConfig { pool, backlog, idle_timeout, max_connections, .. } = &listeners[0];
+    let ListenerConfig { pool, backlog, idle_timeout, max_connections, shield: mode, .. } = &listeners[0];
     assert_eq!((*pool, *backlog, *idle_timeout, *max_connections), (0, 1024, Duration::from_secs(300), None));
+    assert_eq!((*mode, shield, metrics), (ShieldMode::Auto, ShieldSettings::default(), None));
     let PoolConfig { balance, connect_timeout, backoff, backends, .. } = &pools[0];
     assert_eq!((*balance, *connect_timeout), (Balance::RoundRobin, Duration::from_secs(1)));
     assert_eq!(*backoff, Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(30) });
@@ -161,6 +203,12 @@ fn words_and_the_drain_are_read() {
     assert_eq!(engine("syncookies = 'auto'").syncookies, Syncookies::Auto);
     assert_eq!(engine("cookie_timestamps = 'required'").cookie_timestamps, CookieTimestamps::Required);
     assert_eq!(engine("window_scale = 'off'\nreceive_buffer = 65535").window_scale, None);
+    let without_cookies = parse(&format!("[engine]\nsyncookies = 'off'\n{LEAST}"));
+    assert_eq!(without_cookies.listeners[0].shield, ShieldMode::Off);
+    let off = "stall_limit = 'off'\nreply_ceiling_per_prefix = 'off'\ndrop_hopeless = 'off'";
+    let ShieldSettings { stall_limit, reply_ceiling_per_prefix, drop_hopeless, .. } =
+        parse(&format!("[shield]\n{off}\n{LEAST}")).shield;
+    assert_eq!((stall_limit, reply_ceiling_per_prefix, drop_hopeless), (None, None, None));
     assert_eq!(parse(&format!("shutdown = {{ drain = '0s' }}\n{LEAST}")).shutdown.drain, Duration::ZERO);
 }
 

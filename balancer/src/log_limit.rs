@@ -8,14 +8,14 @@ const INTERVAL: Duration = Duration::from_secs(10);
 
 /// Lets one line through every ten seconds.
 #[derive(Debug, Default)]
-pub(super) struct LogLimit {
+pub(crate) struct LogLimit {
     last: Option<Instant>,
     suppressed: u64,
 }
 
 impl LogLimit {
     /// Whether a line may be written now, and how many were not since the last one.
-    pub(super) fn allows(&mut self, now: Instant) -> Option<u64> {
+    pub(crate) fn allows(&mut self, now: Instant) -> Option<u64> {
         if self.last.is_some_and(|last| now.since(last) < INTERVAL) {
             self.suppressed += 1;
             return None;
