@@ -14,7 +14,7 @@
 //!
 //! Besides these there are in the document: `offered`, the frames of the flood that were sent each second, and `received`, those that
 //! the front took in (the others found its ring full);
-//! `syn_acks_valid`, the SYN-ACKs each second with nothing wrong; `syn_acks_invalid`, how many there were with something wrong;
+//! `syn_acks_valid`, the SYN-ACKs each second with nothing wrong, and `reflected`, the frames that came back as they were sent; `syn_acks_invalid`, how many there were with something wrong;
 //! `cookies_echoed`, the share of sampled SYN-ACKs whose completion was let in and echoed; `forged_echoed`, how many forged ACKs
 //! were; `during` says in the measurement of which row. The command fails where one of the second or the last was seen.
 //!

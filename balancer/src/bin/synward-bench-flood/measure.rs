@@ -206,6 +206,7 @@ impl Beside {
         add("syn_acks_invalid", "count", seen.sights.invalid() as f64);
         add("forged_echoed", "count", completions.forged_echoed as f64);
         if contender.system.reflects() {
+            add("reflected", "1/s", seen.rate(seen.sights.of(Sight::Reflected)));
             return;
         }
         add("syn_acks_valid", "1/s", seen.rate(seen.sights.of(Sight::Valid)));

@@ -50,7 +50,7 @@ fn scaling(entries: &[Entry]) -> Option<Table> {
 
 fn share(entries: &[Entry]) -> Option<Table> {
     let mut table =
-        Table::new(["system", "SYN", "SYNs/s", "burst", "share, %", "offered/s", "received/s", "SYN-ACKs/s", "echoed"]);
+        Table::new(["system", "SYN", "SYNs/s", "burst", "share, %", "offered/s", "received/s", "answers/s", "echoed"]);
     let rows: Vec<_> = entries.iter().filter(|entry| entry.row == "core_share").collect();
     for entry in &rows {
         table.row([
@@ -61,7 +61,7 @@ fn share(entries: &[Entry]) -> Option<Table> {
             spread(entry),
             beside(entries, entry, "offered", thousands),
             beside(entries, entry, "received", thousands),
-            beside(entries, entry, "syn_acks_valid", thousands),
+            beside(entries, entry, "syn_acks_valid", thousands) + &beside(entries, entry, "reflected", thousands),
             beside(entries, entry, "cookies_echoed", percent),
         ]);
     }
@@ -81,7 +81,7 @@ fn clients(entries: &[Entry]) -> Option<Table> {
         "p99, ms",
         "offered/s",
         "received/s",
-        "SYN-ACKs/s",
+        "answers/s",
         "echoed",
     ]);
     for entry in &rows {
@@ -95,7 +95,7 @@ fn clients(entries: &[Entry]) -> Option<Table> {
             beside(entries, entry, "clients_p99_ms", millis),
             beside(entries, entry, "offered", thousands),
             beside(entries, entry, "received", thousands),
-            beside(entries, entry, "syn_acks_valid", thousands),
+            beside(entries, entry, "syn_acks_valid", thousands) + &beside(entries, entry, "reflected", thousands),
             beside(entries, entry, "cookies_echoed", percent),
         ]);
     }
