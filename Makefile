@@ -6,7 +6,7 @@ ROOT   := $(shell if [ "$$(id -u)" = 0 ]; then echo ""; elif sudo -n true 2>/dev
 TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
 RUNNER := CARGO_TARGET_$(shell echo $(TARGET) | tr 'a-z-' 'A-Z_')_RUNNER
 
-.PHONY: demo test test-zerocopy accept check bench bench-proxy setup
+.PHONY: demo test test-zerocopy accept check bench bench-flood bench-proxy setup
 
 demo: setup            ## the front end calm and under a SYN flood, then HAProxy in its place: a table
 	cargo build --release --quiet --package synward
@@ -24,6 +24,10 @@ accept: setup          ## what is about time or volume: a table of wanted agains
 
 bench: setup           ## criterion benches
 	cargo bench --workspace $(ARGS)
+
+bench-flood: setup     ## SYN and ACK floods, the kernel and bare XDP beside us: tables and target/bench-flood/report.json and .svg
+	cargo build --release --quiet --package synward --bins
+	$(ROOT) target/release/synward-bench-flood $(ARGS)
 
 bench-proxy: setup     ## the front end beside HAProxy on one core, interleaved: a table and target/bench-proxy/report.json
 	cargo build --release --quiet --package synward --bins

@@ -1,4 +1,4 @@
-//! `synward serve`: one interface with all its queues, echo and HTTP from the engine.
+//! `synward serve`: interfaces with all their queues, echo and HTTP from the engine.
 //!
 //! Everything that can be refused is refused before the interface is touched.
 
@@ -27,10 +27,10 @@ const STOP_PATIENCE: Duration = Duration::from_millis(100);
 /// What to serve, and how.
 #[derive(Debug, Args)]
 pub struct Serve {
-    /// Interface to serve on.
-    #[arg(long, value_name = "NAME")]
-    interface: String,
-    /// Addresses to listen on; all addresses of the interface when none is given.
+    /// Interfaces to serve on.
+    #[arg(long, value_name = "NAME", required = true)]
+    interface: Vec<String>,
+    /// Addresses to listen on, on every interface; all addresses of all interfaces when none is given.
     #[arg(long, value_name = "ADDRESS")]
     address: Vec<IpAddr>,
     /// Port of the HTTP responder; 0 for none.
@@ -60,7 +60,7 @@ pub struct Serve {
     /// Where the XDP program runs; anything but `any` is demanded.
     #[arg(long, value_enum, default_value_t = Xdp::Any)]
     xdp: Xdp,
-    /// Core to pin the poll loop of a queue to; once for each queue, in their order.
+    /// Core to pin the poll loop of a queue to; once for each queue, in their order, on every interface anew.
     #[arg(long, value_name = "CORE")]
     core: Vec<usize>,
     /// Control socket, for `synward ss`, `stat` and `drops`.
@@ -109,10 +109,10 @@ impl Syncookies {
 }
 
 impl Serve {
-    /// Serves until SIGTERM, SIGINT, or the loss of the interface.
+    /// Serves until SIGTERM, SIGINT, or the loss of an interface.
     ///
     /// # Errors
-    /// Whatever keeps it from starting, before the interface is touched; the loss of the interface.
+    /// Whatever keeps it from starting, before an interface is touched; the loss of an interface.
     pub fn run(self) -> Result<()> {
         let stop = Arc::new(AtomicBool::new(false));
         for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
@@ -127,7 +127,9 @@ impl Serve {
             self.shield.word()
         );
         let secrets = Secrets::random()?;
-        let mut ready = Ready::build(vec![self.plan(&endpoints, &secrets).open()?], Workers::Threads(1))?;
+        let opened =
+            self.interface.iter().map(|name| self.plan(name, &endpoints, &secrets).open()).collect::<Result<_>>()?;
+        let mut ready = Ready::build(opened, Workers::Threads(1))?;
         let sockets = ready.workers.pop().context("an engine has a worker")?;
         let observer = ready.observer.clone();
         let worker = self.worker(sockets, &endpoints)?;
@@ -147,8 +149,11 @@ impl Serve {
     fn endpoints(&self) -> Result<Vec<(Endpoint, Open)>> {
         let mut addresses = self.address.clone();
         if addresses.is_empty() {
-            addresses = addresses_of(&self.interface)?;
-            ensure!(!addresses.is_empty(), "{}: has no address; add one or give --address", self.interface);
+            for name in &self.interface {
+                let own = addresses_of(name)?;
+                ensure!(!own.is_empty(), "{name}: has no address; add one or give --address");
+                addresses.extend(own);
+            }
         }
         let services: [(u16, Open); 2] =
             [(self.http, || Box::new(Http::default())), (self.echo, || Box::new(Echo::default()))];
@@ -161,9 +166,9 @@ impl Serve {
         Ok(endpoints)
     }
 
-    fn plan(&self, endpoints: &[(Endpoint, Open)], secrets: &Secrets) -> InterfacePlan {
+    fn plan(&self, name: &str, endpoints: &[(Endpoint, Open)], secrets: &Secrets) -> InterfacePlan {
         InterfacePlan {
-            name: self.interface.clone(),
+            name: name.to_owned(),
             queues: Queues::All,
             cores: self.core.clone(),
             frames: match self.frames {

@@ -8,6 +8,7 @@
 
 mod generator;
 mod interrupt;
+mod rehearsal;
 mod template;
 
 use std::net::SocketAddr;
@@ -22,6 +23,9 @@ use synward_lab::plan::Prefix;
 use synward_lab::{SPOOFED_V4, SPOOFED_V6};
 
 use generator::{Gauge, Generator};
+
+pub(crate) use generator::number_key;
+pub use rehearsal::{RunCost, run_cost};
 
 /// What is sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
@@ -64,10 +68,16 @@ pub struct FloodConfig {
     pub form: SynForm,
     /// When the flood stops by itself.
     pub duration: Duration,
+    /// How late a frame may leave: what falls behind further, because the core was taken away, is never sent. While it catches up,
+    /// the flood is as fast as it can be.
+    pub catch_up: Duration,
+    /// Frames that leave at once, from 1 to `batch`; the rate stays what it is.
+    pub burst: u32,
     /// Frames between two looks of the kernel at its other work, from 1 to 256: a frame that is due may leave that many
     /// frames' time later.
     pub batch: u32,
-    /// The same seed draws the same addresses, ports and numbers.
+    /// The same seed draws the same addresses, ports and numbers. The numbers are a hash of address and port under the seed: a
+    /// [`Validator`](crate::validator::Validator) of the same seed knows them.
     pub seed: u64,
 }
 
@@ -83,6 +93,8 @@ impl FloodConfig {
             attack: Attack::Syn,
             form: SynForm::Bare,
             duration: Duration::from_secs(10),
+            catch_up: Duration::from_millis(100),
+            burst: 1,
             batch: 64,
             seed: 1,
         }
@@ -91,6 +103,12 @@ impl FloodConfig {
     fn check(&self) -> Result<()> {
         ensure!(self.rate > 0, "a flood needs a rate above zero");
         ensure!((1..=256).contains(&self.batch), "a batch is 1 to 256 frames, not {}", self.batch);
+        ensure!(
+            (1..=self.batch).contains(&self.burst),
+            "a burst is 1 to as many frames as a batch ({}), not {}",
+            self.batch,
+            self.burst
+        );
         let longest = if self.sources.address.is_ipv4() { 32 } else { 128 };
         ensure!(self.sources.length <= longest, "{} is not a prefix", self.sources);
         ensure!(

@@ -57,7 +57,8 @@ async fn answer_http(mut stream: TcpStream) -> std::io::Result<()> {
     stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\nconnection: close\r\n\r\nok\n").await
 }
 
-async fn answer_echo(mut stream: TcpStream) -> std::io::Result<()> {
+/// Sends back what comes in, until the other side has no more to say.
+pub(crate) async fn answer_echo(mut stream: TcpStream) -> std::io::Result<()> {
     let (mut from, mut to) = stream.split();
     tokio::io::copy(&mut from, &mut to).await.map(drop)
 }

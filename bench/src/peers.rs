@@ -7,6 +7,7 @@
 //! Each listens on all addresses of its host, IPv4 and IPv6, answers by the time its `start` returns, and ends with its value.
 
 pub mod haproxy;
+pub mod kernel_echo;
 pub mod kernel_http;
 pub mod nginx;
 mod program;
@@ -19,6 +20,7 @@ use std::net::SocketAddr;
 use synward_lab::Host;
 
 pub use haproxy::Haproxy;
+pub use kernel_echo::KernelEcho;
 pub use kernel_http::KernelHttp;
 pub use nginx::Nginx;
 pub use relay::Relay;
@@ -115,7 +117,7 @@ impl Proxy {
     /// The same with its version, as far as it has one of its own: `HAProxy 2.6.12`.
     pub fn system_and_version(&self) -> String {
         match self {
-            Self::Haproxy(_) => program::with_version(self.system(), haproxy::HAPROXY),
+            Self::Haproxy(_) => haproxy::system_and_version(),
             Self::Relay(_) => self.system().to_owned(),
         }
     }

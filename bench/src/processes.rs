@@ -108,6 +108,14 @@ pub fn run_before_others(ids: &[u32]) -> Result<()> {
     each_thread(ids, |thread| setpriority_process(Some(thread), -20)).context("raising priorities")
 }
 
+/// Gives the calling thread less priority than those that [`run_before_others`] was called for, and still more than strangers have.
+///
+/// # Errors
+/// The kernel refuses.
+pub fn run_behind_those() -> Result<()> {
+    setpriority_process(None, -10).context("lowering a priority")
+}
+
 /// Sends a signal to each of these processes.
 ///
 /// # Errors

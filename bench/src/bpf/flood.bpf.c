@@ -6,7 +6,7 @@
  * The kernel recycles pages with whatever their last user left in them, so every byte of a frame is written every time:
  * a template first, which user space has prepared with everything that never changes, then what does.
  */
-#include "helpers.h"
+#include "numbers.h"
 
 /* The lengths a frame can have: bare or with a client's options, over IPv4 or IPv6. */
 #define BARE_IPV4 60
@@ -45,24 +45,29 @@ struct order {
 	struct template ack;
 	__u64 source[2];
 	__u64 source_free[2]; /* the bits of the source that are drawn */
-	__u64 interval; /* from frame to frame, in 1/1024 ns */
-	__u64 most_behind; /* how late a frame may be and still be sent, in 1/1024 ns */
+	__u64 key; /* of the numbers */
+	__u64 interval; /* from burst to burst, in 1/1024 ns */
+	__u64 most_behind; /* how late a burst may be and still be sent, in 1/1024 ns */
 	__u32 ifindex;
 	__u32 is_ipv6;
 	__u32 is_client; /* the longer form of the family */
 	__u32 acks_in_256; /* how many frames of 256 are ACKs */
+	__u32 burst; /* frames that leave together, at most `batch` */
+	__u32 batch; /* runs between two flushes by the kernel */
 };
-_Static_assert(sizeof(struct order) == 2 * 120 + 32 + 16 + 16, "mirrored in generator.rs");
+_Static_assert(sizeof(struct order) == 2 * 120 + 32 + 24 + 24, "mirrored in generator.rs");
 
 /* How the run goes. Times are of CLOCK_MONOTONIC in nanoseconds. */
 struct progress {
 	__u64 random;
 	__u64 first; /* when the program first ran; 0: not yet */
-	__u64 last; /* when it last ran */
-	__u64 due; /* when the next frame is due, in 1/1024 ns after `first` */
+	__u64 last; /* when it last looked whether a burst is due */
+	__u64 due; /* when the next burst is due, in 1/1024 ns after `first` */
 	__u64 sent; /* frames redirected */
+	__u64 runs; /* how often the program ran */
+	__u64 left; /* frames that the burst under way lacks */
 };
-_Static_assert(sizeof(struct progress) == 40, "mirrored in generator.rs");
+_Static_assert(sizeof(struct progress) == 56, "mirrored in generator.rs");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -78,7 +83,17 @@ struct {
 	__type(value, struct progress);
 } progresses SEC(".maps");
 
-/* Whether a frame is due now; if so, the next one is due an interval later. */
+/* The program under test. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} subjects SEC(".maps");
+
+static long (*const bpf_tail_call)(void *ctx, void *programs, __u32 index) = (void *)BPF_FUNC_tail_call;
+
+/* Whether a burst is due now; if so, the next one is due an interval later. */
 INLINE int is_due(const struct order *order, struct progress *progress)
 {
 	__u64 now = bpf_ktime_get_ns(), elapsed;
@@ -95,23 +110,25 @@ INLINE int is_due(const struct order *order, struct progress *progress)
 	return 1;
 }
 
-/* SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014). */
-INLINE __u64 draw(struct progress *progress)
+/* Whether a frame leaves now. A burst begins only where the rest of the kernel's batch has room for all of it: it is
+ * flushed in one piece. */
+INLINE int leaves(const struct order *order, struct progress *progress)
 {
-	__u64 value = progress->random += 0x9e3779b97f4a7c15;
+	__u32 place = order->batch ? progress->runs++ % order->batch : 0;
 
-	value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9;
-	value = (value ^ (value >> 27)) * 0x94d049bb133111eb;
-	return value ^ (value >> 31);
+	if (progress->left) {
+		progress->left -= 1;
+		return 1;
+	}
+	if (order->batch - place < order->burst || !is_due(order, progress))
+		return 0;
+	progress->left = order->burst - 1;
+	return 1;
 }
 
-INLINE __u16 folded(__u64 sum)
+INLINE __u64 draw(struct progress *progress)
 {
-	sum = (sum >> 32) + (sum & 0xffffffff);
-	sum = (sum >> 32) + (sum & 0xffffffff);
-	sum = (sum >> 16) + (sum & 0xffff);
-	sum = (sum >> 16) + (sum & 0xffff);
-	return (__u16)~sum;
+	return mixed(progress->random += 0x9e3779b97f4a7c15);
 }
 
 /* Copies `size`, a constant, in words. */
@@ -126,20 +143,26 @@ INLINE void copy(void *to, const void *from, __u32 size)
 		*(__u16 *)(to + (size & ~3U)) = *(const __u16 *)(from + (size & ~3U));
 }
 
-/* Ports, numbers and the checksum; `sum` is that of everything else. Sums are taken over words as they lie in memory,
- * which one's complement arithmetic permits (RFC 1071, section 2). */
-INLINE void write_tcp(void *tcp, struct progress *progress, const struct template *template, __u64 sum, int is_client)
-{
-	__u64 numbers = draw(progress), rest = draw(progress);
-	__u32 sequence = numbers, acknowledgment = template->is_ack ? numbers >> 32 : 0;
-	__u16 port = be16(FIRST_PORT + (((rest & 0xffff) * PORTS) >> 16));
+/* The end that a segment claims to come from. */
+struct source {
+	__u64 high;
+	__u64 low; /* zero in IPv4 */
+	__u16 port;
+};
 
-	*(__u16 *)(tcp + TCP_SOURCE_PORT) = port;
+/* Port, numbers and the checksum; `sum` is that of everything else. */
+INLINE void write_tcp(void *tcp, const struct order *order, __u64 drawn, const struct template *template,
+		      const struct source *source, __u64 sum, int is_client)
+{
+	__u64 numbers = numbers_of(order->key, source->high, source->low, source->port);
+	__u32 sequence = numbers, acknowledgment = template->is_ack ? drawn >> 32 : 0;
+
+	*(__u16 *)(tcp + TCP_SOURCE_PORT) = source->port;
 	*(__u32 *)(tcp + TCP_SEQUENCE) = sequence;
 	*(__u32 *)(tcp + TCP_ACKNOWLEDGMENT) = acknowledgment;
-	sum += (__u64)port + sequence + acknowledgment;
+	sum += (__u64)source->port + sequence + acknowledgment;
 	if (is_client && template->is_stamped) {
-		__u32 stamp = rest >> 32;
+		__u32 stamp = numbers >> 32;
 
 		*(__u32 *)(tcp + TCP_TIMESTAMP) = stamp;
 		sum += stamp;
@@ -147,26 +170,39 @@ INLINE void write_tcp(void *tcp, struct progress *progress, const struct templat
 	*(__u16 *)(tcp + TCP_CHECKSUM) = folded(sum);
 }
 
+INLINE __u16 port_of(__u64 drawn)
+{
+	return be16(FIRST_PORT + (((drawn & 0xffff) * PORTS) >> 16));
+}
+
 INLINE void write_ipv4(void *frame, const struct order *order, struct progress *progress,
 		       const struct template *template, int is_client)
 {
-	__u32 source = order->source[0] | (draw(progress) & order->source_free[0]);
+	__u64 drawn = draw(progress);
+	struct source source = {
+		.high = order->source[0] | (draw(progress) & order->source_free[0]),
+		.port = port_of(drawn),
+	};
 
-	*(__u32 *)(frame + IPV4_SOURCE) = source;
-	*(__u16 *)(frame + IPV4_CHECKSUM) = folded(template->ip_sum + source);
-	write_tcp(frame + IPV4_TCP, progress, template, template->tcp_sum + source, is_client);
+	*(__u32 *)(frame + IPV4_SOURCE) = source.high;
+	*(__u16 *)(frame + IPV4_CHECKSUM) = folded(template->ip_sum + source.high);
+	write_tcp(frame + IPV4_TCP, order, drawn, template, &source, template->tcp_sum + source.high, is_client);
 }
 
 INLINE void write_ipv6(void *frame, const struct order *order, struct progress *progress,
 		       const struct template *template, int is_client)
 {
-	__u64 high = order->source[0] | (draw(progress) & order->source_free[0]);
-	__u64 low = order->source[1] | (draw(progress) & order->source_free[1]);
-	__u64 sum = (high >> 32) + (high & 0xffffffff) + (low >> 32) + (low & 0xffffffff);
+	__u64 drawn = draw(progress), sum;
+	struct source source = {
+		.high = order->source[0] | (draw(progress) & order->source_free[0]),
+		.low = order->source[1] | (draw(progress) & order->source_free[1]),
+		.port = port_of(drawn),
+	};
 
-	*(__u64 *)(frame + IPV6_SOURCE) = high;
-	*(__u64 *)(frame + IPV6_SOURCE + 8) = low;
-	write_tcp(frame + IPV6_TCP, progress, template, template->tcp_sum + sum, is_client);
+	sum = (source.high >> 32) + (source.high & 0xffffffff) + (source.low >> 32) + (source.low & 0xffffffff);
+	*(__u64 *)(frame + IPV6_SOURCE) = source.high;
+	*(__u64 *)(frame + IPV6_SOURCE + 8) = source.low;
+	write_tcp(frame + IPV6_TCP, order, drawn, template, &source, template->tcp_sum + sum, is_client);
 }
 
 /* Writes a frame of `size` bytes, a constant, if it is that long. */
@@ -194,21 +230,47 @@ INLINE int write_frame(struct xdp_md *ctx, const struct order *order, struct pro
 	WRITE(ipv4, BARE_IPV4, 0);
 }
 
+INLINE const struct template *next_template(const struct order *order, struct progress *progress)
+{
+	return (draw(progress) & 255) < order->acks_in_256 ? &order->ack : &order->syn;
+}
+
 SEC("xdp")
 int flood(struct xdp_md *ctx)
 {
 	__u32 only = 0;
 	const struct order *order = bpf_map_lookup_elem(&orders, &only);
 	struct progress *progress = bpf_map_lookup_elem(&progresses, &only);
-	const struct template *template;
 
-	if (!order || !progress || !is_due(order, progress))
+	if (!order || !progress || !leaves(order, progress))
 		return XDP_DROP;
-	template = (draw(progress) & 255) < order->acks_in_256 ? &order->ack : &order->syn;
-	if (!write_frame(ctx, order, progress, template))
+	if (!write_frame(ctx, order, progress, next_template(order, progress)))
 		return XDP_ABORTED;
 	progress->sent += 1;
 	return bpf_redirect(order->ifindex, 0);
+}
+
+/* Writes the next frame and hands it to the program under test, which may do with it what it likes: the next run writes
+ * every byte anew. */
+SEC("xdp")
+int rehearsal(struct xdp_md *ctx)
+{
+	__u32 only = 0;
+	const struct order *order = bpf_map_lookup_elem(&orders, &only);
+	struct progress *progress = bpf_map_lookup_elem(&progresses, &only);
+
+	if (!order || !progress || !write_frame(ctx, order, progress, next_template(order, progress)))
+		return XDP_ABORTED;
+	bpf_tail_call(ctx, &subjects, 0);
+	return XDP_ABORTED;
+}
+
+/* What a rehearsal costs whatever the program under test does. */
+SEC("xdp")
+int nothing(struct xdp_md *ctx)
+{
+	(void)ctx;
+	return XDP_DROP;
 }
 
 char licence[] SEC("license") = "Dual MIT/GPL";

@@ -9,10 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
-use aya::maps::{Array, Map, MapData, MapError};
-use aya::programs::{ProgramError, TestRun, TestRunAttrs, TestRunOptions, Xdp};
+use aya::maps::{Array, MapData};
+use aya::programs::{ProgramError, TestRun, TestRunAttrs, TestRunOptions};
 use aya::{Ebpf, include_bytes_aligned};
 use synward_ebpf::Interface;
+
+use crate::object::{program, take_map};
 
 use super::template::{Headers, Template};
 use super::{Attack, FloodConfig, SynForm};
@@ -22,23 +24,23 @@ use super::{Attack, FloodConfig, SynForm};
 const UNITS_PER_SECOND: u64 = 1_024 * 1_000_000_000;
 const _: () = assert!(UNITS_PER_SECOND / 10_000_000 > 100_000);
 
-/// A frame that is later than this is never sent: after a pause, the flood does not make up for more.
-const MOST_BEHIND: u64 = UNITS_PER_SECOND / 10;
-
 /// `struct order` of the program.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
-struct Order {
+pub(super) struct Order {
     syn: Template,
     ack: Template,
     source: [u64; 2],
     source_free: [u64; 2],
+    key: u64,
     interval: u64,
     most_behind: u64,
     ifindex: u32,
     is_ipv6: u32,
     is_client: u32,
     acks_in_256: u32,
+    burst: u32,
+    batch: u32,
 }
 
 /// `struct progress` of the program.
@@ -51,10 +53,12 @@ pub(super) struct Progress {
     due: u64,
     /// Frames redirected to the interface.
     pub(super) sent: u64,
+    runs: u64,
+    left: u64,
 }
 
-const _: () = assert!(size_of::<Order>() == 2 * 120 + 32 + 16 + 16);
-const _: () = assert!(size_of::<Progress>() == 40);
+const _: () = assert!(size_of::<Order>() == 2 * 120 + 32 + 24 + 24);
+const _: () = assert!(size_of::<Progress>() == 56);
 
 // SAFETY: integers only, and the sizes asserted here and in the program leave no padding.
 unsafe impl aya::Pod for Order {}
@@ -63,7 +67,7 @@ unsafe impl aya::Pod for Progress {}
 
 impl Order {
     /// What `config` orders, sent on `interface`.
-    fn new(config: &FloodConfig, interface: &Interface) -> Result<Self> {
+    pub(super) fn new(config: &FloodConfig, interface: &Interface) -> Result<Self> {
         let from_mac = interface.mac.context("the interface has no Ethernet address")?;
         let to = config.target.ip();
         let headers = Headers { to_mac: config.mac, from_mac, to, port: config.target.port() };
@@ -83,8 +87,9 @@ impl Order {
             ack: headers.ack(),
             source,
             source_free,
-            interval: (UNITS_PER_SECOND / config.rate).max(1),
-            most_behind: MOST_BEHIND,
+            key: number_key(config.seed),
+            interval: (UNITS_PER_SECOND.saturating_mul(config.burst.into()) / config.rate).max(1),
+            most_behind: u64::try_from(config.catch_up.as_nanos()).unwrap_or(u64::MAX >> 10) << 10,
             ifindex: interface.index,
             is_ipv6: u32::from(to.is_ipv6()),
             is_client: u32::from(config.form == SynForm::Client),
@@ -93,8 +98,16 @@ impl Order {
                 Attack::Mixed => 128,
                 Attack::Ack => 256,
             },
+            burst: config.burst,
+            batch: config.batch,
         })
     }
+}
+
+/// The key of the numbers that a flood of this seed writes into its segments.
+pub(crate) const fn number_key(seed: u64) -> u64 {
+    // Any constant will do that keeps it apart from the addresses that it is mixed with.
+    seed ^ 0x5eed_7e57_f100_d5ee
 }
 
 /// Four bytes of an address as they lie in a packet, read as a word of this machine.
@@ -108,6 +121,11 @@ fn words6(bits: u128) -> [u64; 2] {
 }
 
 impl Progress {
+    /// Nothing has happened yet.
+    pub(super) fn of_seed(seed: u64) -> Self {
+        Self { random: seed, ..Self::default() }
+    }
+
     /// Seconds from the first run of the program to its last.
     pub(super) fn seconds(&self) -> f64 {
         (self.last - self.first) as f64 / 1e9
@@ -127,11 +145,11 @@ impl Generator {
     pub(super) fn load(config: &FloodConfig, interface: &Interface) -> Result<(Self, Gauge)> {
         let mut object = Ebpf::load(include_bytes_aligned!(concat!(env!("OUT_DIR"), "/flood.bpf.o")))
             .context("loading the flood generator (it needs CAP_BPF and CAP_NET_ADMIN)")?;
-        program(&mut object)?.load().context("loading the flood generator")?;
+        program(&mut object, "flood")?.load().context("loading the flood generator")?;
         let mut orders: Array<_, Order> = take_map(&mut object, "orders")?;
         orders.set(0, Order::new(config, interface)?, 0)?;
         let mut progresses = take_map(&mut object, "progresses")?;
-        Array::set(&mut progresses, 0, Progress { random: config.seed, ..Progress::default() }, 0)?;
+        Array::set(&mut progresses, 0, Progress::of_seed(config.seed), 0)?;
         let gauge = Gauge { progresses: Arc::new(progresses), stopped: Arc::default() };
         let frame = vec![0; config.form.frame_bytes(config.target.is_ipv6())];
         Ok((Self { object, gauge: gauge.clone(), frame, batch: config.batch }, gauge))
@@ -143,7 +161,11 @@ impl Generator {
         let sent = self.gauge.progress()?.sent;
         while self.gauge.progress()?.sent == sent {
             let (data_in, data_out) = (Some(&self.frame[..]), Some(&mut frame[..]));
-            program(&mut self.object)?.test_run(TestRunOptions { data_in, data_out, ..TestRunOptions::new() })?;
+            program(&mut self.object, "flood")?.test_run(TestRunOptions {
+                data_in,
+                data_out,
+                ..TestRunOptions::new()
+            })?;
         }
         Ok(frame)
     }
@@ -154,11 +176,12 @@ impl Generator {
         while !self.gauge.is_stopped() {
             let options = TestRunOptions {
                 data_in: Some(&self.frame),
-                repeat: u32::MAX,
+                // Whole batches only, since the program counts them.
+                repeat: u32::MAX / self.batch * self.batch,
                 attrs: TestRunAttrs::new().xdp_live_frames(self.batch),
                 ..TestRunOptions::new()
             };
-            match program(&mut self.object)?.test_run(options) {
+            match program(&mut self.object, "flood")?.test_run(options) {
                 Ok(_) => {}
                 Err(ProgramError::SyscallError(error)) if error.io_error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error).context("running the flood generator (live frames need Linux 5.18)"),
@@ -189,14 +212,4 @@ impl Gauge {
     pub(super) fn progress(&self) -> Result<Progress> {
         self.progresses.get(&0, 0).context("reading the flood's progress")
     }
-}
-
-fn program(object: &mut Ebpf) -> Result<&mut Xdp> {
-    let program = object.program_mut("flood").context("the object has no program `flood`")?;
-    Ok(program.try_into()?)
-}
-
-fn take_map<M: TryFrom<Map, Error = MapError>>(object: &mut Ebpf, name: &str) -> Result<M> {
-    let map = object.take_map(name).with_context(|| format!("the object has no map `{name}`"))?;
-    Ok(M::try_from(map)?)
 }

@@ -37,6 +37,9 @@ struct Options {
     /// How a SYN looks: 60 bytes without options, or 74 with those of a Linux client (74 and 94 over IPv6).
     #[arg(long, value_enum, default_value_t = SynForm::Bare)]
     form: SynForm,
+    /// Frames that leave at once.
+    #[arg(long, default_value_t = 1)]
+    burst: u32,
     /// Frames between two looks of the kernel at its other work.
     #[arg(long, default_value_t = 64)]
     batch: u32,
@@ -56,7 +59,7 @@ fn main() -> ExitCode {
 }
 
 fn run(options: Options) -> Result<()> {
-    let Options { interface, mac, target, sources, rate, seconds, attack, form, batch, seed } = options;
+    let Options { interface, mac, target, sources, rate, seconds, attack, form, burst, batch, seed } = options;
     let default = FloodConfig::new(&interface, mac.0, target);
     let config = FloodConfig {
         sources: sources.unwrap_or(default.sources),
@@ -64,6 +67,7 @@ fn run(options: Options) -> Result<()> {
         duration: Duration::try_from_secs_f64(seconds)?,
         attack,
         form,
+        burst,
         batch,
         seed,
         ..default

@@ -1,6 +1,6 @@
 //! HAProxy in TCP mode with one thread: the front end to compare with.
 
-use super::program::{Folder, Installed, Program, find};
+use super::program::{Folder, Installed, Program, find, with_version};
 use crate::descriptors;
 use crate::peers::MOST_DESCRIPTORS;
 use anyhow::{Result, ensure};
@@ -9,7 +9,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 use synward_lab::Host;
 
-pub(super) const HAPROXY: Installed = Installed { name: "haproxy", package: "haproxy" };
+const HAPROXY: Installed = Installed { name: "haproxy", package: "haproxy" };
 
 /// How long one attempt to connect may take.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -20,6 +20,11 @@ const OWN_DESCRIPTORS: u64 = 100;
 /// Whether this machine has HAProxy.
 pub fn is_installed() -> bool {
     find(HAPROXY.name).is_some()
+}
+
+/// The one that is installed, with its version: `HAProxy 2.6.12`.
+pub fn system_and_version() -> String {
+    with_version("HAProxy", HAPROXY)
 }
 
 /// A running HAProxy.

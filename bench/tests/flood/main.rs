@@ -29,6 +29,7 @@ const TESTS: &[Test] = &[
     ("contradictions_are_refused", contradictions_are_refused),
     ("a_deaf_far_end_is_named", a_deaf_far_end_is_named),
     ("stops_by_itself", stops_by_itself),
+    ("bursts_leave_in_one_piece", bursts_leave_in_one_piece),
     ("stops_when_dropped", stops_when_dropped),
 ];
 
@@ -248,6 +249,8 @@ fn contradictions_are_refused() -> Result<()> {
         (FloodConfig { rate: 0, ..sound.clone() }, "rate"),
         (FloodConfig { batch: 0, ..sound.clone() }, "batch"),
         (FloodConfig { batch: 257, ..sound.clone() }, "batch"),
+        (FloodConfig { burst: 0, ..sound.clone() }, "burst"),
+        (FloodConfig { burst: 65, batch: 64, ..sound.clone() }, "burst"),
         (FloodConfig { sources: SPOOFED_V6, ..sound.clone() }, "families"),
         (FloodConfig { sources: Prefix { length: 33, ..SPOOFED_V4 }, ..sound }, "prefix"),
     ] {
@@ -272,6 +275,17 @@ fn stops_by_itself() -> Result<()> {
     ensure!(report.sent > 0 && report.seconds > 0.0, "{report:?}");
     // By the program's own clock no frame leaves before it is due; the first is due at once.
     ensure!(report.sent as f64 <= config.rate as f64 * report.seconds + 1.0, "{report:?}");
+    Ok(())
+}
+
+/// A burst begins where the batch has room for all of it, and a flood stops between two batches.
+fn bursts_leave_in_one_piece() -> Result<()> {
+    let pair = Pair::up(&PairConfig::default())?;
+    for (burst, batch) in [(7, 64), (64, 64), (192, 256)] {
+        let report = enough(&pair, &FloodConfig { burst, batch, rate: 400_000, ..config(&pair, SPOOFED_V4) })?;
+        ensure!(report.sent % u64::from(burst) == 0, "{burst} of {batch}: {report:?}");
+        ensure!(report.sent as f64 <= 400_000.0 * report.seconds + f64::from(burst), "{burst}: {report:?}");
+    }
     Ok(())
 }
 

@@ -53,15 +53,18 @@ pub enum FrontWiring {
     /// By an interface for each role, on a bridge and in a subnet of its own: `front0` towards the clients, `front1` towards
     /// the attackers, `front2` towards the backends. A flood and the clients then share no veth pair.
     PerRole,
+    /// By the same interfaces in the same subnets, and a veth pair from each straight to the one host of that role: a lab has
+    /// one client, one attacker and one backend then, and no bridge, whose work would be measured along with the front's.
+    Direct,
 }
 
 impl FrontWiring {
     /// The number of the front's interface that faces the hosts of a role.
     pub(crate) fn interface_towards(self, role: Role) -> usize {
         match (self, role) {
-            (Self::One, _) | (Self::PerRole, Role::Client) => 0,
-            (Self::PerRole, Role::Attacker) => 1,
-            (Self::PerRole, Role::Backend) => 2,
+            (Self::One, _) | (Self::PerRole | Self::Direct, Role::Client) => 0,
+            (Self::PerRole | Self::Direct, Role::Attacker) => 1,
+            (Self::PerRole | Self::Direct, Role::Backend) => 2,
         }
     }
 }
@@ -99,7 +102,7 @@ impl LabConfig {
     /// What [`Lab::up`] builds of this.
     ///
     /// # Errors
-    /// More hosts than a bridge has ports for.
+    /// More hosts than a bridge has ports for; without bridges, another number than one of each role.
     pub fn plan(&self) -> Result<Plan, LabError> {
         topology::plan(self)
     }
@@ -109,10 +112,10 @@ impl LabConfig {
 ///
 /// The front is `10.77.0.1` and `fd77::1`; client *n* `10.77.64.0` + *n* + 1 and `fd77::1:0` + *n* + 1; attacker *n*
 /// `10.77.128.0` + *n* + 1 and `fd77::2:0` + *n* + 1; backend *n* `10.77.192.0` + *n* + 1 and `fd77::3:0` + *n* + 1. These are
-/// the same in both wirings.
+/// the same in all wirings.
 ///
-/// Wired by [`FrontWiring::One`], all are in `10.77.0.0/16` and `fd77::/64`. Wired by [`FrontWiring::PerRole`], the clients'
-/// subnet is `10.77.0.0/17` and `fd77::/111`, with the addresses above for `front0`; the attackers' `10.77.128.0/18` and
+/// Wired by [`FrontWiring::One`], all are in `10.77.0.0/16` and `fd77::/64`. In the other wirings, the clients' subnet is
+/// `10.77.0.0/17` and `fd77::/111`, with the addresses above for `front0`; the attackers' `10.77.128.0/18` and
 /// `fd77::2:0/112`, with `10.77.191.254` and `fd77::2:fffe` for `front1`; the backends' `10.77.192.0/18` and `fd77::3:0/112`,
 /// with `10.77.255.254` and `fd77::3:fffe` for `front2`. Attackers and backends have a route to `front0`'s addresses there.
 ///
@@ -189,7 +192,8 @@ impl Lab {
     /// Packets are lost inside the switch, so an AF_XDP socket at the front loses them too. Needs `nft`.
     ///
     /// # Errors
-    /// `nft` is missing or refuses; the percentage is not within 0 to 100.
+    /// `nft` is missing or refuses; the percentage is not within 0 to 100; the lab is wired
+    /// [`Direct`](FrontWiring::Direct).
     pub fn set_loss(&self, percent: f64) -> Result<(), LabError> {
         Role::ALL.into_iter().try_for_each(|role| self.set_loss_of(role, percent))
     }
@@ -201,7 +205,7 @@ impl Lab {
     /// As [`Lab::set_loss`].
     pub fn set_loss_of(&self, role: Role, percent: f64) -> Result<(), LabError> {
         let Some(namespace) = self.bed.switch() else {
-            return Err(LabError::Config("a lab has a switch".into()));
+            return Err(LabError::Config("packets are lost in the switch, and a lab without bridges has none".into()));
         };
         let front = format!("to-{}", self.front_towards(role).name());
         let hosts: Vec<_> = self.hosts(role).iter().map(|host| format!("to-{}", host.interface())).collect();

@@ -12,6 +12,13 @@ use crate::role::{Addresses, FRONT, MOST_FAR_HOSTS, Role, SPOOFED_V4, SPOOFED_V6
 
 /// The front, then the hosts of each role in the order of [`Role::ALL`].
 pub(crate) fn plan(config: &LabConfig) -> Result<Plan, LabError> {
+    match config.wiring {
+        FrontWiring::One | FrontWiring::PerRole => bridged_plan(config),
+        FrontWiring::Direct => direct_plan(config),
+    }
+}
+
+fn bridged_plan(config: &LabConfig) -> Result<Plan, LabError> {
     let far_hosts: u32 = Role::ALL.iter().map(|role| u32::from(config.count(*role))).sum();
     if far_hosts > MOST_FAR_HOSTS.into() {
         let kinds = "clients, attackers and backends";
@@ -36,7 +43,27 @@ pub(crate) fn plan(config: &LabConfig) -> Result<Plan, LabError> {
     Ok(Plan { hosts, switch: Some(switch), wires, spoofed: vec![SPOOFED_V4, SPOOFED_V6] })
 }
 
-/// A link that several share by a bridge: one interface of the front, and the hosts of some roles.
+fn direct_plan(config: &LabConfig) -> Result<Plan, LabError> {
+    if let Some(role) = Role::ALL.into_iter().find(|role| config.count(*role) != 1) {
+        let (count, name) = (config.count(role), role.name());
+        return Err(LabError::Config(format!("without bridges, a lab has one host of each role, not {count} {name}s")));
+    }
+    let mut front = HostPlan { name: "front".into(), interfaces: Vec::new(), blackholes: Vec::new() };
+    let (mut others, mut wires) = (Vec::new(), Vec::new());
+    for (segment, number) in segments(config.wiring).iter().zip(0..) {
+        let (interface, hosts) = segment.populate(config, number);
+        for host in &hosts {
+            let plug = |node: &str, link: &str| Plug { node: node.into(), link: link.into() };
+            wires.push(Wire { a: plug(&front.name, &interface.link.name), b: plug(&host.name, &host.name) });
+        }
+        front.interfaces.push(interface);
+        others.extend(hosts);
+    }
+    let hosts = iter::once(front).chain(others).collect();
+    Ok(Plan { hosts, switch: None, wires, spoofed: vec![SPOOFED_V4, SPOOFED_V6] })
+}
+
+/// A link, with a bridge where several share it: one interface of the front, and the hosts of some roles.
 struct Segment {
     bridge: &'static str,
     front: Addresses,
@@ -49,7 +76,7 @@ fn segments(wiring: FrontWiring) -> Vec<Segment> {
     let of = |bridge, role: Role, roles| Segment { bridge, front: role.front(), subnet: role.subnet(), roles };
     match wiring {
         FrontWiring::One => vec![Segment { bridge: "bridge", front: FRONT, subnet: ONE_LINK, roles: &Role::ALL }],
-        FrontWiring::PerRole => vec![
+        FrontWiring::PerRole | FrontWiring::Direct => vec![
             of("clients", Role::Client, &[Role::Client]),
             of("attackers", Role::Attacker, &[Role::Attacker]),
             of("backends", Role::Backend, &[Role::Backend]),
@@ -132,6 +159,7 @@ mod tests {
 
     /// `IFNAMSIZ` less the terminating zero.
     const LONGEST_NAME: usize = 15;
+    /// Those with bridges, which join any number of hosts.
     const WIRINGS: [FrontWiring; 2] = [FrontWiring::One, FrontWiring::PerRole];
 
     fn config(wiring: FrontWiring, [clients, attackers, backends]: [u16; 3]) -> LabConfig {
@@ -188,6 +216,23 @@ mod tests {
             let number = FrontWiring::PerRole.interface_towards(role);
             let ports = &bridges(FrontWiring::PerRole)[number];
             assert_eq!(ports, &[format!("to-{}0", role.name()), format!("to-front{number}")]);
+        }
+    }
+
+    #[test]
+    fn without_bridges_every_interface_of_the_front_leads_to_one_host() {
+        let plan = config(FrontWiring::Direct, [1, 1, 1]).plan().expect("one of each");
+        assert_eq!(plan.switch, None);
+        for role in Role::ALL {
+            let number = FrontWiring::Direct.interface_towards(role);
+            let host = format!("{}0", role.name());
+            let peer = plan.peer("front", &format!("front{number}")).expect("a wire");
+            assert_eq!((&peer.node, &peer.link), (&host, &host));
+            assert_eq!(plan.link(peer).expect("a link").name, host);
+        }
+        for beyond in [[2, 1, 1], [1, 0, 1], [1, 1, 0]] {
+            let refused = config(FrontWiring::Direct, beyond).plan();
+            assert!(matches!(refused, Err(LabError::Config(_))), "{beyond:?}");
         }
     }
 

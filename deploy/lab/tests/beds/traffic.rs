@@ -18,6 +18,7 @@ pub fn tests() -> Tests {
         ("a_front_with_an_interface_for_each_role_carries_at_once_without_retries", || {
             lab_carries(FrontWiring::PerRole)
         }),
+        ("a_front_without_bridges_carries_at_once_without_retries", direct_lab_carries),
         ("each_role_reaches_the_front_by_its_own_interface", own_interfaces),
         ("without_permanent_neighbours_the_kernels_ask", || neighbours_are_asked(FrontWiring::One)),
         ("without_permanent_neighbours_the_kernels_ask_on_each_interface", || {
@@ -30,6 +31,7 @@ pub fn tests() -> Tests {
         ("loss_of_one_role_spares_the_others_on_interfaces_of_their_own", || loss_of_a_role(FrontWiring::PerRole)),
         ("an_answer_to_a_spoofed_source_is_dropped_in_silence", || spoofed(FrontWiring::One)),
         ("an_answer_to_a_spoofed_source_leaves_by_the_interface_of_the_attackers", || spoofed(FrontWiring::PerRole)),
+        ("an_answer_to_a_spoofed_source_finds_the_attacker_without_a_bridge", || spoofed(FrontWiring::Direct)),
         ("the_switch_delivers_to_the_addressee_alone_whoever_claims_its_address", addressee),
         ("nobody_speaks_unless_spoken_to", silence),
     ]
@@ -69,6 +71,15 @@ fn lab_carries(wiring: FrontWiring) -> Outcome {
         }
     }
     lab.backends().iter().try_for_each(|backend| connects_from_front(&lab, backend))
+}
+
+fn direct_lab_carries() -> Outcome {
+    let lab = Lab::up(&LabConfig { backends: 1, wiring: FrontWiring::Direct, ..LabConfig::default() })?;
+    for host in [lab.clients(), lab.attackers(), lab.backends()].concat() {
+        connects(&host, lab.front())?;
+    }
+    connects_from_front(&lab, &lab.backends()[0])?;
+    check(matches!(lab.set_loss(1.0), Err(LabError::Config(_))), "no switch, no loss in it")
 }
 
 /// The front reaches a backend, and does so from the address that is in the backend's subnet.
@@ -217,7 +228,7 @@ fn loss_of_a_role(wiring: FrontWiring) -> Outcome {
 /// A SYN from a forged source reaches a kernel server, which answers; the answer reaches the attacker and provokes nothing,
 /// even from an attacker that somebody made a router.
 fn spoofed(wiring: FrontWiring) -> Outcome {
-    let lab = Lab::up(&LabConfig { wiring, ..LabConfig::default() })?;
+    let lab = Lab::up(&LabConfig { wiring, backends: 1, ..LabConfig::default() })?;
     let ([attacker, ..], front) = (lab.attackers(), lab.front()) else { return Err("no attacker".into()) };
     let near = lab.front_towards(Role::Attacker);
     for sysctl in ["net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"] {
