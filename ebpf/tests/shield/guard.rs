@@ -198,9 +198,10 @@ fn flows_of_many_threads() {
     assert_eq!(flows.count(), 0);
 }
 
-/// Half of the filter used: hardly a stranger passes for somebody known, and hardly a flow finds its bucket full.
+/// As many flows as the filter may have, in the size that is the fullest then: hardly a stranger passes for somebody known, and
+/// hardly a flow finds its bucket full.
 fn a_filter_at_its_size_lets_hardly_a_stranger_pass() {
-    const FLOWS: u32 = 20_000;
+    const FLOWS: u32 = 2_048 * 15 * 10 / 19;
     let guard = Guard::with(&ShieldConfig { flows: FLOWS, ..ShieldConfig::default() });
     guard.raise(true);
     let flows = guard.bench.shield.flows();
@@ -209,12 +210,12 @@ fn a_filter_at_its_size_lets_hardly_a_stranger_pass() {
         let [local, remote] = ends(&of(number));
         flows.insert(local, remote);
     }
-    assert!(flows.overflows() * 500 < u64::from(FLOWS), "{} of {FLOWS} did not fit", flows.overflows());
+    assert!(flows.overflows() * 250 < u64::from(FLOWS), "{} of {FLOWS} did not fit", flows.overflows());
     for number in (0..FLOWS).step_by(10) {
         assert_eq!(guard.judge(&of(number)).0, Redirect);
     }
     let strangers = (FLOWS..3 * FLOWS).step_by(10).filter(|&number| guard.judge(&of(number)).0 == Redirect).count();
-    assert!(strangers < 20, "{strangers} of 4,000 strangers passed");
+    assert!(strangers < 40, "{strangers} of 3,233 strangers passed");
 }
 
 fn a_full_accept_queue_gives_no_cookie() {
