@@ -250,6 +250,22 @@ int flood(struct xdp_md *ctx)
 	return bpf_redirect(order->ifindex, 0);
 }
 
+INLINE long frame_bytes(const struct order *order)
+{
+	if (order->is_ipv6)
+		return order->is_client ? CLIENT_IPV6 : BARE_IPV6;
+	return order->is_client ? CLIENT_IPV4 : BARE_IPV4;
+}
+
+/* A program that has answered with a shorter frame pays for its getting longer again, too. */
+INLINE void lengthen(struct xdp_md *ctx, const struct order *order)
+{
+	long lacking = frame_bytes(order) - ((long)ctx->data_end - (long)ctx->data);
+
+	if (lacking > 0)
+		bpf_xdp_adjust_tail(ctx, lacking);
+}
+
 /* Writes the next frame and hands it to the program under test, which may do with it what it likes: the next run writes
  * every byte anew. */
 SEC("xdp")
@@ -259,7 +275,10 @@ int rehearsal(struct xdp_md *ctx)
 	const struct order *order = bpf_map_lookup_elem(&orders, &only);
 	struct progress *progress = bpf_map_lookup_elem(&progresses, &only);
 
-	if (!order || !progress || !write_frame(ctx, order, progress, next_template(order, progress)))
+	if (!order || !progress)
+		return XDP_ABORTED;
+	lengthen(ctx, order);
+	if (!write_frame(ctx, order, progress, next_template(order, progress)))
 		return XDP_ABORTED;
 	bpf_tail_call(ctx, &subjects, 0);
 	return XDP_ABORTED;
