@@ -16,7 +16,7 @@ pub struct Rate {
 
 /// What guarded listeners are spared; `None` for no limit.
 ///
-/// Sources share buckets, found by a keyed hash: 262,144 for sources, 65,536 for prefixes. A flood from random addresses
+/// Sources share buckets, found by a keyed hash: 262,144 for sources, 16,384 for prefixes. A flood from random addresses
 /// reaches all of them evenly, and a limit must leave room for its share of each.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Limits {
@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn there_are_as_many_buckets_as_is_said() {
         let header = include_str!("bpf/limits.h");
-        for (bits, buckets) in [("SOURCE_BUCKET_BITS 18\n", 262_144), ("PREFIX_BUCKET_BITS 16\n", 65_536)] {
+        for (bits, buckets) in [("SOURCE_BUCKET_BITS 18\n", 262_144), ("PREFIX_BUCKET_BITS 14\n", 16_384)] {
             assert!(header.contains(&format!("#define {bits}")));
             let exponent: u32 = bits.split_whitespace().last().unwrap().parse().unwrap();
             assert_eq!(1 << exponent, buckets);

@@ -90,17 +90,33 @@ INLINE int has_lane(__u64 word, __u64 lanes)
 	return ((zero_if_it - LANES) & ~zero_if_it & LANES << 15) != 0;
 }
 
-INLINE enum flow flow_published(__u64 hash)
-{
-	__u32 index = hash & flow_bucket_mask;
-	__u64 fingerprint = hash >> 48;
-	__u64 lanes = (fingerprint ? fingerprint : 1) * LANES;
-	const __u64 *words = bpf_map_lookup_elem(&flows, &index);
+/* A flow on its way to its bucket, which is seldom in a near cache. */
+struct sought_flow {
+	__u64 hash;
+	const __u64 *words; /* of the bucket */
+	__u32 overflowed; /* what stands there first: once it has come, all of the bucket has */
+};
 
-	if (!words)
-		return UNTOLD;
+/* Begins to look for the flow of a segment. What is done until `flow_published` is done while the bucket comes. */
+INLINE void seek_flow(const struct packet *packet, struct sought_flow *flow)
+{
+	__u64 hash = flow_hash_of(packet);
+	__u32 index = hash & flow_bucket_mask;
+	const struct flow_bucket *bucket = bpf_map_lookup_elem(&flows, &index);
+
+	flow->hash = hash;
+	flow->words = (const __u64 *)bucket;
+	flow->overflowed = bucket ? *(volatile const __u16 *)&bucket->overflowed : 0;
+}
+
+INLINE enum flow flow_published(const struct sought_flow *flow)
+{
+	__u64 fingerprint = flow->hash >> 48;
+	__u64 lanes = (fingerprint ? fingerprint : 1) * LANES;
+	const __u64 *words = flow->words;
+
 	/* The count of the overflowed is never taken for a fingerprint: where it is not zero, all pass. */
-	if (((const struct flow_bucket *)words)->overflowed)
+	if (!words || flow->overflowed)
 		return UNTOLD;
 	if (has_lane(words[0], lanes) || has_lane(words[1], lanes) || has_lane(words[2], lanes) ||
 	    has_lane(words[3], lanes))

@@ -20,7 +20,7 @@ struct arrival {
 	const struct segment *segment;
 	const struct listener *listener;
 	struct listener_counts *counts;
-	__u64 flow;
+	struct sought_flow flow; /* while the shield is up */
 };
 
 /* One in 32 of those who have proved nothing is sampled. */
@@ -120,7 +120,7 @@ INLINE int on_stray_ack(struct xdp_md *ctx, const struct arrival *arrival)
 	parse_options(&echo, &raw, arrival->segment->header_bytes - sizeof(struct tcp));
 	if (!is_cookie(arrival->packet, arrival->listener, arrival->segment->tcp, &echo, now))
 		return refused(arrival, counter_of_stray(arrival->segment));
-	mark_flow(arrival->flow, now);
+	mark_flow(arrival->flow.hash, now);
 	reply_proven(&arrival->packet->remote.address, ctx->rx_queue_index);
 	sample_proven(&arrival->packet->remote.address);
 	arrival->counts->cookies_valid++;
@@ -128,12 +128,11 @@ INLINE int on_stray_ack(struct xdp_md *ctx, const struct arrival *arrival)
 }
 
 /* The shield is up. */
-INLINE int admit(struct xdp_md *ctx, struct arrival *arrival)
+INLINE int admit(struct xdp_md *ctx, const struct arrival *arrival)
 {
 	__u32 flags = arrival->segment->flags;
 
-	arrival->flow = flow_hash_of(arrival->packet);
-	switch (flow_published(arrival->flow)) {
+	switch (flow_published(&arrival->flow)) {
 	case KNOWN:
 		return passed(ctx, arrival, REDIRECTED_KNOWN);
 	case UNTOLD:
@@ -147,7 +146,7 @@ INLINE int admit(struct xdp_md *ctx, struct arrival *arrival)
 		return refused(arrival, DROPPED_EXTENSION_HEADERS);
 	if (is_syn(flags))
 		return on_syn(ctx, arrival);
-	if (is_marked(arrival->flow, bpf_ktime_get_coarse_ns()))
+	if (is_marked(arrival->flow.hash, bpf_ktime_get_coarse_ns()))
 		return passed(ctx, arrival, REDIRECTED_KNOWN);
 	if ((flags & (SYN | RST | ACK)) == ACK)
 		return on_stray_ack(ctx, arrival);
@@ -185,9 +184,13 @@ __attribute__((noinline)) int verdict_segment(struct xdp_md *ctx, const struct p
 	struct segment segment;
 	struct arrival arrival = { .packet = packet, .segment = &segment, .listener = listener };
 	enum examined examined;
+	__u32 up;
 
 	if (!packet || !listener || !listener->guarded)
 		return redirect(ctx, REDIRECTED);
+	up = listener->up;
+	if (up)
+		seek_flow(packet, &arrival.flow);
 	arrival.counts = bpf_map_lookup_elem(&listener_counts, &place);
 	if (!arrival.counts)
 		return XDP_ABORTED;
@@ -203,7 +206,7 @@ __attribute__((noinline)) int verdict_segment(struct xdp_md *ctx, const struct p
 	case WELCOME:
 		break;
 	}
-	return listener->up ? admit(ctx, &arrival) : passed(ctx, &arrival, REDIRECTED);
+	return up ? admit(ctx, &arrival) : passed(ctx, &arrival, REDIRECTED);
 }
 
 #endif

@@ -38,7 +38,8 @@ struct queue_bucket {
 _Static_assert(sizeof(struct queue_bucket) == 64, "a cache line");
 
 #define SOURCE_BUCKET_BITS 18
-#define PREFIX_BUCKET_BITS 16
+/* Of replies to prefixes, every SYN of a flood is asked about: few enough to stay in a near cache. */
+#define PREFIX_BUCKET_BITS 14
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
