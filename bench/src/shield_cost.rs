@@ -49,7 +49,7 @@ impl FilledShield {
             shield.set_socket(0, &port)?;
             shield.set_cookie_key(0, &[7; 16])?;
             let owned = Owned { protocol: Protocol::Tcp, address: IpAddr::V4(*target.ip()), port: target.port() };
-            let listener = shield.own_listener(owned, &OFFER)?;
+            let listener = shield.own_listener(owned, &CookieOffer::default())?;
             shield.listeners().set_up(listener, true);
             fill(&mut shield, target, filling)?;
             let attached = shield.attach(interface, XdpMode::Native)?;
@@ -62,17 +62,6 @@ impl FilledShield {
         self.attached.program_id()
     }
 }
-
-/// As the engine offers on Ethernet.
-const OFFER: CookieOffer = CookieOffer {
-    mss_v4: 1460,
-    mss_v6: 1440,
-    window: 65_535,
-    window_scale: Some(7),
-    sack: true,
-    timestamps: true,
-    timestamps_required: false,
-};
 
 fn fill(shield: &mut Shield, target: SocketAddrV4, filling: Filling) -> Result<()> {
     for number in 0..filling.prefixes {

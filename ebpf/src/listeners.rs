@@ -106,6 +106,21 @@ pub struct CookieOffer {
     pub timestamps_required: bool,
 }
 
+impl Default for CookieOffer {
+    /// An MTU of 1,500 bytes, everything switched on as in Linux, and window scale 7.
+    fn default() -> Self {
+        Self {
+            mss_v4: 1460,
+            mss_v6: 1440,
+            window: u16::MAX,
+            window_scale: Some(7),
+            sack: true,
+            timestamps: true,
+            timestamps_required: false,
+        }
+    }
+}
+
 /// The state of listeners, in memory that the program reads: for any number of threads, by plain stores.
 #[derive(Debug)]
 pub struct ListenerStates {

@@ -39,6 +39,7 @@ pub(crate) struct Shared {
 impl Shared {
     /// A listener at `local`, at which more than `limit` is full.
     pub(crate) fn new(local: Endpoint, limit: u32, shields: Arc<[Arc<dyn Shield>]>) -> Arc<Self> {
+        shields.iter().for_each(|shield| shield.set_listening(&local, true));
         let (taken, last_cookie) = (CachePadded::default(), CachePadded::default());
         Arc::new(Self { taken, last_cookie, limit, local, shields, closed: AtomicBool::new(false) })
     }
@@ -53,6 +54,7 @@ impl Shared {
     /// Nobody listens any more.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);
+        self.shields.iter().for_each(|shield| shield.set_listening(&self.local, false));
         self.tell_shields();
     }
 

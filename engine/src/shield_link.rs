@@ -30,6 +30,9 @@ pub trait Shield: Send + Sync + Debug {
     /// longer full: a handshake with it could not be completed. It may be said twice; what was said last is true.
     fn set_accept_queue_full(&self, local: &Endpoint, full: bool);
 
+    /// Somebody begins to listen at `local`, or nobody listens there any more: then SYNs are the engine's to answer, with RST.
+    fn set_listening(&self, local: &Endpoint, listening: bool);
+
     /// When a SYN for the listener at `local` was last answered here, on the poll loops' clock, to within [`SHIELD_GRAIN`].
     fn last_cookie(&self, local: &Endpoint) -> Option<Instant>;
 }

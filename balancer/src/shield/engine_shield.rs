@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use synward_ebpf::{Heartbeats, KnownFlows, ListenerId, ListenerStates};
 use synward_proto::{Endpoint, Instant, Tuple};
 
@@ -22,12 +22,20 @@ struct Shielded {
     id: ListenerId,
     /// When its shield last came down; zero for never.
     lowered: AtomicU64,
+    /// Nobody listens any more: SYNs are the engine's to refuse, and its shield stays down.
+    closed: AtomicBool,
+}
+
+impl Shielded {
+    fn new(id: ListenerId) -> Self {
+        Self { id, lowered: AtomicU64::new(0), closed: AtomicBool::new(false) }
+    }
 }
 
 impl EngineShield {
     /// What a loaded program shares, which guards these listeners.
     pub(crate) fn new(shield: &synward_ebpf::Shield, listeners: &[(Endpoint, ListenerId)]) -> Self {
-        let shielded = |&(local, id): &(Endpoint, ListenerId)| (local, Shielded { id, lowered: AtomicU64::new(0) });
+        let shielded = |&(local, id): &(Endpoint, ListenerId)| (local, Shielded::new(id));
         Self {
             flows: shield.flows(),
             states: shield.listeners(),
@@ -38,14 +46,17 @@ impl EngineShield {
 
     /// Raises the shield of a listener. Whoever it knows passes, and everybody else must bring a cookie.
     pub(crate) fn raise(&self, local: &Endpoint) {
-        if let Some(Shielded { id, .. }) = self.shielded(local) {
-            self.states.set_up(*id, true);
+        let Some(Shielded { id, closed, .. }) = self.shielded(local) else { return };
+        self.states.set_up(*id, true);
+        // Looked at last: whoever closes it meanwhile either finds the shield up and lowers it, or is seen here.
+        if closed.load(Ordering::SeqCst) {
+            self.states.set_up(*id, false);
         }
     }
 
     /// Lowers the shield of a listener. Cookies that are under way are taken by the engine, which finds the time noted.
     pub(crate) fn lower(&self, local: &Endpoint, now: Instant) {
-        if let Some(Shielded { id, lowered }) = self.shielded(local) {
+        if let Some(Shielded { id, lowered, .. }) = self.shielded(local) {
             lowered.store(now.as_nanos(), Ordering::Relaxed);
             self.states.set_up(*id, false);
         }
@@ -85,10 +96,18 @@ impl synward_engine::Shield for EngineShield {
         }
     }
 
+    fn set_listening(&self, local: &Endpoint, listening: bool) {
+        let Some(shielded) = self.shielded(local) else { return };
+        shielded.closed.store(!listening, Ordering::SeqCst);
+        if !listening && self.states.is_up(shielded.id) {
+            self.lower(local, synward_engine::monotonic());
+        }
+    }
+
     /// A shield that is up may be answering at this moment, which no count tells in time: the client's ACK may be here before it
     /// is read.
     fn last_cookie(&self, local: &Endpoint) -> Option<Instant> {
-        let Shielded { id, lowered } = self.shielded(local)?;
+        let Shielded { id, lowered, .. } = self.shielded(local)?;
         if self.states.is_up(*id) {
             return Some(synward_engine::monotonic());
         }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use synward_ebpf::ShieldCounter::{AnsweredCookie, DroppedReplyCeiling, RedirectedCookie};
 use synward_ebpf::XdpAction::{Drop, Redirect, Tx};
-use synward_ebpf::{Arrival, Interface, Limits, ShieldConfig};
+use synward_ebpf::{Arrival, CookieOffer, Interface, Limits, ShieldConfig};
 use synward_proto::wire::{self, ChecksumPolicy};
 
 use crate::Test;
@@ -13,7 +13,6 @@ use crate::cookies::third;
 use crate::limits::{assert_burst, rate};
 use crate::namespace::{isolated, veth_pair};
 use crate::segment::Raw;
-use crate::sources::OFFER;
 
 pub const TESTS: &[Test] = &[
     ("replies_to_a_prefix_are_limited", || isolated(per_prefix)),
@@ -27,7 +26,7 @@ pub fn up(limits: &Limits) -> Bench {
     veth_pair();
     let mut bench = Bench::with(&ShieldConfig { queues: 2, ticks_per_key: u32::MAX, ..ShieldConfig::default() });
     for address in [V4, V6] {
-        let listener = bench.shield.own_listener(owned(address, PORT), &OFFER).unwrap();
+        let listener = bench.shield.own_listener(owned(address, PORT), &CookieOffer::default()).unwrap();
         bench.shield.listeners().set_up(listener, true);
     }
     bench.shield.set_cookie_key(0, &[7; 16]).unwrap();

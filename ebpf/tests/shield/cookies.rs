@@ -239,15 +239,7 @@ fn cookies_outlive_their_key() {
     let schedule = Secrets::from_seed(&[7; Secrets::SEED_LEN]).cookie_keys(TICK);
     let mut jar = CookieJar::new(schedule.clone());
     twins.bench = Bench::with(&ShieldConfig { ticks_per_key: schedule.ticks_per_key(), ..ShieldConfig::default() });
-    let offer = CookieOffer {
-        mss_v4: 1460,
-        mss_v6: 1440,
-        window: 65_535,
-        window_scale: Some(7),
-        sack: true,
-        timestamps: true,
-        timestamps_required: false,
-    };
+    let offer = CookieOffer::default();
     let listener = twins.bench.shield.own_listener(owned(V4, PORT), &offer).unwrap();
     twins.bench.shield.listeners().set_up(listener, true);
     // Until a whole check has been made within one tick.

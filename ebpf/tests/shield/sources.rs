@@ -8,21 +8,11 @@ use synward_ebpf::{CookieOffer, ListenerId};
 use crate::bench::{Bench, ETHERNET, OTHER4, OTHER6, PORT, eth, owned};
 use crate::frame::{Frame, TCP};
 
-/// What they offer.
-pub const OFFER: CookieOffer = CookieOffer {
-    mss_v4: 1460,
-    mss_v6: 1440,
-    window: 65_535,
-    window_scale: Some(7),
-    sack: true,
-    timestamps: true,
-    timestamps_required: false,
-};
-
 /// A bench with guarded listeners at `OTHER4` and `OTHER6`, too; their shields are down.
 pub fn guarded() -> (Bench, [ListenerId; 2]) {
     let mut bench = Bench::new();
-    let listeners = [OTHER4, OTHER6].map(|address| bench.shield.own_listener(owned(address, PORT), &OFFER).unwrap());
+    let listeners = [OTHER4, OTHER6]
+        .map(|address| bench.shield.own_listener(owned(address, PORT), &CookieOffer::default()).unwrap());
     (bench, listeners)
 }
 

@@ -31,6 +31,7 @@ impl Shield for Flag {
     fn flow_opened(&self, _: &Tuple) {}
     fn flow_closed(&self, _: &Tuple) {}
     fn turned(&self, _: u32, _: Instant) {}
+    fn set_listening(&self, _: &Endpoint, _: bool) {}
 
     fn set_accept_queue_full(&self, local: &Endpoint, full: bool) {
         assert_eq!(*local, LOCAL);
@@ -85,6 +86,7 @@ impl Shield for Overtaken {
     fn flow_opened(&self, _: &Tuple) {}
     fn flow_closed(&self, _: &Tuple) {}
     fn turned(&self, _: u32, _: Instant) {}
+    fn set_listening(&self, _: &Endpoint, _: bool) {}
 
     fn set_accept_queue_full(&self, local: &Endpoint, full: bool) {
         if let Some(shared) = self.shared.get()

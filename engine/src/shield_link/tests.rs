@@ -56,6 +56,7 @@ impl Shield for Book {
     }
 
     fn set_accept_queue_full(&self, _: &Endpoint, _: bool) {}
+    fn set_listening(&self, _: &Endpoint, _: bool) {}
 
     fn last_cookie(&self, _: &Endpoint) -> Option<Instant> {
         None

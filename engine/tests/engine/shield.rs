@@ -18,6 +18,7 @@ const ANY: Endpoint = Endpoint::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), PORT);
 #[derive(Debug, Default)]
 struct Front {
     accept_queue_full: AtomicBool,
+    listening: AtomicBool,
     last_cookie: Mutex<Option<Instant>>,
     /// How often it was asked for that.
     asked: AtomicU64,
@@ -31,6 +32,11 @@ impl Shield for Front {
     fn set_accept_queue_full(&self, local: &Endpoint, full: bool) {
         assert_eq!(*local, ANY);
         self.accept_queue_full.store(full, Ordering::Relaxed);
+    }
+
+    fn set_listening(&self, local: &Endpoint, listening: bool) {
+        assert_eq!(*local, ANY);
+        self.listening.store(listening, Ordering::Relaxed);
     }
 
     fn last_cookie(&self, local: &Endpoint) -> Option<Instant> {
@@ -126,9 +132,12 @@ fn the_shield_knows_when_the_accept_queue_is_full() {
     assert!(!front.is_full());
     establish(&mut wire, 2);
     assert!(front.is_full());
+    assert!(front.listening.load(Ordering::Relaxed));
     wire.host.sockets.unlisten(listener).expect("ends");
     assert!(!front.is_full(), "at once: another may listen there before those who waited are reset");
+    assert!(!front.listening.load(Ordering::Relaxed));
     wire.host.sockets.listen(listen).expect("listens again");
+    assert!(front.listening.load(Ordering::Relaxed));
     wire.exchange([]);
     for n in 3..5 {
         establish(&mut wire, n);
