@@ -63,7 +63,7 @@ pub struct Serve {
     /// Core to pin the poll loop of a queue to; once for each queue, in their order, on every interface anew.
     #[arg(long, value_name = "CORE")]
     core: Vec<usize>,
-    /// Control socket, for `synward ss`, `stat` and `drops`.
+    /// Control socket, for `synward ss`, `stat`, `drops`, `shield`, `block` and others.
     #[arg(long, value_name = "PATH", default_value = crate::cli::CONTROL)]
     control: PathBuf,
 }
