@@ -46,6 +46,23 @@ pub fn stalled(on_stall: &str) -> Result<()> {
     bed.check_drained()
 }
 
+/// A front that is to end takes no more clients, also behind a shield that is up: they are refused, and no cookie makes them believe
+/// in a connection.
+pub fn draining() -> Result<()> {
+    let mut bed = Plan::attacked("shield = \"always\"").up()?;
+    let staying = bed.client().enter(|| TcpStream::connect(bed.address()))??;
+    bed.eventually("a client that is served", || Ok(bed.gauge("spliced")? == 1))?;
+    kill_process(Pid::from_child(bed.front.process()), Signal::TERM)?;
+    bed.eventually("a client that is refused", || {
+        let knocking = bed.client().enter(|| TcpStream::connect(bed.address()))?;
+        Ok(knocking.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused))
+    })?;
+    ensure!(bed.gauge("spliced")? == 1, "who is there may stay");
+    drop(staying);
+    ensure!(bed.front.process().wait()?.success());
+    Ok(())
+}
+
 pub fn kill_9() -> Result<()> {
     let mut bed = Plan::attacked("shield = \"always\"").up()?;
     ensure!(bed.get("/")?.starts_with("backend"));

@@ -21,6 +21,7 @@ pub const TESTS: &[Test] = &[
     ("shield::a_full_accept_queue_gets_no_cookies", forged::full_accept_queue),
     ("shield::a_stalled_front_drops_and_recovers", || faults::stalled("drop")),
     ("shield::a_stalled_front_may_pass_to_the_kernel", || faults::stalled("pass")),
+    ("shield::a_draining_front_refuses_behind_it", faults::draining),
     ("shield::after_kill_9_the_kernel_is_in_charge", faults::kill_9),
     ("shield::prefixes_are_blocked_and_allowed_by_command", orders::block_and_allow),
     ("shield::what_is_listed_for_a_time_expires", orders::expiry),
