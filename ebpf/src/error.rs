@@ -128,12 +128,6 @@ pub enum EbpfError {
         /// The port.
         port: u16,
     },
-    /// Only short frames can be measured.
-    #[error("a frame of {bytes} bytes cannot be measured; 256 are the most")]
-    FrameTooLong {
-        /// Its length.
-        bytes: usize,
-    },
     /// The system gives no random numbers.
     #[error("the system gives no random numbers: {0}")]
     Entropy(String),

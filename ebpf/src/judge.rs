@@ -1,6 +1,4 @@
 //! Running the program on a frame that is not there.
-//!
-//! Invariant defended (by the `Pod` implementation): every byte is initialised, and any bytes are a valid value.
 
 /// Where a judged frame is taken to have arrived.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,28 +48,4 @@ pub(crate) fn context(length: usize, arrival: Arrival) -> [u8; 24] {
         into.copy_from_slice(&field.to_ne_bytes());
     }
     bytes
-}
-
-/// The longest frame that can be measured, bytes.
-const LONGEST_MEASURED: usize = 256;
-
-/// `struct measured_frame`.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub(crate) struct MeasuredFrame {
-    size: u32,
-    bytes: [u8; LONGEST_MEASURED],
-}
-
-const _: () = assert!(size_of::<MeasuredFrame>() == 260);
-// SAFETY: integers only, and the size asserted above leaves no padding.
-unsafe impl aya::Pod for MeasuredFrame {}
-
-impl MeasuredFrame {
-    /// `None` when the frame is too long.
-    pub(crate) fn new(frame: &[u8]) -> Option<Self> {
-        let mut bytes = [0; LONGEST_MEASURED];
-        bytes.get_mut(..frame.len())?.copy_from_slice(frame);
-        Some(Self { size: u32::try_from(frame.len()).ok()?, bytes })
-    }
 }

@@ -12,7 +12,7 @@ use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
 
 use crate::attach::attach;
 use crate::error::errno;
-use crate::judge::{self, Arrival, MeasuredFrame, XdpAction};
+use crate::judge::{self, Arrival, XdpAction};
 use crate::limits::LimitsInForce;
 use crate::listeners::{self, Listeners};
 use crate::mapped::{Mapped, Shared};
@@ -389,34 +389,6 @@ impl Shield {
         let result = self.program()?.test_run(options).map_err(EbpfError::program)?;
         out.truncate(result.data_size_out as usize);
         Ok((XdpAction::from(result.return_value), out))
-    }
-
-    /// What the program costs for `frame` (at most 256 bytes), on average over `repeat` runs on this core. What it counts and
-    /// remembers stays.
-    ///
-    /// # Errors
-    /// As [`judge`](Self::judge); [`EbpfError::FrameTooLong`].
-    pub fn measure(&mut self, frame: &[u8], arrival: Arrival, repeat: u32) -> Result<Duration, EbpfError> {
-        let mut frames: Array<&mut MapData, MeasuredFrame> = self
-            .object
-            .map_mut("measured_frame")
-            .ok_or(EbpfError::Missing("measured_frame"))?
-            .try_into()
-            .map_err(|error| EbpfError::map("measured_frame", error))?;
-        let measured = MeasuredFrame::new(frame).ok_or(EbpfError::FrameTooLong { bytes: frame.len() })?;
-        frames.set(0, measured, 0).map_err(|error| EbpfError::map("measured_frame", error))?;
-        let context = judge::context(frame.len(), arrival);
-        let mut time = |name: &'static str| {
-            let program = self.object.program_mut(name).ok_or(EbpfError::Missing(name))?;
-            let program: &mut Xdp = program.try_into().map_err(EbpfError::program)?;
-            if program.fd().is_err() {
-                program.load().map_err(EbpfError::program)?;
-            }
-            let options =
-                TestRunOptions { data_in: Some(frame), ctx_in: Some(&context), repeat, ..TestRunOptions::new() };
-            Ok(program.test_run(options).map_err(EbpfError::program)?.duration)
-        };
-        Ok(time("measured")?.saturating_sub(time("restored")?))
     }
 
     fn program(&self) -> Result<&Xdp, EbpfError> {

@@ -50,7 +50,8 @@ INLINE int verdict(struct xdp_md *ctx, enum kind kind, const struct packet *pack
 	return XDP_ABORTED;
 }
 
-INLINE int judge(struct xdp_md *ctx)
+SEC("xdp")
+int shield(struct xdp_md *ctx)
 {
 	struct cursor cursor = cursor_of(ctx);
 	struct packet packet = {};
@@ -58,13 +59,5 @@ INLINE int judge(struct xdp_md *ctx)
 
 	return verdict(ctx, kind, &packet, lookup(kind, &packet.local));
 }
-
-SEC("xdp")
-int shield(struct xdp_md *ctx)
-{
-	return judge(ctx);
-}
-
-#include "measured.h"
 
 char licence[] SEC("license") = "Dual MIT/GPL";
