@@ -4,7 +4,9 @@
 
 use crate::config::{BackendConfig, Config, InterfaceConfig, ListenerConfig, PoolConfig, ShieldMode, ThisHost};
 use crate::control::server::{ControlSocket, View};
-use crate::front::{InterfacePlan, Ready, Rider, addresses_of, commit_memory, queues_of};
+use crate::front::{
+    InterfacePlan, Ready, Rider, STOP_PATIENCE, addresses_of, commit_memory, queues_of, stop_on_signals,
+};
 use crate::metrics::MetricsSocket;
 use crate::ports::{Reservation, ReservedRange, reserve_range};
 use crate::proxy::{BackendInterface, NoRoute, Proxy, ProxyStats, Route, Routes, Ways};
@@ -15,15 +17,13 @@ use clap::Args;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 use synward_engine::{BlockingSockets, EngineConfig, NextHops, Secrets, SocketCore, Workers};
 use synward_proto::flood_guard::Syncookies;
 use synward_proto::{Endpoint, Instant as EngineInstant};
 
-/// How often everybody looks whether the front end is to end.
-const STOP_PATIENCE: Duration = Duration::from_millis(100);
 /// How long the start waits for the hardware addresses of next hops. A backend that is not there yet does not keep the
 /// others from being served.
 const NEIGHBOUR_PATIENCE: Duration = Duration::from_secs(2);
@@ -43,10 +43,7 @@ impl Run {
     /// Mistakes in the configuration; whatever keeps it from starting, before an interface is touched; the loss of an
     /// interface.
     pub fn run(self) -> Result<()> {
-        let stop = Arc::new(AtomicBool::new(false));
-        for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
-            signal_hook::flag::register(signal, Arc::clone(&stop)).context("signal handler")?;
-        }
+        let stop = stop_on_signals()?;
         let config = Config::load_for(&self.config, &ThisHost::look().context("looking at this machine")?)?;
         commit_memory();
         let _reserved =

@@ -5,7 +5,7 @@
 use crate::app::{Echo, Http, Open, Worker};
 use crate::config::{Queues, ShieldMode, ShieldSettings};
 use crate::control::server::{ControlSocket, View};
-use crate::front::{InterfacePlan, Ready, addresses_of, commit_memory};
+use crate::front::{InterfacePlan, Ready, STOP_PATIENCE, addresses_of, commit_memory, stop_on_signals};
 use crate::ports::Reservation;
 use crate::shield::policy::Thresholds;
 use crate::shield::{GuardPlan, ListenerPlan};
@@ -14,15 +14,11 @@ use clap::{Args, ValueEnum};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::Ordering;
 use synward_ebpf::XdpMode;
 use synward_engine::{EngineConfig, ListenConfig, Secrets, SocketCore, Workers};
 use synward_nic::ModeDemand;
 use synward_proto::Endpoint;
-
-/// How often the worker looks whether it should stop.
-const STOP_PATIENCE: Duration = Duration::from_millis(100);
 
 /// What to serve, and how.
 #[derive(Debug, Args)]
@@ -114,10 +110,7 @@ impl Serve {
     /// # Errors
     /// Whatever keeps it from starting, before an interface is touched; the loss of an interface.
     pub fn run(self) -> Result<()> {
-        let stop = Arc::new(AtomicBool::new(false));
-        for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
-            signal_hook::flag::register(signal, Arc::clone(&stop)).context("signal handler")?;
-        }
+        let stop = stop_on_signals()?;
         commit_memory();
         let endpoints = self.endpoints()?;
         let _reserved = Reservation::take(endpoints.iter().map(|(endpoint, _)| *endpoint))?;

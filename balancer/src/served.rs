@@ -1,7 +1,7 @@
 //! A `synward serve` or `synward run` of our own in a namespace of the lab, for the demo, the tests and the acceptance run.
 
 use crate::control::client;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,6 +11,17 @@ use synward_lab::Host;
 
 /// How long a server may take to start.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The `synward` that stands beside the program that asks.
+///
+/// # Errors
+/// When there is none.
+pub fn program() -> Result<PathBuf> {
+    let own = std::env::current_exe().context("own path")?;
+    let program = own.with_file_name("synward");
+    ensure!(program.exists(), "{} is missing: build the whole package first", program.display());
+    Ok(program)
+}
 
 /// A running server; it ends with this value.
 pub struct Served {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use synward::control::report::{Drops, Stat};
 use synward::proxy::ProxyReport;
-use synward::served::Served;
+use synward::served::{self, Served};
 use synward_bench::paced::{Outcome, Paced, Request};
 use synward_bench::peers::Web;
 use synward_lab::{Host, Lab, LabConfig};
@@ -41,7 +41,7 @@ impl Bed {
         for host in lab.backends() {
             writeln!(config, "[[pool.backend]]\nname = {:?}\naddress = \"{}:{WEB}\"", host.name(), host.ipv4())?;
         }
-        let front = Served::front(&crate::synward()?, lab.front(), &config)?;
+        let front = Served::front(&served::program()?, lab.front(), &config)?;
         Ok(Self { front, webs, lab })
     }
 

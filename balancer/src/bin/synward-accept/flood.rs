@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::time::Duration;
 use synward::control::report::{Sockets, Stat};
-use synward::served::Served;
+use synward::served::{self, Served};
 use synward_bench::flood::{Attack, Flood, FloodConfig};
 use synward_bench::kernel_server;
 use synward_bench::paced::{Outcome, Paced, Request};
@@ -37,7 +37,7 @@ struct Worst {
 
 fn engine(options: &Options) -> Result<Vec<Row>> {
     let lab = Lab::up(&LabConfig::default())?;
-    let mut server = Served::start(&crate::synward()?, lab.front(), &["--backlog", &BACKLOG.to_string()])?;
+    let mut server = Served::start(&served::program()?, lab.front(), &["--backlog", &BACKLOG.to_string()])?;
     // A short flood first, so that what is allocated once is not taken for growth.
     flooded(options, &lab, 1, || {})?;
     let pid = server.process().id();

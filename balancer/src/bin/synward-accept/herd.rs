@@ -6,7 +6,7 @@ use anyhow::Result;
 use std::net::SocketAddr;
 use std::time::Duration;
 use synward::control::report::Stat;
-use synward::served::Served;
+use synward::served::{self, Served};
 use synward_bench::herd::Herd;
 use synward_lab::{Lab, LabConfig};
 
@@ -15,7 +15,7 @@ const ECHO: u16 = 7;
 
 pub fn run(_: &Options) -> Result<Vec<Row>> {
     let lab = Lab::up(&LabConfig::default())?;
-    let server = Served::start(&crate::synward()?, lab.front(), &[])?;
+    let server = Served::start(&served::program()?, lab.front(), &[])?;
     let herd = Herd {
         target: SocketAddr::new(lab.front().ipv4().into(), ECHO),
         size: SIZE,

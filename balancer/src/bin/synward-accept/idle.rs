@@ -4,7 +4,7 @@ use crate::Options;
 use crate::row::Row;
 use anyhow::{Result, ensure};
 use std::time::{Duration, Instant};
-use synward::served::Served;
+use synward::served::{self, Served};
 use synward_bench::processes::{self, run_time};
 use synward_lab::{End, Lab, LabConfig};
 
@@ -15,7 +15,7 @@ pub fn run(_: &Options) -> Result<Vec<Row>> {
     // NAPI in a thread of its own, so that its time can be charged too.
     let front = End { threaded_napi: true, ..End::default() };
     let lab = Lab::up(&LabConfig { front, ..LabConfig::default() })?;
-    let mut server = Served::start(&crate::synward()?, lab.front(), &[])?;
+    let mut server = Served::start(&served::program()?, lab.front(), &[])?;
     let prefix = format!("napi/{}-", lab.front().interface());
     let mut watched = processes::named(&prefix)?;
     ensure!(!watched.is_empty(), "no kernel thread is called {prefix}…: is threaded NAPI on?");

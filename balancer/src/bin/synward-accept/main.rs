@@ -17,10 +17,9 @@ mod row;
 mod scripts;
 mod syn_cost;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Parser;
 use row::Row;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use synward::control::table::Table;
 
@@ -80,12 +79,4 @@ fn main() -> ExitCode {
         println!("{failed} not met");
         ExitCode::FAILURE
     }
-}
-
-/// The `synward` beside this program.
-fn synward() -> Result<PathBuf> {
-    let own = std::env::current_exe().context("own path")?;
-    let program = own.with_file_name("synward");
-    anyhow::ensure!(program.exists(), "{} is missing: build the whole package first", program.display());
-    Ok(program)
 }

@@ -178,11 +178,3 @@ fn conclude(options: &Options, head: &str, report: &Report) -> Result<bool> {
     }
     Ok(faults.is_empty())
 }
-
-/// The `synward` beside this program.
-fn synward() -> Result<PathBuf> {
-    let own = std::env::current_exe().context("own path")?;
-    let program = own.with_file_name("synward");
-    ensure!(program.exists(), "{} is missing: build the whole package first", program.display());
-    Ok(program)
-}

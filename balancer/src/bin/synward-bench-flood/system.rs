@@ -1,13 +1,13 @@
 //! Who is measured.
 
+use crate::FRONT;
 use crate::bed::{Bed, ECHO};
-use crate::{FRONT, synward};
 use anyhow::Result;
 use clap::ValueEnum;
 use std::any::Any;
 use std::fmt;
 use std::process::Command;
-use synward::served::Served;
+use synward::served::{self, Served};
 use synward_bench::bare::{Bare, Fate, Forwarder};
 use synward_bench::peers::{Haproxy, KernelEcho, haproxy};
 use synward_bench::processes;
@@ -168,13 +168,13 @@ fn engine(bed: &Bed, beside: &[Role], arguments: &[&str]) -> Result<Part> {
         all.extend(["--interface", bed.lab.front_towards(*role).name()]);
     }
     all.extend(arguments);
-    let mut served = Served::start(&synward()?, front, &all)?;
+    let mut served = Served::start(&served::program()?, front, &all)?;
     // The poll loops have pinned themselves; this takes the others along.
     processes::keep_on(&processes::family(served.process().id())?, &[FRONT])?;
     Ok(Box::new(served))
 }
 
 fn has_shield() -> Result<bool> {
-    let help = Command::new(synward()?).args(["serve", "--help"]).output()?;
+    let help = Command::new(served::program()?).args(["serve", "--help"]).output()?;
     Ok(String::from_utf8_lossy(&help.stdout).contains("--shield"))
 }

@@ -4,7 +4,7 @@ use crate::bed::Bed;
 use anyhow::{Context, Result};
 use std::fmt::Write;
 use synward::control::report::Stat;
-use synward::served::Served;
+use synward::served::{self, Served};
 use synward_bench::peers::Proxy;
 use synward_bench::processes;
 
@@ -43,7 +43,7 @@ impl Front {
         let front = bed.lab.front();
         let (running, process) = match system {
             System::Synward { workers } => {
-                let mut served = Served::front(&crate::synward()?, front, &config(bed, workers, cores))?;
+                let mut served = Served::front(&served::program()?, front, &config(bed, workers, cores))?;
                 let process = served.process().id();
                 (Running::Synward(served), process)
             }

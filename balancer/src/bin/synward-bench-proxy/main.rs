@@ -81,11 +81,3 @@ fn run(options: &Options) -> Result<()> {
     println!("{report}\n{}", file.display());
     Ok(())
 }
-
-/// The `synward` beside this program.
-fn synward() -> Result<PathBuf> {
-    let own = std::env::current_exe().context("own path")?;
-    let program = own.with_file_name("synward");
-    anyhow::ensure!(program.exists(), "{} is missing: build the whole package first", program.display());
-    Ok(program)
-}
