@@ -18,7 +18,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 use synward_proto::Endpoint;
-use synward_proto::connection::{Failure, Keepalive};
+use synward_proto::connection::{Failure, Info, Keepalive};
 
 /// What a worker wants.
 #[derive(Debug)]
@@ -56,6 +56,8 @@ pub(crate) enum Action {
     Keepalive(Option<Keepalive>),
     /// Whether small segments wait for acknowledgments.
     Nagle(bool),
+    /// Tell all about it: answered by [`Event::Described`].
+    Describe,
 }
 
 /// What a shard has to say about a connection.
@@ -77,6 +79,8 @@ pub(crate) enum Event {
     Failed(Failure),
     /// There is no connection any more, and this is the last that is heard of it.
     Over,
+    /// How the connection stands.
+    Described(Box<Info>),
     /// Two connections that were spliced are over, and this is the last that is heard of either.
     Spliced(SpliceReport),
 }

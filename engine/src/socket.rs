@@ -197,6 +197,8 @@ impl Socket {
             Event::EndOfStream => self.end_of_stream = true,
             Event::Failed(failure) => self.failure = Some(failure.into()),
             Event::Over => self.phase = Phase::Over,
+            // Told to whoever asked, and kept nowhere.
+            Event::Described(_) => {}
             Event::Spliced(report) => {
                 self.report = Some(report);
                 self.phase = match (self.phase, report.end) {

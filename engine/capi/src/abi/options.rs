@@ -1,0 +1,1 @@
+//! Options and what else is known of a socket.
