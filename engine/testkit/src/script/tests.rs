@@ -163,7 +163,11 @@ fn an_error_says_where_and_what_would_be_right() {
         ("silence\nbacklog 8", 1, "`backlog` belongs in the header, before the first step"),
         ("for $i in 1..2\nsilence", 1, "this `for` has no `end`"),
         ("end", 1, "`end` without `for`"),
-        ("proves MUST", 12, "here stands the end of the line, wanted a requirement, as in `proves MUST-12 threats 4.2`"),
+        (
+            "proves MUST",
+            12,
+            "here stands the end of the line, wanted a requirement, as in `proves MUST-12 threats 4.2`",
+        ),
     ];
     for (text, column, message) in cases {
         let (_, found_column, found) = error(text);
