@@ -4,7 +4,7 @@ use crate::shard::Terms;
 use siphasher::sip::SipHasher24;
 use std::ops::RangeInclusive;
 use std::time::Duration;
-use synward_proto::Endpoint;
+use synward_proto::{Endpoint, Marking};
 use synward_proto::connection::{ConnectionConfig, Keepalive};
 use synward_proto::flood_guard::{CookieTimestamps, Syncookies};
 use synward_proto::half_open::Offer;
@@ -194,6 +194,7 @@ impl EngineConfig {
             window_scale: self.window_scale.map(WindowScale::clamped),
             sack: self.sack,
             timestamps: self.timestamps,
+            marking: Marking::DEFAULT,
         }
     }
 }

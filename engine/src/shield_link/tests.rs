@@ -3,10 +3,7 @@
 mod witness;
 
 use super::Shield;
-use crate::{
-    ConnectConfig, EngineConfig, Fleet, Interface, ListenConfig, ListenerId, Queue, Secrets, SocketId, Workers,
-    build_fleet,
-};
+use crate::{ConnectConfig, EngineConfig, Fleet, Interface, ListenConfig, ListenerId, Marking, Queue, Secrets, SocketId, Workers, build_fleet};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -231,7 +228,7 @@ impl World {
             let tuple = Tuple { local, remote: server(PORTS[self.rng.below(2)]) };
             let options = Options::Syn(SynOptions::default());
             let (seq, ack) = (SeqNum(self.rng.next() as u32), SeqNum(0));
-            let head = Head { tuple, seq, ack, flags: Flags::SYN, window: 1_000, options };
+            let head = Head { tuple, seq, ack, flags: Flags::SYN, window: 1_000, options, marking: Marking::DEFAULT };
             let mut bytes = vec![0; HEADROOM];
             let len = SegmentWriter::new(&mut bytes, &CLIENT_LINK, &head).finish();
             bytes.truncate(len);

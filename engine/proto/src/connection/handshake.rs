@@ -8,7 +8,7 @@ use super::timestamps::TimestampClock;
 use crate::half_open::{Clock, Negotiated, Offer, Syn};
 use crate::segment::{SynOptions, Timestamps, WindowScale};
 use crate::wire::{HEADROOM, write_segment};
-use crate::{Counter, Counts, DropReason, Flags, Head, Instant, Link, Options, Segment, SeqNum, Verdict, reset};
+use crate::{Counter, Counts, DropReason, Flags, Head, Instant, Link, Marking, Options, Segment, SeqNum, Verdict, reset};
 use core::time::Duration;
 
 /// SYNs sent again at the initial interval (Linux: `tcp_syn_linear_timeouts`).
@@ -214,6 +214,7 @@ impl SynSent {
                 sack_permitted: offer.sack,
                 timestamps: Some(self.clock.option(context.now)),
             }),
+            marking: offer.marking,
         }
     }
 
@@ -280,6 +281,7 @@ fn offer(settings: &Settings) -> Offer {
         window_scale: Some(scale_for(settings.receive_buffer)),
         sack: true,
         timestamps: true,
+        marking: Marking::DEFAULT,
     }
 }
 

@@ -4,7 +4,7 @@
 use super::acknowledge::AckSchedule;
 use super::reassembly::Reassembly;
 use crate::segment::{SackBlocks, WindowScale};
-use crate::{Counter, Counts, Flags, Segment, SeqNum, Span};
+use crate::{Codepoint, Counter, Counts, Flags, Segment, SeqNum, Span};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
@@ -326,6 +326,7 @@ mod tests {
             ack: SeqNum(0),
             flags: Flags::ACK,
             window: 0,
+            ecn: Codepoint::NotEct,
             options: Options::NONE,
             payload: Span { start: 0, len },
             unfinished_checksum: false,

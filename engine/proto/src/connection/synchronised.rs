@@ -14,7 +14,7 @@ use super::timestamps::TimestampClock;
 use super::{Events, TimeWait};
 use crate::half_open::Negotiated;
 use crate::segment::{DataOptions, SackBlocks};
-use crate::{Counter, Counts, Flags, Head, Instant, Options, SeqNum, Tuple};
+use crate::{Counter, Counts, Flags, Head, Instant, Marking, Options, SeqNum, Tuple};
 use core::time::Duration;
 
 /// Bytes that the timestamps option takes with its padding.
@@ -121,7 +121,8 @@ impl Synchronised {
         self.timers.clear(Timer::DelayedAck);
         let timestamps = self.clock.map(|clock| clock.option(context.now));
         let options = Options::Data(DataOptions { timestamps, sack: self.sack_blocks() });
-        Head { tuple: *context.tuple, seq, ack: self.receiver.nxt(), flags: flags | Flags::ACK, window, options }
+        let (ack, flags) = (self.receiver.nxt(), flags | Flags::ACK);
+        Head { tuple: *context.tuple, seq, ack, flags, window, options, marking: Marking::DEFAULT }
     }
 
     /// A bare acknowledgment.

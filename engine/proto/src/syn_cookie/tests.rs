@@ -29,6 +29,7 @@ const OFFER: Offer = Offer {
     window_scale: Some(WindowScale::MAX),
     sack: true,
     timestamps: true,
+    marking: Marking::DEFAULT,
 };
 
 /// A jar with one key for ever.

@@ -5,7 +5,7 @@ use crate::connection::{Connection, ConnectionConfig, Decision, State};
 use crate::half_open::{Clock, HalfOpen, Negotiated, Scales};
 use crate::segment::{DataOptions, Mss, SackBlock, SackBlocks, Timestamps, WindowScale};
 use crate::wire::{ChecksumPolicy, parse};
-use crate::{Counter, Counts, Endpoint, Fate, Flags, Head, Instant, Link, Options, Segment, SeqNum, Span, Tuple};
+use crate::{Codepoint, Counter, Counts, Endpoint, Fate, Flags, Head, Instant, Link, Options, Segment, SeqNum, Span, Tuple};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
@@ -131,6 +131,7 @@ impl Says {
             ack: if self.flags.contains(Flags::ACK) { ISS + 1 + self.ack } else { SeqNum(0) },
             flags: self.flags,
             window: self.window,
+            ecn: Codepoint::NotEct,
             options,
             payload: Span { start: START, len: self.payload.len() as u16 },
             unfinished_checksum: false,
