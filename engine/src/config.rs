@@ -1,6 +1,6 @@
 //! What an engine is told once, and how it is put together.
 
-use crate::shard::Terms;
+use crate::shard::FamilyTerms;
 use siphasher::sip::SipHasher24;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -145,7 +145,7 @@ impl EngineConfig {
     }
 
     /// What connections are told, by address family.
-    pub(crate) fn terms(&self) -> Terms {
+    pub(crate) fn terms(&self) -> FamilyTerms {
         let Offer { mss_v4, mss_v6, .. } = self.offer();
         let config = |mss| ConnectionConfig {
             receive_buffer: self.receive_buffer,
@@ -158,7 +158,7 @@ impl EngineConfig {
             time_wait: self.time_wait,
             fin_wait_2: self.fin_wait_2,
         };
-        Terms { v4: config(mss_v4), v6: config(mss_v6) }
+        FamilyTerms { v4: (&config(mss_v4)).into(), v6: (&config(mss_v6)).into() }
     }
 
     /// How large the SYN table is.

@@ -20,7 +20,7 @@ use crate::timer_wheel::{TimerId, TimerWheel};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use synward_nic::Frame;
-use synward_proto::connection::{Connection, ConnectionConfig, Events, State, TimeWait};
+use synward_proto::connection::{Connection, Events, State, Terms, TimeWait};
 use synward_proto::listener::HalfOpens;
 use synward_proto::{Instant, Tuple};
 
@@ -58,14 +58,14 @@ pub(crate) struct Limits {
 
 /// What new connections are told, by address family.
 #[derive(Debug)]
-pub(crate) struct Terms {
-    pub(crate) v4: ConnectionConfig,
-    pub(crate) v6: ConnectionConfig,
+pub(crate) struct FamilyTerms {
+    pub(crate) v4: Terms,
+    pub(crate) v6: Terms,
 }
 
-impl Terms {
+impl FamilyTerms {
     /// Those for the family of `tuple`.
-    pub(crate) fn of(&self, tuple: &Tuple) -> &ConnectionConfig {
+    pub(crate) fn of(&self, tuple: &Tuple) -> &Terms {
         if tuple.is_ipv6() { &self.v6 } else { &self.v4 }
     }
 }
@@ -94,7 +94,7 @@ pub(crate) struct Shard {
     pub(crate) stats: Arc<ShardStats>,
     pub(crate) limits: Limits,
     pub(crate) config: EngineConfig,
-    pub(crate) terms: Terms,
+    pub(crate) terms: FamilyTerms,
     pub(crate) shield: Option<ShieldLink>,
     /// Frames with readers, as far as known: those lent this turn included, those that came home since it began not.
     pub(crate) lent: u32,

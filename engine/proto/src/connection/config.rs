@@ -1,10 +1,11 @@
 //! What a connection is told when it is made, and what it keeps of that.
 
 use crate::segment::Mss;
+use alloc::sync::Arc;
 use core::num::NonZeroU8;
 use core::time::Duration;
 
-/// What a connection is told once, when it is made. Shared by all connections of a listener.
+/// What a connection is told once, when it is made.
 #[derive(Clone, Debug)]
 pub struct ConnectionConfig {
     /// Bytes that the peer may have in flight or unread here.
@@ -80,7 +81,18 @@ impl From<Keepalive> for KeepaliveTimes {
     }
 }
 
-/// A connection's own copy of its options: each may be changed on one connection alone, as socket options are.
+/// A [`ConnectionConfig`] in the form that connections share: one for all of them costs each a pointer. A connection whose
+/// options are changed takes a copy of its own.
+#[derive(Clone, Debug)]
+pub struct Terms(pub(super) Arc<Settings>);
+
+impl From<&ConnectionConfig> for Terms {
+    fn from(config: &ConnectionConfig) -> Self {
+        Self(Arc::new(Settings::of(config)))
+    }
+}
+
+/// A connection's options: each may be changed on one connection alone, as socket options are.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     /// SO_RCVBUF, bytes.
@@ -91,6 +103,8 @@ pub(super) struct Settings {
     pub mss: Mss,
     /// Whether Nagle's algorithm is on (not TCP_NODELAY).
     pub nagle: bool,
+    /// Whether the first segments are acknowledged at once.
+    pub quick_acks: bool,
     /// Retransmissions before the connection is given up.
     pub retries: u8,
     /// SO_KEEPALIVE and its times.
@@ -103,14 +117,14 @@ pub(super) struct Settings {
 
 impl Settings {
     /// The settings of `config`, within the limits of sequence space.
-    pub fn of(config: &ConnectionConfig) -> Self {
+    fn of(config: &ConnectionConfig) -> Self {
         let ConnectionConfig {
             receive_buffer,
             send_buffer,
             mss,
             keepalive,
             nagle,
-            quick_acks: _,
+            quick_acks,
             retries,
             time_wait,
             fin_wait_2,
@@ -120,6 +134,7 @@ impl Settings {
             send_buffer: send_buffer.min(MAX_BUFFER),
             mss,
             nagle,
+            quick_acks,
             retries,
             keepalive: keepalive.map(KeepaliveTimes::from),
             time_wait: time_wait.into(),

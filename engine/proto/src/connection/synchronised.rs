@@ -15,6 +15,7 @@ use super::{Events, TimeWait};
 use crate::half_open::Negotiated;
 use crate::segment::{DataOptions, SackBlocks};
 use crate::{Counter, Counts, Flags, Head, Instant, Marking, Options, SeqNum, Tuple};
+use alloc::sync::Arc;
 use core::time::Duration;
 
 /// Bytes that the timestamps option takes with its padding.
@@ -68,12 +69,13 @@ pub(super) struct Synchronised {
 
 impl Synchronised {
     /// A connection in ESTABLISHED.
-    pub fn new(now: Instant, opening: &Opening, settings: &mut Settings) -> Self {
+    pub fn new(now: Instant, opening: &Opening, settings: &mut Arc<Settings>) -> Self {
         let Opening { negotiated, peer_window, our_window, rtt, syn_timeouts, quick_acks } = opening;
         let Negotiated { iss, irs, send_mss, scales, sack, timestamps } = *negotiated;
         let mss = send_mss.min(settings.mss).get();
         let mut counts = Counts::NONE;
         if mss < SMALL_MSS {
+            let settings = Arc::make_mut(settings);
             settings.send_buffer = settings.send_buffer.min(SMALL_MSS_SEND_BUFFER);
             counts = Counts::of(&[Counter::SmallMss]);
         }

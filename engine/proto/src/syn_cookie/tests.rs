@@ -2,7 +2,7 @@ use super::options::{MssClass, Options};
 use super::{CookieJar, Echo, KeySchedule, Keys, LIFE, TICK, masked, tick, unmasked};
 use crate::half_open::{Clock, HalfOpen, Negotiated, Offer, Syn};
 use crate::segment::{Mss, SynOptions, Timestamps, WindowScale};
-use crate::{Endpoint, Instant, SeqNum, Tuple};
+use crate::{Endpoint, Instant, Marking, SeqNum, Tuple};
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::net::{Ipv4Addr, Ipv6Addr};
