@@ -309,7 +309,8 @@ impl Peer {
         };
         let local = Endpoint::new(CLIENTS.into(), FIRST_PORT + self.number);
         let tuple = Tuple { local, remote: SERVER };
-        let head = Head { tuple, seq: self.seq, ack: self.ack, flags, window: 65_535, options, marking: Marking::DEFAULT };
+        let head =
+            Head { tuple, seq: self.seq, ack: self.ack, flags, window: 65_535, options, marking: Marking::DEFAULT };
         let mut writer = SegmentWriter::new(frame, &Link::default(), &head);
         if let Some(message) = message {
             writer.append(&message);

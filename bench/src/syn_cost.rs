@@ -105,8 +105,8 @@ fn syn(number: u32) -> ([u8; HEADROOM], usize) {
             window_scale: Some(WindowScale::clamped(7)),
             sack_permitted: true,
             timestamps: Some(Timestamps { value: number, echo: 0 }),
-        marking: Marking::DEFAULT,
         }),
+        marking: Marking::DEFAULT,
     };
     let mut frame = [0; HEADROOM];
     let len = write_segment(&mut frame, &Link::default(), &head);

@@ -223,7 +223,8 @@ fn what_is_no_syn_ack_is_counted_as_what_it_is() -> Result<()> {
         (Sight::Other, Flags::ACK, b""),
         (Sight::Data, Flags::ACK | Flags::PSH, b"hello"),
     ] {
-        let frame = bench.written(&Head { tuple, seq, ack, flags, window, options, marking: Marking::DEFAULT }, payload)?;
+        let frame =
+            bench.written(&Head { tuple, seq, ack, flags, window, options, marking: Marking::DEFAULT }, payload)?;
         bench.must_be(sight, &frame, &format!("{flags:?}"))?;
     }
     let mut arp = syn;
@@ -341,7 +342,8 @@ fn a_server_that_lets_everybody_in_is_found_out() -> Result<()> {
                 continue;
             }
             let Segment { tuple, seq, ack, window, options, .. } = segment;
-            let head = Head { tuple, seq: ack, ack: seq, flags: Flags::ACK, window, options, marking: Marking::DEFAULT };
+            let head =
+                Head { tuple, seq: ack, ack: seq, flags: Flags::ACK, window, options, marking: Marking::DEFAULT };
             let payload = segment.payload.of(&frame);
             let mut echo = vec![0; HEADROOM + payload.len()];
             let mut writer = SegmentWriter::new(&mut echo, &segment.link, &head);

@@ -3,14 +3,17 @@
 mod witness;
 
 use super::Shield;
-use crate::{ConnectConfig, EngineConfig, Fleet, Interface, ListenConfig, ListenerId, Marking, Queue, Secrets, SocketId, Workers, build_fleet};
+use crate::{
+    ConnectConfig, EngineConfig, Fleet, Interface, ListenConfig, ListenerId, Queue, Secrets, SocketId, Workers,
+    build_fleet,
+};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use synward_nic::{MemoryPort, MemoryPortConfig, MemoryWire};
 use synward_proto::segment::SynOptions;
 use synward_proto::wire::{HEADROOM, SegmentWriter};
-use synward_proto::{Counter, Endpoint, Flags, Head, Instant, Link, MacAddr, Options, SeqNum, Tuple};
+use synward_proto::{Counter, Endpoint, Flags, Head, Instant, Link, MacAddr, Marking, Options, SeqNum, Tuple};
 use synward_testkit::engine::small_budget;
 use witness::Witness;
 

@@ -42,7 +42,8 @@ impl Wire {
 /// The frame of a segment from the client with this number.
 pub fn frame(n: u32, seq: u32, ack: u32, flags: Flags, options: Options, payload: &[u8]) -> Vec<u8> {
     let tuple = Tuple { local: client(n), remote: SERVER };
-    let head = Head { tuple, seq: SeqNum(seq), ack: SeqNum(ack), flags, window: 0xffff, options, marking: Marking::DEFAULT };
+    let head =
+        Head { tuple, seq: SeqNum(seq), ack: SeqNum(ack), flags, window: 0xffff, options, marking: Marking::DEFAULT };
     let mut bytes = vec![0; HEADROOM + payload.len()];
     let mut writer = SegmentWriter::new(&mut bytes, &CLIENT_LINK, &head);
     writer.append(payload);

@@ -8,7 +8,7 @@ use super::timestamps::TimestampClock;
 use crate::half_open::{Clock, Negotiated, Offer, Syn};
 use crate::segment::{SynOptions, Timestamps, WindowScale};
 use crate::wire::{HEADROOM, write_segment};
-use crate::{Counter, Counts, DropReason, Flags, Head, Instant, Link, Marking, Options, Segment, SeqNum, Verdict, reset};
+use crate::{Counter, Counts, DropReason, Flags, Head, Instant, Link, Options, Segment, SeqNum, Verdict, reset};
 use core::time::Duration;
 
 /// SYNs sent again at the initial interval (Linux: `tcp_syn_linear_timeouts`).
@@ -277,11 +277,11 @@ fn offer(settings: &Settings) -> Offer {
     Offer {
         mss_v4: settings.mss,
         mss_v6: settings.mss,
-        window: syn_window(settings.receive_buffer),
-        window_scale: Some(scale_for(settings.receive_buffer)),
+        window: syn_window(settings.first_window()),
+        window_scale: Some(scale_for(settings.receive_buffer_max)),
         sack: true,
         timestamps: true,
-        marking: Marking::DEFAULT,
+        marking: settings.marking,
     }
 }
 

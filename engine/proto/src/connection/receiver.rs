@@ -4,7 +4,7 @@
 use super::acknowledge::AckSchedule;
 use super::reassembly::Reassembly;
 use crate::segment::{SackBlocks, WindowScale};
-use crate::{Codepoint, Counter, Counts, Flags, Segment, SeqNum, Span};
+use crate::{Counter, Counts, Flags, Segment, SeqNum, Span};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
@@ -313,7 +313,7 @@ impl Receiver {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Endpoint, Link, Options, Tuple};
+    use crate::{Codepoint, Endpoint, Link, Options, Tuple};
     use core::net::{IpAddr, Ipv4Addr};
 
     #[test]

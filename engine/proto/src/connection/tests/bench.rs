@@ -5,7 +5,10 @@ use crate::connection::{Connection, ConnectionConfig, Decision, State, Terms};
 use crate::half_open::{Clock, HalfOpen, Negotiated, Scales};
 use crate::segment::{DataOptions, Mss, SackBlock, SackBlocks, Timestamps, WindowScale};
 use crate::wire::{ChecksumPolicy, parse};
-use crate::{Codepoint, Counter, Counts, Endpoint, Fate, Flags, Head, Instant, Link, Options, Segment, SeqNum, Span, Tuple};
+use crate::{
+    Codepoint, Counter, Counts, Endpoint, Fate, Flags, Head, Instant, Link, Marking, Options, Segment, SeqNum, Span,
+    Tuple,
+};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
@@ -32,14 +35,18 @@ pub(super) fn mss(bytes: u16) -> Mss {
 pub(super) fn config() -> ConnectionConfig {
     ConnectionConfig {
         receive_buffer: BUFFER,
+        receive_buffer_max: BUFFER,
         send_buffer: 1 << 20,
+        send_buffer_max: 1 << 20,
         mss: mss(MSS),
         keepalive: None,
         nagle: true,
         quick_acks: true,
         retries: 15,
+        user_timeout: None,
         time_wait: Duration::from_secs(60),
         fin_wait_2: Duration::from_secs(60),
+        marking: Marking::DEFAULT,
     }
 }
 

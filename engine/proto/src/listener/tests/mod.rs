@@ -12,7 +12,10 @@ use crate::half_open::{HalfOpen, Offer};
 use crate::isn::Secrets;
 use crate::segment::{DataOptions, MacAddr, Mss, SynOptions, Timestamps, WindowScale};
 use crate::syn_table::SynTableConfig;
-use crate::{Codepoint, Counter, Counts, DropReason, Endpoint, Fate, Flags, Head, Instant, Link, Marking, Options, Segment, SeqNum, Span};
+use crate::{
+    Codepoint, Counter, Counts, DropReason, Endpoint, Fate, Flags, Head, Instant, Link, Marking, Options, Segment,
+    SeqNum, Span,
+};
 use crate::{Tuple, Verdict};
 use core::cell::Cell;
 use core::net::{Ipv4Addr, Ipv6Addr};

@@ -207,7 +207,8 @@ fn frames_of_linux_come_out_as_they_went_in() {
         let segment = parse(&theirs, ChecksumPolicy::AllowUnfinished).expect("a frame of the kernel's");
         let Segment { link, tuple, seq, ack, flags, window, ecn, options, payload, unfinished_checksum } = segment;
         let link = Link { local: link.remote, remote: link.local, ..link };
-        let head = Head { tuple: tuple.reversed(), seq, ack, flags, window, options, marking: Marking::DEFAULT.with(ecn) };
+        let head =
+            Head { tuple: tuple.reversed(), seq, ack, flags, window, options, marking: Marking::DEFAULT.with(ecn) };
         let ours = frame(&link, &head, payload.of(&theirs));
         let checksum_at = if tuple.is_ipv6() {
             theirs[15] &= 0xf0;
