@@ -89,7 +89,7 @@ impl SocketCore {
                 Phase::Open(_) | Phase::Spliced(_) => Progress::Open,
                 Phase::Over => Progress::Over,
             },
-            unread: state.received.len(),
+            unread: state.unread(),
             end_of_stream: state.end_of_stream,
             read_closed: state.read_closed,
             write_closed: state.write_closed,
@@ -104,7 +104,7 @@ impl SocketCore {
     /// # Errors
     /// `BadSocket`.
     pub fn peek(&mut self, socket: SocketId, skip: usize, bytes: &mut [u8]) -> Result<usize, SocketError> {
-        Ok(self.socket_mut(socket)?.received.peek(skip, bytes))
+        Ok(self.socket_mut(socket)?.peek(skip, bytes))
     }
 
     /// How many connections have come to a listener so far, those that were accepted since among them.

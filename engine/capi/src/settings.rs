@@ -32,13 +32,13 @@ fn set(name: &str, value: &str, to: &mut EngineConfig) -> Result<(), String> {
         "tcp_max_syn_backlog" => to.max_syn_backlog = number(value)?,
         "tcp_max_tw_buckets" => to.max_time_waits = number(value)?,
         "tcp_retries2" => to.retries = number(value)?,
-        "tcp_rmem" => to.receive_buffer = number(value)?,
+        "tcp_rmem" => (to.receive_buffer, to.receive_buffer_max) = sizes(value)?,
         "tcp_sack" => to.sack = switch(value)?,
         "tcp_synack_retries" => to.synack_retries = number(value)?,
         "tcp_syncookies" => to.syncookies = number(value)?,
         "tcp_timestamps" => to.timestamps = switch(value)?,
         "tcp_window_scaling" => to.window_scale = if switch(value)? { to.window_scale.or(Some(7)) } else { None },
-        "tcp_wmem" => to.send_buffer = number(value)?,
+        "tcp_wmem" => (to.send_buffer, to.send_buffer_max) = sizes(value)?,
         _ => return Err("there is no such setting".to_owned()),
     }
     Ok(())
@@ -58,6 +58,14 @@ fn switch(value: &str) -> Result<bool, String> {
 
 fn seconds(value: &str) -> Result<Duration, String> {
     number(value).map(|seconds: u32| Duration::from_secs(seconds.into()))
+}
+
+/// What a buffer begins with and what it may grow to; with one number, it does not grow.
+fn sizes(value: &str) -> Result<(u32, u32), String> {
+    match value.split_once(',') {
+        Some((first, most)) => Ok((number(first)?, number(most)?)),
+        None => number(value).map(|size| (size, size)),
+    }
 }
 
 fn range(value: &str) -> Result<std::ops::RangeInclusive<u16>, String> {
