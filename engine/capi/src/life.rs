@@ -179,7 +179,8 @@ impl State {
         let local = self.socket(file)?.bound.ok_or(Errno::INVALID)?;
         self.ports.set_listening(file, local.port, true)?;
         // A negative backlog is a very large one, as in Linux.
-        let config = ListenConfig { backlog: backlog.cast_unsigned(), ..ListenConfig::new(local) };
+        let options = self.socket(file)?.options.of_engine();
+        let config = ListenConfig { backlog: backlog.cast_unsigned(), options, ..ListenConfig::new(local) };
         match self.core.listen(config) {
             Ok(listener) => {
                 self.socket(file)?.phase = Phase::Listening(listener);
@@ -211,6 +212,10 @@ impl State {
         socket.bound = Some(accepted.local);
         let (id, peer, local) = (accepted.socket, accepted.peer, Some(accepted.local));
         socket.phase = Phase::Connection(Connection { id, peer, local, opening: false, sent: 0 });
+        // Those that were set since `listen` go for it, too.
+        for option in socket.options.of_engine() {
+            self.core.set(id, option)?;
+        }
         self.by_name.insert(id, new);
         self.sockets.insert(new, socket);
         Ok((new, peer))
@@ -238,7 +243,8 @@ impl State {
         if local.addr.is_unspecified() {
             local.addr = way.source;
         }
-        let id = self.core.connect(ConnectConfig::new(local, remote, way.link))?;
+        let options = self.socket(file)?.options.of_engine();
+        let id = self.core.connect(ConnectConfig { options, ..ConnectConfig::new(local, remote, way.link) })?;
         self.socket(file)?.phase =
             Phase::Connection(Connection { id, peer: remote, local: None, opening: true, sent: 0 });
         self.by_name.insert(id, file);
