@@ -4,7 +4,7 @@ use crate::shard::FamilyTerms;
 use siphasher::sip::SipHasher24;
 use std::ops::RangeInclusive;
 use std::time::Duration;
-use synward_proto::connection::{ConnectionConfig, Keepalive, SocketOption};
+use synward_proto::connection::{CongestionAlgorithm, ConnectionConfig, Keepalive, SocketOption};
 use synward_proto::flood_guard::{CookieTimestamps, Syncookies};
 use synward_proto::half_open::Offer;
 use synward_proto::listener::ListenerConfig;
@@ -63,6 +63,8 @@ pub struct EngineConfig {
     /// Whether the first segments of new connections are acknowledged at once (Linux: TCP_QUICKACK); without, the bytes that
     /// answer carry the acknowledgment, and on an open of ours the first bytes carry that of the SYN.
     pub quick_acks: bool,
+    /// How new connections avoid congestion (Linux: `tcp_congestion_control`).
+    pub congestion: CongestionAlgorithm,
     /// Retransmissions of data before a connection is given up (Linux: `tcp_retries2`).
     pub retries: u8,
     /// How long data of new connections may stay unacknowledged, a window closed, or keepalive unanswered; `None` as long as the
@@ -115,6 +117,7 @@ impl Default for EngineConfig {
             keepalive: None,
             nagle: true,
             quick_acks: true,
+            congestion: CongestionAlgorithm::Cubic,
             retries: 15,
             user_timeout: None,
             time_wait: Duration::from_secs(60),
@@ -172,6 +175,7 @@ impl EngineConfig {
             keepalive: self.keepalive,
             nagle: self.nagle,
             quick_acks: self.quick_acks,
+            congestion: self.congestion,
             retries: self.retries,
             user_timeout: self.user_timeout,
             time_wait: self.time_wait,

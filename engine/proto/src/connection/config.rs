@@ -1,5 +1,6 @@
 //! What a connection is told when it is made, and what it keeps of that.
 
+use super::congestion::CongestionAlgorithm;
 use crate::segment::{Marking, Mss};
 use alloc::sync::Arc;
 use core::num::NonZeroU8;
@@ -25,6 +26,8 @@ pub struct ConnectionConfig {
     /// Whether the first segments are acknowledged at once (Linux: TCP_QUICKACK). Whoever answers at once, or passes on, spares
     /// segments without: the answer carries the acknowledgment, and on an open of ours the first bytes carry that of the SYN.
     pub quick_acks: bool,
+    /// How congestion is avoided (Linux: `tcp_congestion_control`).
+    pub congestion: CongestionAlgorithm,
     /// Retransmissions of data before the connection is given up (Linux: `tcp_retries2`, 15).
     pub retries: u8,
     /// How long data may stay unacknowledged, a window closed, or keepalive unanswered (Linux: TCP_USER_TIMEOUT); `None`: as the
@@ -122,6 +125,8 @@ pub(super) struct Settings {
     pub cork: bool,
     /// Whether the first segments are acknowledged at once.
     pub quick_acks: bool,
+    /// TCP_CONGESTION.
+    pub congestion: CongestionAlgorithm,
     /// Retransmissions before the connection is given up.
     pub retries: u8,
     /// SO_KEEPALIVE and its times.
@@ -155,6 +160,7 @@ impl Settings {
             keepalive,
             nagle,
             quick_acks,
+            congestion,
             retries,
             user_timeout,
             time_wait,
@@ -171,6 +177,7 @@ impl Settings {
             nagle,
             cork: false,
             quick_acks,
+            congestion,
             retries,
             keepalive: keepalive.map(KeepaliveTimes::from),
             user_timeout: user_timeout.map(Millis::from),

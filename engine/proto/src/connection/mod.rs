@@ -36,6 +36,7 @@ mod transmit;
 mod tests;
 
 pub use config::{ConnectionConfig, Keepalive, Terms};
+pub use congestion::CongestionAlgorithm;
 pub use info::Info;
 pub use options::{MAX_LINGER, MAX_SEGMENT, MIN_RECEIVE_BUFFER, MIN_SEND_BUFFER, SocketOption};
 pub use time_wait::{Reuse, TimeWait, TimeWaitOutcome};
@@ -375,6 +376,11 @@ impl Connection {
             }
             Phase::NeverOpened(_) => None,
         }
+    }
+
+    /// Its two ends.
+    pub fn tuple(&self) -> &Tuple {
+        &self.tuple
     }
 
     /// The state.
