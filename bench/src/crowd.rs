@@ -11,7 +11,7 @@ use synward_nic::{FrameBudget, MemoryPort, MemoryPortConfig, MemoryWire};
 use synward_proto::connection::Keepalive;
 use synward_proto::segment::{DataOptions, Mss, SynOptions, Timestamps, WindowScale};
 use synward_proto::wire::{ChecksumPolicy, HEADROOM, SegmentWriter, parse};
-use synward_proto::{Endpoint, Flags, Head, Instant, Link, Options, Segment, SeqNum, Tuple};
+use synward_proto::{Endpoint, Flags, Head, Instant, Link, Marking, Options, Segment, SeqNum, Tuple};
 
 /// Segments handled by one turn.
 pub const BURST: usize = 64;
