@@ -140,6 +140,11 @@ impl Listeners {
         Some(entry)
     }
 
+    /// The listeners.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Listener> {
+        self.slots.iter().flatten().map(|entry| &entry.listener)
+    }
+
     /// Slots, taken or not.
     pub(crate) fn slots(&self) -> usize {
         self.slots.len()

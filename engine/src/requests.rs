@@ -156,7 +156,7 @@ impl Shard {
         if self.connections.is_full() {
             return Err(SocketError::NoBuffers);
         }
-        let (tuple, connection) = match self.claim(now, config)? {
+        let (tuple, mut connection) = match self.claim(now, config)? {
             Claim::Again(reuse) => (reuse.tuple, Connection::reconnect(now, &reuse, self.terms.of(&reuse.tuple))),
             Claim::Fresh(tuple) => {
                 let secrets = &self.half_opens.secrets;
@@ -165,6 +165,7 @@ impl Shard {
                 (tuple, Connection::connect(now, tuple, iss, offset, self.terms.of(&tuple)))
             }
         };
+        self.path_mtus.tell(now, &tuple, &mut connection);
         let conn = self.connections.insert(tuple, link, connection, Owner::Socket(reader));
         let conn = conn.ok_or(SocketError::NoBuffers)?;
         if let Some(entry) = self.connections.get_mut(conn.index) {
