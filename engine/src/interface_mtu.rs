@@ -30,9 +30,10 @@ impl Shard {
         self.config.mtu = mtu;
         let old = std::mem::replace(&mut self.terms, self.config.terms());
         self.mtu_change = Some(MtuChange { old, next: 0 });
+        self.listeners.set_terms(&self.terms);
         let offer = self.config.offer();
-        for listener in self.listeners.iter() {
-            self.half_opens.table.set_offer(listener.id(), &offer);
+        for entry in self.listeners.iter() {
+            self.half_opens.table.set_offer(entry.listener.id(), &offer.with(&entry.options));
         }
     }
 
@@ -42,7 +43,8 @@ impl Shard {
         let end = next.saturating_add(TOLD_PER_TURN);
         for index in next..end {
             let Some(entry) = self.connections.get_mut(index) else { continue };
-            entry.connection.on_interface_mtu(now, old.of(&entry.tuple), self.terms.of(&entry.tuple));
+            let tuple = *entry.connection.tuple();
+            entry.connection.on_interface_mtu(now, old.of(&tuple), self.terms.of(&tuple));
             self.settle(now, index, Events::empty());
         }
         if (end as usize) < self.connections.limit() {

@@ -4,7 +4,7 @@ use siphasher::sip::SipHasher13;
 use std::net::IpAddr;
 use std::time::Duration;
 use synward_proto::connection::Connection;
-use synward_proto::{Endpoint, Instant, Tuple};
+use synward_proto::{Endpoint, Instant};
 
 /// Sets of places; a peer's address chooses one of them.
 const SETS: usize = 256;
@@ -62,8 +62,8 @@ impl PathMtus {
     }
 
     /// Tells a new connection what is known of its path.
-    pub(crate) fn tell(&self, now: Instant, tuple: &Tuple, connection: &mut Connection) {
-        if let Some(mtu) = self.get(now, tuple.remote.addr) {
+    pub(crate) fn tell(&self, now: Instant, connection: &mut Connection) {
+        if let Some(mtu) = self.get(now, connection.tuple().remote.addr) {
             connection.begin_with_path_mtu(now, mtu);
         }
     }

@@ -22,7 +22,7 @@ use crate::timer_wheel::{TimerId, TimerWheel};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use synward_nic::Frame;
-use synward_proto::connection::{Connection, Events, State, Terms, TimeWait};
+use synward_proto::connection::{Connection, Events, SocketOption, State, Terms, TimeWait};
 use synward_proto::listener::HalfOpens;
 use synward_proto::{Instant, Tuple};
 
@@ -59,7 +59,7 @@ pub(crate) struct Limits {
 }
 
 /// What new connections are told, by address family.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct FamilyTerms {
     pub(crate) v4: Terms,
     pub(crate) v6: Terms,
@@ -69,6 +69,11 @@ impl FamilyTerms {
     /// Those for the family of `tuple`.
     pub(crate) fn of(&self, tuple: &Tuple) -> &Terms {
         if tuple.is_ipv6() { &self.v6 } else { &self.v4 }
+    }
+
+    /// The same with `options` set.
+    pub(crate) fn with(&self, options: &[SocketOption]) -> Self {
+        Self { v4: self.v4.with(options), v6: self.v6.with(options) }
     }
 }
 
@@ -193,15 +198,15 @@ impl Shard {
         if events.contains(Events::PATH_MTU)
             && let Some(mtu) = connection.path_mtu()
         {
-            self.path_mtus.learn(now, entry.tuple.remote.addr, mtu);
+            self.path_mtus.learn(now, connection.tuple().remote.addr, mtu);
         }
         if events.contains(Events::TIME_WAIT) {
-            let (tuple, state) = (entry.tuple, connection.time_wait(now));
+            let (tuple, state) = (*connection.tuple(), connection.time_wait(now));
             self.finish(index);
             return self.enter_time_wait(tuple, state);
         }
         if events.contains(Events::CLOSED) || connection.state() == State::Closed {
-            let tuple = entry.tuple;
+            let tuple = *connection.tuple();
             self.finish(index);
             return self.source_ports.release(&tuple);
         }
@@ -272,19 +277,22 @@ impl Shard {
 /// Notes what a worker is to be told of `events`.
 fn take_events(connection: &mut Connection, events: Events, outbox: &mut Outbox) {
     if events.contains(Events::CONNECTED) {
-        outbox.connected = Some(connection.send_space());
+        outbox.news().connected = Some(connection.send_space());
     }
     if events.contains(Events::REASSEMBLED) {
         while let Some(bytes) = connection.take_reassembled() {
-            outbox.received.push(Chunk::on_heap(bytes));
+            outbox.news().received.push(Chunk::on_heap(bytes));
         }
     }
     if events.contains(Events::SENT) {
-        outbox.sent = outbox.sent.saturating_add(connection.take_acked());
+        let news = outbox.news();
+        news.sent = news.sent.saturating_add(connection.take_acked());
     }
-    outbox.end_of_stream |= events.contains(Events::PEER_CLOSED);
+    if events.contains(Events::PEER_CLOSED) {
+        outbox.news().end_of_stream = true;
+    }
     if events.contains(Events::FAILED) {
-        outbox.failure = connection.failure();
+        outbox.news().failure = connection.failure();
     }
 }
 

@@ -17,6 +17,7 @@ mod handshake;
 mod icmp;
 mod info;
 mod keepalive;
+mod options;
 mod path_mtu;
 mod persist;
 mod reassembly;
@@ -36,7 +37,9 @@ mod transmit;
 mod tests;
 
 pub use config::{ConnectionConfig, Keepalive, Terms};
+pub use congestion::CongestionAlgorithm;
 pub use info::Info;
+pub use options::{MAX_LINGER, MAX_SEGMENT, MIN_RECEIVE_BUFFER, MIN_SEND_BUFFER, SocketOption};
 pub use time_wait::{Reuse, TimeWait, TimeWaitOutcome};
 
 use crate::half_open::{Clock, HalfOpen};
@@ -44,7 +47,7 @@ use crate::{Counter, Counts, DropReason, Head, Instant, Link, Segment, SeqNum, T
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bitflags::bitflags;
-use config::{KeepaliveTimes, Settings};
+use config::Settings;
 use core::mem;
 use established::Arrival;
 use handshake::{Answer, Expiry, SynSent};
@@ -160,7 +163,7 @@ enum Phase {
 }
 
 // Connections are many; what is rare (bytes in flight, disorder) is on the heap while it lasts.
-const _: () = assert!(size_of::<Connection>() <= 392);
+const _: () = assert!(size_of::<Connection>() <= 408);
 
 impl Connection {
     /// A connection from a completed handshake. It has not seen the third segment yet: give it to
@@ -170,7 +173,7 @@ impl Connection {
         let opening = Opening {
             negotiated: half_open.negotiated,
             peer_window: 0,
-            our_window: receiver::syn_window(settings.receive_buffer),
+            our_window: receiver::syn_window(settings.first_window()),
             rtt: rtt::Rtt::new(rtt::initial(half_open.timeouts)),
             syn_timeouts: half_open.timeouts,
             quick_acks: settings.quick_acks,
@@ -381,17 +384,9 @@ impl Connection {
         }
     }
 
-    /// Turns keepalive on or off (SO_KEEPALIVE with TCP_KEEPIDLE, TCP_KEEPINTVL and TCP_KEEPCNT; MUST-25).
-    pub fn set_keepalive(&mut self, now: Instant, keepalive: Option<Keepalive>) {
-        self.settings_mut().keepalive = keepalive.map(KeepaliveTimes::from);
-        if let Phase::Synchronised(synchronised) = &mut self.phase {
-            synchronised.start_keepalive(now, &self.settings);
-        }
-    }
-
-    /// Whether small segments may wait for acknowledgments (the opposite of TCP_NODELAY; MUST-17).
-    pub fn set_nagle(&mut self, nagle: bool) {
-        self.settings_mut().nagle = nagle;
+    /// Its two ends.
+    pub fn tuple(&self) -> &Tuple {
+        &self.tuple
     }
 
     /// The state.
@@ -449,8 +444,11 @@ impl Connection {
     pub fn on_interface_mtu(&mut self, now: Instant, old: &Terms, new: &Terms) {
         if Arc::ptr_eq(&self.settings, &old.0) {
             self.settings = Arc::clone(&new.0);
-        } else if self.settings.mss != new.0.mss {
-            self.settings_mut().mss = new.0.mss;
+        } else {
+            // One that is smaller than the interface's is the application's.
+            let limited = self.settings.mss < old.0.mss;
+            let mss = if limited { self.settings.mss.min(new.0.mss) } else { new.0.mss };
+            Arc::make_mut(&mut self.settings).mss = mss;
         }
         let Self { tuple, settings, phase } = self;
         if let Phase::Synchronised(synchronised) = phase {
@@ -498,11 +496,6 @@ impl Connection {
             Phase::Synchronised(synchronised) => Some(synchronised),
             Phase::SynSent(_) | Phase::NeverOpened(_) => None,
         }
-    }
-
-    /// The options of this connection alone.
-    fn settings_mut(&mut self) -> &mut Settings {
-        Arc::make_mut(&mut self.settings)
     }
 
     fn context(&self, now: Instant) -> Context<'_> {

@@ -1,12 +1,15 @@
 //! One connection, and a peer whose segments are written by hand. Sequence numbers are relative to the first byte of each
 //! direction; both directions cross the wrap within the first few hundred bytes.
 
-use crate::connection::{Connection, ConnectionConfig, Decision, State, Terms};
+use crate::connection::{CongestionAlgorithm, Connection, ConnectionConfig, Decision, State, Terms};
 use crate::half_open::{Clock, HalfOpen, Negotiated, Scales};
 use crate::icmp::{IcmpError, IcmpKind};
 use crate::segment::{DataOptions, Mss, SackBlock, SackBlocks, Timestamps, WindowScale};
 use crate::wire::{ChecksumPolicy, parse};
-use crate::{Counter, Counts, Endpoint, Fate, Flags, Head, Instant, Link, Options, Segment, SeqNum, Span, Tuple};
+use crate::{
+    Codepoint, Counter, Counts, Endpoint, Fate, Flags, Head, Instant, Link, Marking, Options, Segment, SeqNum, Span,
+    Tuple,
+};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -38,14 +41,19 @@ pub(in crate::connection) fn mss(bytes: u16) -> Mss {
 pub(super) fn config() -> ConnectionConfig {
     ConnectionConfig {
         receive_buffer: BUFFER,
+        receive_buffer_max: BUFFER,
         send_buffer: 1 << 20,
+        send_buffer_max: 1 << 20,
         mss: mss(MSS),
         keepalive: None,
         nagle: true,
         quick_acks: true,
+        congestion: CongestionAlgorithm::NewReno,
         retries: 15,
+        user_timeout: None,
         time_wait: Duration::from_secs(60),
         fin_wait_2: Duration::from_secs(60),
+        marking: Marking::DEFAULT,
     }
 }
 
@@ -137,6 +145,7 @@ impl Says {
             ack: if self.flags.contains(Flags::ACK) { ISS + 1 + self.ack } else { SeqNum(0) },
             flags: self.flags,
             window: self.window,
+            ecn: Codepoint::NotEct,
             options,
             payload: Span { start: START, len: self.payload.len() as u16 },
             unfinished_checksum: false,
