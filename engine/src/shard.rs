@@ -20,7 +20,7 @@ use crate::timer_wheel::{TimerId, TimerWheel};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use synward_nic::Frame;
-use synward_proto::connection::{Connection, ConnectionConfig, Events, State, TimeWait};
+use synward_proto::connection::{Connection, Events, State, Terms, TimeWait};
 use synward_proto::listener::HalfOpens;
 use synward_proto::{Instant, Tuple};
 
@@ -58,14 +58,14 @@ pub(crate) struct Limits {
 
 /// What new connections are told, by address family.
 #[derive(Debug)]
-pub(crate) struct Terms {
-    pub(crate) v4: ConnectionConfig,
-    pub(crate) v6: ConnectionConfig,
+pub(crate) struct FamilyTerms {
+    pub(crate) v4: Terms,
+    pub(crate) v6: Terms,
 }
 
-impl Terms {
+impl FamilyTerms {
     /// Those for the family of `tuple`.
-    pub(crate) fn of(&self, tuple: &Tuple) -> &ConnectionConfig {
+    pub(crate) fn of(&self, tuple: &Tuple) -> &Terms {
         if tuple.is_ipv6() { &self.v6 } else { &self.v4 }
     }
 }
@@ -94,7 +94,7 @@ pub(crate) struct Shard {
     pub(crate) stats: Arc<ShardStats>,
     pub(crate) limits: Limits,
     pub(crate) config: EngineConfig,
-    pub(crate) terms: Terms,
+    pub(crate) terms: FamilyTerms,
     pub(crate) shield: Option<ShieldLink>,
     /// Frames with readers, as far as known: those lent this turn included, those that came home since it began not.
     pub(crate) lent: u32,
@@ -198,12 +198,12 @@ impl Shard {
         }
         self.stats.count_all(connection.take_counts());
         if events.contains(Events::TIME_WAIT) {
-            let (tuple, state) = (entry.tuple, connection.time_wait(now));
+            let (tuple, state) = (*connection.tuple(), connection.time_wait(now));
             self.finish(index);
             return self.enter_time_wait(tuple, state);
         }
         if events.contains(Events::CLOSED) || connection.state() == State::Closed {
-            let tuple = entry.tuple;
+            let tuple = *connection.tuple();
             self.finish(index);
             return self.source_ports.release(&tuple);
         }
@@ -274,19 +274,22 @@ impl Shard {
 /// Notes what a worker is to be told of `events`.
 fn take_events(connection: &mut Connection, events: Events, outbox: &mut Outbox) {
     if events.contains(Events::CONNECTED) {
-        outbox.connected = Some(connection.send_space());
+        outbox.news().connected = Some(connection.send_space());
     }
     if events.contains(Events::REASSEMBLED) {
         while let Some(bytes) = connection.take_reassembled() {
-            outbox.received.push(Chunk::on_heap(bytes));
+            outbox.news().received.push(Chunk::on_heap(bytes));
         }
     }
     if events.contains(Events::SENT) {
-        outbox.sent = outbox.sent.saturating_add(connection.take_acked());
+        let news = outbox.news();
+        news.sent = news.sent.saturating_add(connection.take_acked());
     }
-    outbox.end_of_stream |= events.contains(Events::PEER_CLOSED);
+    if events.contains(Events::PEER_CLOSED) {
+        outbox.news().end_of_stream = true;
+    }
     if events.contains(Events::FAILED) {
-        outbox.failure = connection.failure();
+        outbox.news().failure = connection.failure();
     }
 }
 

@@ -1,10 +1,12 @@
 //! What a connection is told when it is made, and what it keeps of that.
 
+use super::congestion::CongestionAlgorithm;
 use crate::segment::Mss;
+use alloc::sync::Arc;
 use core::num::NonZeroU8;
 use core::time::Duration;
 
-/// What a connection is told once, when it is made. Shared by all connections of a listener.
+/// What a connection is told once, when it is made.
 #[derive(Clone, Debug)]
 pub struct ConnectionConfig {
     /// Bytes that the peer may have in flight or unread here.
@@ -20,6 +22,8 @@ pub struct ConnectionConfig {
     /// Whether the first segments are acknowledged at once (Linux: TCP_QUICKACK). Whoever answers at once, or passes on, spares
     /// segments without: the answer carries the acknowledgment, and on an open of ours the first bytes carry that of the SYN.
     pub quick_acks: bool,
+    /// How congestion is avoided (Linux: `tcp_congestion_control`).
+    pub congestion: CongestionAlgorithm,
     /// Retransmissions of data before the connection is given up (Linux: `tcp_retries2`, 15).
     pub retries: u8,
     /// How long TIME_WAIT lasts (60 s).
@@ -80,7 +84,18 @@ impl From<Keepalive> for KeepaliveTimes {
     }
 }
 
-/// A connection's own copy of its options: each may be changed on one connection alone, as socket options are.
+/// A [`ConnectionConfig`] in the form that connections share: one for all of them costs each a pointer. A connection whose
+/// options are changed takes a copy of its own.
+#[derive(Clone, Debug)]
+pub struct Terms(pub(super) Arc<Settings>);
+
+impl From<&ConnectionConfig> for Terms {
+    fn from(config: &ConnectionConfig) -> Self {
+        Self(Arc::new(Settings::of(config)))
+    }
+}
+
+/// A connection's options: each may be changed on one connection alone, as socket options are.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     /// SO_RCVBUF, bytes.
@@ -91,6 +106,10 @@ pub(super) struct Settings {
     pub mss: Mss,
     /// Whether Nagle's algorithm is on (not TCP_NODELAY).
     pub nagle: bool,
+    /// Whether the first segments are acknowledged at once.
+    pub quick_acks: bool,
+    /// TCP_CONGESTION.
+    pub congestion: CongestionAlgorithm,
     /// Retransmissions before the connection is given up.
     pub retries: u8,
     /// SO_KEEPALIVE and its times.
@@ -103,14 +122,15 @@ pub(super) struct Settings {
 
 impl Settings {
     /// The settings of `config`, within the limits of sequence space.
-    pub fn of(config: &ConnectionConfig) -> Self {
+    fn of(config: &ConnectionConfig) -> Self {
         let ConnectionConfig {
             receive_buffer,
             send_buffer,
             mss,
             keepalive,
             nagle,
-            quick_acks: _,
+            quick_acks,
+            congestion,
             retries,
             time_wait,
             fin_wait_2,
@@ -120,6 +140,8 @@ impl Settings {
             send_buffer: send_buffer.min(MAX_BUFFER),
             mss,
             nagle,
+            quick_acks,
+            congestion,
             retries,
             keepalive: keepalive.map(KeepaliveTimes::from),
             time_wait: time_wait.into(),

@@ -34,12 +34,14 @@ mod transmit;
 #[cfg(test)]
 mod tests;
 
-pub use config::{ConnectionConfig, Keepalive};
+pub use config::{ConnectionConfig, Keepalive, Terms};
+pub use congestion::CongestionAlgorithm;
 pub use info::Info;
 pub use time_wait::{Reuse, TimeWait, TimeWaitOutcome};
 
 use crate::half_open::{Clock, HalfOpen};
 use crate::{Counter, Counts, DropReason, Head, Instant, Link, Segment, SeqNum, Tuple, Verdict, reset};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bitflags::bitflags;
 use config::{KeepaliveTimes, Settings};
@@ -139,7 +141,7 @@ impl Decision {
 #[derive(Debug)]
 pub struct Connection {
     tuple: Tuple,
-    settings: Settings,
+    settings: Arc<Settings>,
     phase: Phase,
 }
 
@@ -161,36 +163,36 @@ const _: () = assert!(size_of::<Connection>() <= 392);
 impl Connection {
     /// A connection from a completed handshake. It has not seen the third segment yet: give it to
     /// [`on_segment`](Self::on_segment) next.
-    pub fn accept(now: Instant, tuple: Tuple, half_open: &HalfOpen, config: &ConnectionConfig) -> Self {
-        let mut settings = Settings::of(config);
+    pub fn accept(now: Instant, tuple: Tuple, half_open: &HalfOpen, terms: &Terms) -> Self {
+        let mut settings = Arc::clone(&terms.0);
         let opening = Opening {
             negotiated: half_open.negotiated,
             peer_window: 0,
             our_window: receiver::syn_window(settings.receive_buffer),
             rtt: rtt::Rtt::new(rtt::initial(half_open.timeouts)),
             syn_timeouts: half_open.timeouts,
-            quick_acks: config.quick_acks,
+            quick_acks: settings.quick_acks,
         };
         let synchronised = Synchronised::new(now, &opening, &mut settings);
         Self { tuple, settings, phase: Phase::Synchronised(synchronised) }
     }
 
     /// A connection that opens from here: SYN-SENT, its SYN due at once.
-    pub fn connect(now: Instant, tuple: Tuple, iss: SeqNum, timestamp_offset: u32, config: &ConnectionConfig) -> Self {
+    pub fn connect(now: Instant, tuple: Tuple, iss: SeqNum, timestamp_offset: u32, terms: &Terms) -> Self {
         let clock = TimestampClock::new(now, Clock { recent: 0, offset: timestamp_offset });
         Self {
             tuple,
-            settings: Settings::of(config),
-            phase: Phase::SynSent(SynSent::new(now, iss, clock, config.quick_acks)),
+            settings: Arc::clone(&terms.0),
+            phase: Phase::SynSent(SynSent::new(now, iss, clock, terms.0.quick_acks)),
         }
     }
 
     /// A connection that opens from here in place of one in TIME-WAIT, whose clock and sequence space it continues.
-    pub fn reconnect(now: Instant, reuse: &Reuse, config: &ConnectionConfig) -> Self {
+    pub fn reconnect(now: Instant, reuse: &Reuse, terms: &Terms) -> Self {
         let Reuse { tuple, iss, clock } = *reuse;
-        let mut syn_sent = SynSent::new(now, iss, clock, config.quick_acks);
+        let mut syn_sent = SynSent::new(now, iss, clock, terms.0.quick_acks);
         syn_sent.counts = syn_sent.counts.and(Counts::of(&[Counter::TWRecycled]));
-        Self { tuple, settings: Settings::of(config), phase: Phase::SynSent(syn_sent) }
+        Self { tuple, settings: Arc::clone(&terms.0), phase: Phase::SynSent(syn_sent) }
     }
 
     /// Takes a segment of this connection. `frame` is the frame it was parsed from.
@@ -376,7 +378,7 @@ impl Connection {
 
     /// Turns keepalive on or off (SO_KEEPALIVE with TCP_KEEPIDLE, TCP_KEEPINTVL and TCP_KEEPCNT; MUST-25).
     pub fn set_keepalive(&mut self, now: Instant, keepalive: Option<Keepalive>) {
-        self.settings.keepalive = keepalive.map(KeepaliveTimes::from);
+        self.settings_mut().keepalive = keepalive.map(KeepaliveTimes::from);
         if let Phase::Synchronised(synchronised) = &mut self.phase {
             synchronised.start_keepalive(now, &self.settings);
         }
@@ -384,7 +386,12 @@ impl Connection {
 
     /// Whether small segments may wait for acknowledgments (the opposite of TCP_NODELAY; MUST-17).
     pub fn set_nagle(&mut self, nagle: bool) {
-        self.settings.nagle = nagle;
+        self.settings_mut().nagle = nagle;
+    }
+
+    /// Its two ends.
+    pub fn tuple(&self) -> &Tuple {
+        &self.tuple
     }
 
     /// The state.
@@ -453,6 +460,11 @@ impl Connection {
             Phase::Synchronised(synchronised) => Some(synchronised),
             Phase::SynSent(_) | Phase::NeverOpened(_) => None,
         }
+    }
+
+    /// The options of this connection alone.
+    fn settings_mut(&mut self) -> &mut Settings {
+        Arc::make_mut(&mut self.settings)
     }
 
     fn context(&self, now: Instant) -> Context<'_> {

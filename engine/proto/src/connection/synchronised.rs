@@ -3,7 +3,7 @@
 use super::answer_limit::AnswerLimit;
 use super::closing::Stage;
 use super::config::{SMALL_MSS, SMALL_MSS_SEND_BUFFER, Settings};
-use super::congestion::Reno;
+use super::congestion::Congestion;
 use super::keepalive::KeepaliveState;
 use super::persist::Persist;
 use super::receiver::Receiver;
@@ -15,6 +15,7 @@ use super::{Events, TimeWait};
 use crate::half_open::Negotiated;
 use crate::segment::{DataOptions, SackBlocks};
 use crate::{Counter, Counts, Flags, Head, Instant, Options, SeqNum, Tuple};
+use alloc::sync::Arc;
 use core::time::Duration;
 
 /// Bytes that the timestamps option takes with its padding.
@@ -68,18 +69,19 @@ pub(super) struct Synchronised {
 
 impl Synchronised {
     /// A connection in ESTABLISHED.
-    pub fn new(now: Instant, opening: &Opening, settings: &mut Settings) -> Self {
+    pub fn new(now: Instant, opening: &Opening, settings: &mut Arc<Settings>) -> Self {
         let Opening { negotiated, peer_window, our_window, rtt, syn_timeouts, quick_acks } = opening;
         let Negotiated { iss, irs, send_mss, scales, sack, timestamps } = *negotiated;
         let mss = send_mss.min(settings.mss).get();
         let mut counts = Counts::NONE;
         if mss < SMALL_MSS {
+            let settings = Arc::make_mut(settings);
             settings.send_buffer = settings.send_buffer.min(SMALL_MSS_SEND_BUFFER);
             counts = Counts::of(&[Counter::SmallMss]);
         }
         let payload = if timestamps.is_some() { mss.saturating_sub(TIMESTAMPS_LEN) } else { mss };
         let (peer_scale, our_scale) = scales.map_or_else(Default::default, |scales| (scales.peer, scales.ours));
-        let congestion = Reno::new(payload.into(), *syn_timeouts);
+        let congestion = Congestion::new(settings.congestion, payload.into(), *syn_timeouts);
         let mut sender = Sender::new(iss + 1, payload, peer_scale, rtt.clone(), congestion);
         sender.open_window(irs, u32::from(*peer_window));
         let mut connection = Self {

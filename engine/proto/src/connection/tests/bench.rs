@@ -1,7 +1,7 @@
 //! One connection, and a peer whose segments are written by hand. Sequence numbers are relative to the first byte of each
 //! direction; both directions cross the wrap within the first few hundred bytes.
 
-use crate::connection::{Connection, ConnectionConfig, Decision, State};
+use crate::connection::{CongestionAlgorithm, Connection, ConnectionConfig, Decision, State, Terms};
 use crate::half_open::{Clock, HalfOpen, Negotiated, Scales};
 use crate::segment::{DataOptions, Mss, SackBlock, SackBlocks, Timestamps, WindowScale};
 use crate::wire::{ChecksumPolicy, parse};
@@ -37,6 +37,7 @@ pub(super) fn config() -> ConnectionConfig {
         keepalive: None,
         nagle: true,
         quick_acks: true,
+        congestion: CongestionAlgorithm::NewReno,
         retries: 15,
         time_wait: Duration::from_secs(60),
         fin_wait_2: Duration::from_secs(60),
@@ -203,7 +204,7 @@ impl Bench {
     /// A connection that has not seen its third segment.
     pub(super) fn accepted(config: &ConnectionConfig, negotiated: Negotiated) -> Self {
         let now = Instant::from_millis(1_000_000);
-        let connection = Connection::accept(now, TUPLE, &HalfOpen { negotiated, timeouts: 0 }, config);
+        let connection = Connection::accept(now, TUPLE, &HalfOpen { negotiated, timeouts: 0 }, &Terms::from(config));
         Self { connection, now, counts: Vec::new() }
     }
 

@@ -1,7 +1,7 @@
 //! Anything may arrive at any time, and the clock may step: nothing panics, and what always holds does.
 
 use super::bench::*;
-use crate::connection::{Connection, Events, Keepalive, State};
+use crate::connection::{Connection, Events, Keepalive, State, Terms};
 use crate::half_open::{Clock, Negotiated};
 use crate::segment::SynOptions;
 use crate::{Fate, Flags, Instant, Options};
@@ -145,7 +145,7 @@ proptest! {
     #[test]
     fn an_open_takes_anything(happenings in proptest::collection::vec(happening(), 1..60), mss_option: Option<u16>) {
         let mut bench = Bench::established();
-        bench.connection = Connection::connect(Instant::from_millis(5), TUPLE, ISS, 5, &config());
+        bench.connection = Connection::connect(Instant::from_millis(5), TUPLE, ISS, 5, &Terms::from(&config()));
         let (mut sent, mut read) = (0, 0);
         for happening in &happenings {
             // Half of what acknowledges anything acknowledges our SYN.

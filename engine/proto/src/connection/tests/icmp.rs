@@ -1,7 +1,7 @@
 //! ICMP errors: RFC 5927, sections 4 and 5; RFC 9293, section 3.9.2.2.
 
 use super::bench::*;
-use crate::connection::{Connection, Events, Failure, State};
+use crate::connection::{Connection, Events, Failure, State, Terms};
 use crate::icmp::{IcmpError, IcmpKind, Unreachable};
 use crate::{Counter, DropReason, Endpoint, Fate, Flags, Link, SeqNum, Tuple, Verdict};
 use alloc::vec;
@@ -21,7 +21,7 @@ fn error(seq: SeqNum, kind: IcmpKind) -> IcmpError {
 /// An open whose SYN is on its way.
 fn connecting() -> Bench {
     let mut bench = Bench::accepted(&config(), negotiated());
-    bench.connection = Connection::connect(bench.now, TUPLE, ISS, 5, &config());
+    bench.connection = Connection::connect(bench.now, TUPLE, ISS, 5, &Terms::from(&config()));
     assert_eq!(bench.sent().len(), 1);
     bench
 }
@@ -48,7 +48,7 @@ fn how_an_open_fails() {
     ] {
         for (tuple, failure) in [(TUPLE, v4), (V6, v6)] {
             let mut bench = connecting();
-            bench.connection = Connection::connect(bench.now, tuple, ISS, 5, &config());
+            bench.connection = Connection::connect(bench.now, tuple, ISS, 5, &Terms::from(&config()));
             let mut frame = [0; 2048];
             bench.connection.poll_transmit(bench.now, &Link::default(), &mut frame).expect("a SYN");
             let decision = bench.connection.on_icmp_error(&IcmpError { tuple, ..error(ISS, kind) });
@@ -77,7 +77,7 @@ fn an_open_fails_only_when_its_syn_is_quoted() {
         assert_eq!(decision.verdict.counts.contains(Counter::OutOfWindowIcmps), !fails);
     }
     let mut unsent = Bench::accepted(&config(), negotiated());
-    unsent.connection = Connection::connect(unsent.now, TUPLE, ISS, 5, &config());
+    unsent.connection = Connection::connect(unsent.now, TUPLE, ISS, 5, &Terms::from(&config()));
     let decision = unsent.connection.on_icmp_error(&error(ISS, PORT));
     assert_eq!(decision.verdict.fate, Fate::Dropped(DropReason::IcmpOutOfWindow), "nothing is on its way yet");
 }

@@ -2,7 +2,7 @@
 //! it as frames.
 
 use super::bench::{TUPLE, ms, mss};
-use crate::connection::{Connection, ConnectionConfig, Events, State, TimeWait, TimeWaitOutcome};
+use crate::connection::{Connection, ConnectionConfig, Events, State, Terms, TimeWait, TimeWaitOutcome};
 use crate::half_open::{HalfOpen, Negotiated, Offer, Syn};
 use crate::segment::WindowScale;
 use crate::wire::{ChecksumPolicy, parse, write_segment};
@@ -116,7 +116,7 @@ impl Pair {
         // Both streams cross the wrap early.
         let mut iss = || SeqNum(u32::MAX - random.below(3000) as u32);
         let (client_iss, server_iss) = (iss(), iss());
-        let client = Connection::connect(now, TUPLE.reversed(), client_iss, 77, config);
+        let client = Connection::connect(now, TUPLE.reversed(), client_iss, 77, &Terms::from(config));
         let end = |tuple, station, plan| End {
             tuple,
             config: config.clone(),
@@ -189,7 +189,8 @@ impl Pair {
                     self.launch_head(to, &head);
                 } else if let Some(negotiated) = pending.filter(|_| segment.flags.contains(Flags::ACK)) {
                     let half_open = HalfOpen { negotiated, timeouts: 0 };
-                    end.station = Station::Connected(Connection::accept(now, end.tuple, &half_open, &end.config));
+                    end.station =
+                        Station::Connected(Connection::accept(now, end.tuple, &half_open, &Terms::from(&end.config)));
                     self.pass_on(to, &segment, frame);
                 }
             }

@@ -1,7 +1,7 @@
 //! SYN-SENT: RFC 9293, section 3.10.7.3; RFC 6298, section 5.7.
 
 use super::bench::*;
-use crate::connection::{Connection, ConnectionConfig, Decision, Events, Failure, State};
+use crate::connection::{Connection, ConnectionConfig, Decision, Events, Failure, State, Terms};
 use crate::segment::{SynOptions, Timestamps, WindowScale};
 use crate::{Counter, DropReason, Fate, Flags, Instant, Options};
 use alloc::vec;
@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 fn connecting() -> Bench {
     let now = Instant::from_millis(1_000_000);
     let mut bench = Bench::accepted(&config(), negotiated());
-    bench.connection = Connection::connect(now, TUPLE, ISS, 5, &config());
+    bench.connection = Connection::connect(now, TUPLE, ISS, 5, &Terms::from(&config()));
     bench
 }
 
@@ -267,7 +267,7 @@ fn the_third_segment_can_wait_for_the_first_bytes() {
     let patient = || {
         let mut bench = connecting();
         let config = ConnectionConfig { quick_acks: false, ..config() };
-        bench.connection = Connection::connect(bench.now, TUPLE, ISS, 5, &config);
+        bench.connection = Connection::connect(bench.now, TUPLE, ISS, 5, &Terms::from(&config));
         bench.sent();
         let decision = syn_ack(&mut bench, 0, usual());
         assert_eq!((decision.events, bench.sent().len()), (Events::CONNECTED, 0));

@@ -2,7 +2,7 @@
 
 use super::bench::*;
 use crate::connection::persist::ORPHAN_RETRIES;
-use crate::connection::{Connection, ConnectionConfig, Events, Failure, State};
+use crate::connection::{Connection, ConnectionConfig, Events, Failure, State, Terms};
 use crate::half_open::{Clock, Negotiated};
 use crate::wire::HEADROOM;
 use crate::{Counter, Flags, Link};
@@ -177,7 +177,7 @@ fn the_frame_limits_the_segment() {
     bench.send(stream(0, 3000));
     assert_eq!((transmit(&mut bench, 0), transmit(&mut bench, 1)), (None, None));
     assert_eq!(transmit(&mut bench, 101), Some(54 + 100));
-    let mut open = Connection::connect(bench.now, TUPLE, ISS, 0, &config());
+    let mut open = Connection::connect(bench.now, TUPLE, ISS, 0, &Terms::from(&config()));
     let mut write = |len: usize| open.poll_transmit(bench.now, &Link::default(), &mut vec![0; len]).is_some();
     assert_eq!((write(HEADROOM - 1), write(HEADROOM)), (false, true));
 }

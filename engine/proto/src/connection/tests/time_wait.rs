@@ -4,7 +4,7 @@ use super::bench::*;
 use crate::connection::answer_limit::AnswerLimit;
 use crate::connection::time_wait::{REUSE_DELAY, REUSE_GAP};
 use crate::connection::timestamps::TimestampClock;
-use crate::connection::{Connection, Events, State, TimeWait, TimeWaitOutcome};
+use crate::connection::{Connection, Events, State, Terms, TimeWait, TimeWaitOutcome};
 use crate::half_open::{Clock, Negotiated};
 use crate::segment::{SynOptions, Timestamps};
 use crate::wire::{ChecksumPolicy, parse};
@@ -148,7 +148,7 @@ fn an_open_takes_over() {
     let mut bench = Bench::accepted(&config(), negotiated());
     bench.now = start + Duration::from_secs(2);
     let reuse = entry.reuse(bench.now).expect("reusable");
-    bench.connection = Connection::reconnect(bench.now, &reuse, &config());
+    bench.connection = Connection::reconnect(bench.now, &reuse, &Terms::from(&config()));
     let syn = bench.sent();
     let first = 1 + REUSE_GAP;
     assert_eq!((syn.len(), syn[0].seq, syn[0].flags), (1, first, Flags::SYN));
@@ -183,7 +183,7 @@ fn a_crossing_syn_is_held_against_what_the_old_connection_has_seen() {
         let reuse = entry.reuse(now).expect("reusable");
         let mut bench = Bench::accepted(&config(), negotiated());
         bench.now = now;
-        bench.connection = Connection::reconnect(now, &reuse, &config());
+        bench.connection = Connection::reconnect(now, &reuse, &Terms::from(&config()));
         bench.sent();
         let mut syn = ack(7_000, 0).flags(Flags::SYN).segment().0;
         let timestamps = Some(Timestamps { value, echo: 0 });
@@ -223,7 +223,7 @@ proptest! {
             clock: timestamps.then_some(clock(last_seen, 0)),
             ..ours
         };
-        let syn = first_segment(Connection::reconnect(now, &ours.reuse(now).expect("reusable"), &config()), now);
+        let syn = first_segment(Connection::reconnect(now, &ours.reuse(now).expect("reusable"), &Terms::from(&config())), now);
         let mut by_both = theirs;
         prop_assert_eq!(by_both.on_segment(now, &syn), TimeWaitOutcome::Reopen);
         if timestamps {
