@@ -1,7 +1,8 @@
 //! Plays every script of `tests/conversations` against the engine and against the Linux kernel.
 //!
-//! `engine::…` must pass; `broken::…` plays each script once for every demand that it makes, with that demand turned
-//! into its opposite, and must see each of them fail at its line; `kernel::…` plays it in a network namespace of its own.
+//! Each script is played over IPv4 and IPv6, but where it says that it is for one of them: `engine4::…`, `engine6::…`.
+//! `engine…` must pass; `broken…` plays each script once for every demand that it makes, with that demand turned
+//! into its opposite, and must see each of them fail at its line; `kernel…` plays it in a network namespace of its own.
 //! Without root the kernel's are ignored, and so are, without `SYNWARD_LONG=1`, those that need more than ten seconds.
 //! Frames of a failed conversation are left in `target/conversations`.
 
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use synward_testkit::play::Failure;
-use synward_testkit::script::{KernelRun, Script, ScriptError, TargetKind};
+use synward_testkit::script::{Ip, KernelRun, Script, ScriptError, TargetKind};
 use synward_testkit::{engine, kernel};
 
 /// What `make test` gives a script for the kernel.
@@ -47,18 +48,22 @@ fn find(folder: &Path, paths: &mut Vec<PathBuf>) {
 fn trials(folder: &Path, path: &Path) -> Vec<Trial> {
     let name = path.strip_prefix(folder).unwrap_or(path).with_extension("").to_string_lossy().replace('/', "::");
     let script = match Script::read(path) {
-        Ok(script) => Arc::new(script),
+        Ok(script) => script,
         Err(error) => return vec![Trial::test(format!("engine::{name}"), move || unreadable(&error))],
     };
     let ignored = match &script.setup.kernel {
         KernelRun::For(time) => !kernel::available() || (*time > SHORT && std::env::var_os("SYNWARD_LONG").is_none()),
         KernelRun::Skip(_) | KernelRun::Unsaid => true,
     };
-    let trial = |kind: &str, run: fn(&Script, &str) -> Result<(), Failed>| {
-        let (full, name, script) = (format!("{kind}::{name}"), name.clone(), Arc::clone(&script));
-        Trial::test(full, move || run(&script, &name))
+    let in_family = |ip: &Ip| {
+        let script = Arc::new(script.over(*ip));
+        let trial = |kind: &str, run: fn(&Script, &str) -> Result<(), Failed>| {
+            let (full, name, script) = (format!("{kind}{}::{name}", ip.number()), name.clone(), Arc::clone(&script));
+            Trial::test(full, move || run(&script, &name))
+        };
+        [trial("engine", on_engine), trial("broken", broken), trial("kernel", on_kernel).with_ignored_flag(ignored)]
     };
-    vec![trial("engine", on_engine), trial("broken", broken), trial("kernel", on_kernel).with_ignored_flag(ignored)]
+    script.families().iter().flat_map(in_family).collect()
 }
 
 fn unreadable(error: &ScriptError) -> Result<(), Failed> {
@@ -66,16 +71,16 @@ fn unreadable(error: &ScriptError) -> Result<(), Failed> {
 }
 
 fn on_engine(script: &Script, name: &str) -> Result<(), Failed> {
-    engine::play(script)?.map_err(|failure| saved(*failure, name))
+    engine::play(script)?.map_err(|failure| saved(*failure, script.setup.ip, name))
 }
 
 fn on_kernel(script: &Script, name: &str) -> Result<(), Failed> {
-    kernel::play(script)?.map_err(|failure| saved(*failure, name))
+    kernel::play(script)?.map_err(|failure| saved(*failure, script.setup.ip, name))
 }
 
-fn saved(mut failure: Failure, name: &str) -> Failed {
+fn saved(mut failure: Failure, ip: Ip, name: &str) -> Failed {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("conversations");
-    let path = folder.join(format!("{}-{}.pcap", failure.target, name.replace("::", "-")));
+    let path = folder.join(format!("{}{}-{}.pcap", failure.target, ip.number(), name.replace("::", "-")));
     match failure.save(&path) {
         Ok(()) => failure.to_string().into(),
         Err(error) => format!("{failure}\n  {}: {error}", path.display()).into(),
