@@ -229,10 +229,11 @@ fn connection_row(entry: &Entry, now: Instant) -> ConnectionRow {
         retransmits,
         timer,
     } = entry.connection.info(now);
+    let tuple = entry.connection.tuple();
     ConnectionRow {
         state: state_name(state),
-        local: entry.tuple.local.to_string(),
-        remote: entry.tuple.remote.to_string(),
+        local: tuple.local.to_string(),
+        remote: tuple.remote.to_string(),
         recv_queue,
         send_queue,
         srtt_us: srtt.map(|span| span.as_micros() as u64),

@@ -48,9 +48,9 @@ impl Shard {
         if entry.frames_held < self.limits.frames_per_reader && self.lent < self.limits.own_readers {
             entry.frames_held += 1;
             self.lent += 1;
-            entry.outbox.received.push(Chunk::in_frame(frame, span));
+            entry.outbox.news().received.push(Chunk::in_frame(frame, span));
         } else {
-            entry.outbox.received.push(Chunk::on_heap(span.of(frame.as_slice()).to_vec()));
+            entry.outbox.news().received.push(Chunk::on_heap(span.of(frame.as_slice()).to_vec()));
             self.stats.count(Counter::FramesCopiedOut);
             port.recycle(frame);
         }

@@ -150,7 +150,7 @@ impl Shard {
         let tuple = segment.tuple;
         let connection = Connection::accept(now, tuple, half_open, self.terms.of(&tuple));
         let send_space = connection.send_space();
-        let Some(conn) = self.connections.insert(tuple, segment.link, connection, Owner::Queue(worker)) else {
+        let Some(conn) = self.connections.insert(segment.link, connection, Owner::Queue(worker)) else {
             shared.release();
             return self.refuse(now, segment, frame, port);
         };

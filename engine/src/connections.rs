@@ -43,7 +43,6 @@ pub(crate) enum Owner {
 #[derive(Debug)]
 pub(crate) struct Entry {
     generation: u32,
-    pub(crate) tuple: Tuple,
     /// The way to the peer, refreshed by valid segments only.
     pub(crate) link: Link,
     pub(crate) connection: Connection,
@@ -71,17 +70,50 @@ pub(crate) enum Slot {
     TimeWait(u32),
 }
 
+/// A [`Slot`] as the tuple table keeps it, in half the room: there are several places for each connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Place(u32);
+
+impl Place {
+    /// Set for TIME-WAIT. Indices stay below it: the limits of both kinds do.
+    const TIME_WAIT: u32 = 1 << 31;
+}
+
+impl From<Slot> for Place {
+    fn from(slot: Slot) -> Self {
+        match slot {
+            Slot::Connection(index) => Self(index),
+            Slot::TimeWait(index) => Self(index | Self::TIME_WAIT),
+        }
+    }
+}
+
+impl From<Place> for Slot {
+    fn from(Place(place): Place) -> Self {
+        let index = place & !Place::TIME_WAIT;
+        if place == index { Self::Connection(index) } else { Self::TimeWait(index) }
+    }
+}
+
 fn tuple_of<'a>(entries: &'a Slab<Entry>, time_waits: &'a TimeWaits, slot: Slot) -> Option<&'a Tuple> {
     match slot {
-        Slot::Connection(index) => entries.get(index as usize).map(|entry| &entry.tuple),
+        Slot::Connection(index) => entries.get(index as usize).map(|entry| entry.connection.tuple()),
         Slot::TimeWait(index) => time_waits.get(index).map(|entry| &entry.tuple),
     }
 }
 
-/// How much room the tuple table has per entry that can be in it. Removals leave tombstones where places are crowded, and
-/// when tombstones have used up the room, the table rehashes in place (1–2 ms). With four, two million removals from a full
-/// table use up hardly any of the room; with two, all of it (see the test).
-const HEADROOM: usize = 4;
+/// How many places the tuple table has for so many entries. Removals leave tombstones where places are crowded, and when
+/// tombstones have used up the room, the table rehashes in place (1–2 ms). With four places for each entry, two million
+/// removals from a full table use up less than a hundredth of the room; with two, all of it (see the test).
+const fn places_for(entries: usize) -> usize {
+    (entries * 4).next_power_of_two()
+}
+
+/// A tuple table with room for so many entries that lives long without rehashing.
+fn roomy_table<T>(entries: usize) -> HashTable<T> {
+    // hashbrown fills up to seven of eight places, and rounds up to a power of two itself.
+    HashTable::with_capacity(places_for(entries) / 8 * 7)
+}
 
 /// All connections of a shard, those in TIME-WAIT included. Everything is allocated at the start.
 #[derive(Debug)]
@@ -89,7 +121,7 @@ pub(crate) struct Connections {
     entries: Slab<Entry>,
     time_waits: TimeWaits,
     /// The peer chooses its keys: hashed under a secret.
-    by_tuple: HashTable<Slot>,
+    by_tuple: HashTable<Place>,
     hasher: TupleHasher,
     limit: usize,
     next_generation: u32,
@@ -103,7 +135,7 @@ impl Connections {
         Self {
             entries: Slab::with_capacity(limit),
             time_waits: TimeWaits::new(time_wait_limit),
-            by_tuple: HashTable::with_capacity(HEADROOM * (limit + time_wait_limit)),
+            by_tuple: roomy_table(limit + time_wait_limit),
             hasher: TupleHasher::new(key),
             limit,
             next_generation: 0,
@@ -114,7 +146,7 @@ impl Connections {
     /// What `tuple` stands for.
     pub(crate) fn find(&self, tuple: &Tuple) -> Option<Slot> {
         let hash = self.hasher.hash(tuple);
-        self.by_tuple.find(hash, |&slot| self.tuple_of(slot) == Some(tuple)).copied()
+        self.by_tuple.find(hash, |&place| self.tuple_of(place.into()) == Some(tuple)).map(|&place| place.into())
     }
 
     /// Whether one more would be too many.
@@ -123,14 +155,15 @@ impl Connections {
     }
 
     /// Adds a connection whose tuple stands for nothing yet. `None` when the table is full.
-    pub(crate) fn insert(&mut self, tuple: Tuple, link: Link, connection: Connection, owner: Owner) -> Option<ConnId> {
+    pub(crate) fn insert(&mut self, link: Link, connection: Connection, owner: Owner) -> Option<ConnId> {
         if self.is_full() {
             return None;
         }
         let generation = self.next_generation;
         self.next_generation = generation.wrapping_add(1);
+        let tuple = *connection.tuple();
         let outbox = Outbox::default();
-        let entry = Entry { generation, tuple, link, connection, owner, outbox, frames_held: 0, timer: None };
+        let entry = Entry { generation, link, connection, owner, outbox, frames_held: 0, timer: None };
         let index = self.entries.insert(entry) as u32;
         self.map(tuple, Slot::Connection(index));
         Some(ConnId { index, generation })
@@ -153,7 +186,7 @@ impl Connections {
 
     /// Makes the tuple of a connection stand for nothing: it is over, though its worker may not know yet.
     pub(crate) fn unmap(&mut self, index: u32) {
-        if let Some(tuple) = self.entries.get(index as usize).map(|entry| entry.tuple) {
+        if let Some(tuple) = self.entries.get(index as usize).map(|entry| *entry.connection.tuple()) {
             self.unmap_slot(&tuple, Slot::Connection(index));
         }
     }
@@ -211,7 +244,7 @@ impl Connections {
 
     /// Every tuple that stands for something.
     pub(crate) fn tuples(&self) -> impl Iterator<Item = &Tuple> {
-        self.by_tuple.iter().filter_map(|&slot| self.tuple_of(slot))
+        self.by_tuple.iter().filter_map(|&place| self.tuple_of(place.into()))
     }
 
     /// Tells the shield which tuples have ceased to stand for something in this turn.
@@ -226,14 +259,15 @@ impl Connections {
     fn map(&mut self, tuple: Tuple, slot: Slot) {
         debug_assert_eq!(self.find(&tuple).filter(|&found| found != slot), None, "{tuple:?} is taken");
         let Self { entries, time_waits, by_tuple, hasher, .. } = self;
-        let hash_of = |slot: &Slot| tuple_of(entries, time_waits, *slot).map_or(0, |tuple| hasher.hash(tuple));
-        by_tuple.insert_unique(hasher.hash(&tuple), slot, hash_of);
+        let hash_of =
+            |place: &Place| tuple_of(entries, time_waits, (*place).into()).map_or(0, |tuple| hasher.hash(tuple));
+        by_tuple.insert_unique(hasher.hash(&tuple), slot.into(), hash_of);
         self.flows.open(&tuple);
     }
 
     fn unmap_slot(&mut self, tuple: &Tuple, slot: Slot) {
         let hash = self.hasher.hash(tuple);
-        if let Ok(found) = self.by_tuple.find_entry(hash, |&other| other == slot) {
+        if let Ok(found) = self.by_tuple.find_entry(hash, |&place| place == slot.into()) {
             found.remove();
             self.flows.close(tuple);
         }
@@ -242,16 +276,17 @@ impl Connections {
 
 #[cfg(test)]
 mod tests {
-    use super::HEADROOM;
+    use super::{places_for, roomy_table};
     use hashbrown::HashTable;
     use siphasher::sip::SipHasher13;
 
-    /// The number of entries that leaves the fewest places free once the table has rounded up its size.
-    const WORST: usize = 57_344;
+    /// A number of entries for which nothing is rounded up: it leaves the fewest places free.
+    const WORST: usize = (1 << 18) / 4;
+    const _: () = assert!(places_for(WORST) == 1 << 18 && places_for(WORST + 1) == 1 << 19);
 
     #[test]
     fn a_full_table_that_lives_long_keeps_its_room() {
-        let mut table: HashTable<u64> = HashTable::with_capacity(HEADROOM * WORST);
+        let mut table: HashTable<u64> = roomy_table(WORST);
         let hasher = SipHasher13::new_with_key(&[1; 16]);
         let mut random = (0_u64..).map(|n| hasher.hash(&n.to_le_bytes()));
         let mut random = || random.next().expect("there is no last one");
@@ -269,6 +304,6 @@ mod tests {
             least = least.min(table.capacity());
         }
         let tombstones = capacity - least;
-        assert!(tombstones < (capacity - WORST) / 500, "{tombstones} tombstones of {}", capacity - WORST);
+        assert!(tombstones < (capacity - WORST) / 100, "{tombstones} tombstones of {}", capacity - WORST);
     }
 }

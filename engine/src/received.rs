@@ -58,7 +58,10 @@ impl Chunk {
 /// Unread bytes of one connection, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Received {
-    chunks: VecDeque<Chunk>,
+    /// There is none unless there is a first.
+    rest: VecDeque<Chunk>,
+    /// Mostly the only one, and then no queue is allocated for it.
+    first: Option<Chunk>,
     len: usize,
 }
 
@@ -92,18 +95,22 @@ impl Received {
     pub(crate) fn push(&mut self, chunk: Chunk) {
         let more = chunk.unread().len();
         self.len += more;
-        if let (Some(Chunk::Heap { bytes, .. }), Chunk::Heap { bytes: new, read }) = (self.chunks.back_mut(), &chunk)
+        let last = self.rest.back_mut().or(self.first.as_mut());
+        if let (Some(Chunk::Heap { bytes, .. }), Chunk::Heap { bytes: new, read }) = (last, &chunk)
             && bytes.len() + more <= JOIN
         {
             bytes.extend_from_slice(new.get(*read..).unwrap_or_default());
             return;
         }
-        self.chunks.push_back(chunk);
+        match self.first {
+            None => self.first = Some(chunk),
+            Some(_) => self.rest.push_back(chunk),
+        }
     }
 
     /// Takes the first chunk whole.
     pub(crate) fn pop(&mut self) -> Option<Chunk> {
-        let chunk = self.chunks.pop_front()?;
+        let chunk = std::mem::replace(&mut self.first, self.rest.pop_front())?;
         self.len -= chunk.unread().len();
         Some(chunk)
     }
@@ -111,7 +118,7 @@ impl Received {
     /// Copies as many bytes as there are and fit.
     pub(crate) fn read(&mut self, into: &mut [u8]) -> Taken {
         let (mut done, mut frames) = (0, 0);
-        while let Some(chunk) = self.chunks.front_mut() {
+        while let Some(chunk) = &mut self.first {
             let unread = chunk.unread();
             let count = unread.len().min(into.len() - done);
             into[done..done + count].copy_from_slice(&unread[..count]);
@@ -122,7 +129,7 @@ impl Received {
                 break;
             }
             frames += u32::from(matches!(chunk, Chunk::Frame(_)));
-            self.chunks.pop_front();
+            self.first = self.rest.pop_front();
         }
         self.len -= done;
         Taken { bytes: done as u32, frames }
@@ -130,7 +137,7 @@ impl Received {
 
     /// Takes at most `most` bytes off the front, in memory of their own; `None` when there are none or none are wanted.
     pub(crate) fn take(&mut self, most: usize) -> Option<(Vec<u8>, Taken)> {
-        let front = self.chunks.front_mut().filter(|_| most > 0)?;
+        let front = self.first.as_mut().filter(|_| most > 0)?;
         if front.unread().len() > most {
             let bytes = front.unread()[..most].to_vec();
             front.consume(most);
@@ -146,9 +153,9 @@ impl Received {
 
     /// Throws everything away, as a read that nobody looks at.
     pub(crate) fn discard(&mut self) -> Taken {
-        let frames = self.chunks.iter().filter(|chunk| matches!(chunk, Chunk::Frame(_))).count() as u32;
-        self.chunks.clear();
-        Taken { bytes: std::mem::take(&mut self.len) as u32, frames }
+        let Self { first, rest, len } = std::mem::take(self);
+        let frames = first.iter().chain(&rest).filter(|chunk| matches!(chunk, Chunk::Frame(_))).count() as u32;
+        Taken { bytes: len as u32, frames }
     }
 }
 
@@ -163,11 +170,11 @@ mod tests {
         for byte in 0..=255 {
             received.push(Chunk::on_heap(vec![byte]));
         }
-        assert_eq!((received.len, received.chunks.len()), (256, 1));
+        assert_eq!((received.len, received.rest.len()), (256, 0));
         for _ in 0..JOIN {
             received.push(Chunk::on_heap(vec![0]));
         }
-        assert_eq!(received.chunks.len(), 2);
+        assert_eq!(received.rest.len(), 1);
         assert_eq!(received.discard(), Taken { bytes: 256 + JOIN as u32, frames: 0 });
         assert!(received.is_empty() && received.pop().is_none());
     }

@@ -165,7 +165,7 @@ impl Shard {
                 (tuple, Connection::connect(now, tuple, iss, offset, self.terms.of(&tuple)))
             }
         };
-        let conn = self.connections.insert(tuple, link, connection, Owner::Socket(reader));
+        let conn = self.connections.insert(link, connection, Owner::Socket(reader));
         let conn = conn.ok_or(SocketError::NoBuffers)?;
         if let Some(entry) = self.connections.get_mut(conn.index) {
             entry.outbox.held = delivery == Delivery::Held;

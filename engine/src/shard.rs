@@ -198,12 +198,12 @@ impl Shard {
         }
         self.stats.count_all(connection.take_counts());
         if events.contains(Events::TIME_WAIT) {
-            let (tuple, state) = (entry.tuple, connection.time_wait(now));
+            let (tuple, state) = (*connection.tuple(), connection.time_wait(now));
             self.finish(index);
             return self.enter_time_wait(tuple, state);
         }
         if events.contains(Events::CLOSED) || connection.state() == State::Closed {
-            let tuple = entry.tuple;
+            let tuple = *connection.tuple();
             self.finish(index);
             return self.source_ports.release(&tuple);
         }
@@ -274,19 +274,22 @@ impl Shard {
 /// Notes what a worker is to be told of `events`.
 fn take_events(connection: &mut Connection, events: Events, outbox: &mut Outbox) {
     if events.contains(Events::CONNECTED) {
-        outbox.connected = Some(connection.send_space());
+        outbox.news().connected = Some(connection.send_space());
     }
     if events.contains(Events::REASSEMBLED) {
         while let Some(bytes) = connection.take_reassembled() {
-            outbox.received.push(Chunk::on_heap(bytes));
+            outbox.news().received.push(Chunk::on_heap(bytes));
         }
     }
     if events.contains(Events::SENT) {
-        outbox.sent = outbox.sent.saturating_add(connection.take_acked());
+        let news = outbox.news();
+        news.sent = news.sent.saturating_add(connection.take_acked());
     }
-    outbox.end_of_stream |= events.contains(Events::PEER_CLOSED);
+    if events.contains(Events::PEER_CLOSED) {
+        outbox.news().end_of_stream = true;
+    }
     if events.contains(Events::FAILED) {
-        outbox.failure = connection.failure();
+        outbox.news().failure = connection.failure();
     }
 }
 

@@ -99,18 +99,17 @@ pub(crate) enum Phase {
     Over,
 }
 
-/// A socket.
+/// A socket. An application may have very many, nearly all of them idle: what an idle one does not have takes no room.
 #[derive(Debug)]
 pub(crate) struct Socket {
     pub(crate) generation: u32,
     /// The shard of its connection.
     pub(crate) shard: u16,
     pub(crate) phase: Phase,
-    /// Our end, once it is known.
-    pub(crate) local: Option<Endpoint>,
-    /// What came of a splice.
-    pub(crate) report: Option<SpliceReport>,
-    pub(crate) received: Received,
+    /// What only few sockets have.
+    rare: Option<Box<Rare>>,
+    /// Unread bytes, while there are any.
+    received: Option<Box<Received>>,
     /// Read, and not told to the shard yet.
     pub(crate) uncredited: Taken,
     /// Whether it is on the list of those whose credit waits for room in the ring.
@@ -134,6 +133,17 @@ pub(crate) struct Socket {
     pub(crate) listed: bool,
 }
 
+const _: () = assert!(size_of::<Socket>() <= 72);
+
+/// What only few sockets have.
+#[derive(Debug, Default)]
+struct Rare {
+    /// Our end of an open of ours, once it is known.
+    local: Option<Endpoint>,
+    /// What came of a splice.
+    report: Option<SpliceReport>,
+}
+
 impl Socket {
     /// A socket without news.
     pub(crate) fn new(generation: u32, shard: u16, phase: Phase, send_space: u32) -> Self {
@@ -141,9 +151,8 @@ impl Socket {
             generation,
             shard,
             phase,
-            local: None,
-            report: None,
-            received: Received::default(),
+            rare: None,
+            received: None,
             uncredited: Taken::default(),
             in_debt: false,
             whispered: 0,
@@ -166,6 +175,43 @@ impl Socket {
         }
     }
 
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    /// Our end of an open of ours, once it is known.
+    pub(crate) fn local(&self) -> Option<Endpoint> {
+        self.rare.as_ref()?.local
+    }
+
+    /// What came of a splice, once.
+    pub(crate) fn take_report(&mut self) -> Option<SpliceReport> {
+        self.rare.as_mut()?.report.take()
+    }
+
+    /// Whether there are unread bytes.
+    pub(crate) fn has_unread(&self) -> bool {
+        self.received.is_some()
+    }
+
+    /// Reads as many bytes as there are and fit; the shard is yet to be told of them.
+    pub(crate) fn read(&mut self, bytes: &mut [u8]) -> usize {
+        let Some(received) = &mut self.received else { return 0 };
+        let taken = received.read(bytes);
+        if received.is_empty() {
+            self.received = None;
+        }
+        self.uncredited += taken;
+        taken.bytes as usize
+    }
+
+    /// Throws unread bytes away; the shard is yet to be told of them.
+    pub(crate) fn discard(&mut self) {
+        if let Some(mut received) = self.received.take() {
+            self.uncredited += received.discard();
+        }
+    }
+
     /// Takes news from the shard.
     pub(crate) fn hear(&mut self, event: Event) {
         if matches!(self.phase, Phase::Spliced(_)) && !matches!(event, Event::Spliced(_)) {
@@ -175,7 +221,7 @@ impl Socket {
         match event {
             Event::Opening { conn, local } => {
                 self.phase = Phase::Connecting(conn);
-                self.local = Some(local);
+                self.rare().local = Some(local);
             }
             Event::Refused(error) => self.fail(error),
             Event::Connected { send_space } => {
@@ -185,9 +231,9 @@ impl Socket {
                 self.send_space = send_space;
             }
             Event::Received(chunk) => {
-                self.received.push(chunk);
+                self.received.get_or_insert_default().push(chunk);
                 if self.read_closed {
-                    self.uncredited += self.received.discard();
+                    self.discard();
                 }
             }
             Event::Sent(bytes) => {
@@ -198,7 +244,7 @@ impl Socket {
             Event::Failed(failure) => self.failure = Some(failure.into()),
             Event::Over => self.phase = Phase::Over,
             Event::Spliced(report) => {
-                self.report = Some(report);
+                self.rare().report = Some(report);
                 self.phase = match (self.phase, report.end) {
                     (Phase::Spliced(conn), SpliceEnd::Unused(_)) => Phase::Open(conn),
                     _ => Phase::Over,
@@ -219,8 +265,8 @@ impl Socket {
     pub(crate) fn ready(&self, room: bool) -> Ready {
         let error = self.failure.is_some();
         let over = self.phase == Phase::Over;
-        let told = self.report.is_some();
-        let can_read = told || !self.received.is_empty() || self.end_of_stream || self.read_closed || over || error;
+        let told = self.rare.as_ref().is_some_and(|rare| rare.report.is_some());
+        let can_read = told || self.has_unread() || self.end_of_stream || self.read_closed || over || error;
         let can_send = matches!(self.phase, Phase::Open(_)) && self.send_space > 0 && room;
         let can_write = can_send || self.write_closed || over || error;
         Ready {

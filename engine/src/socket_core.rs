@@ -264,7 +264,7 @@ impl SocketCore {
     /// # Errors
     /// `BadSocket`.
     pub fn local_of(&mut self, socket: SocketId) -> Result<Option<Endpoint>, SocketError> {
-        Ok(self.socket_mut(socket)?.local)
+        Ok(self.socket_mut(socket)?.local())
     }
 
     /// Lets go of the bytes that [`Delivery::Held`] kept back: they come to the socket, and so does all that follows.
@@ -313,7 +313,7 @@ impl SocketCore {
     /// # Errors
     /// `BadSocket`.
     pub fn splice_report(&mut self, first: SocketId) -> Result<Option<SpliceReport>, SocketError> {
-        Ok(self.socket_mut(first)?.report.take())
+        Ok(self.socket_mut(first)?.take_report())
     }
 
     /// Reads the next bytes of the stream; 0 is end of file.
@@ -322,11 +322,10 @@ impl SocketCore {
     /// `WouldBlock`, `BadSocket`, and once, after the bytes that came before it, the reason of a failure.
     pub fn recv(&mut self, socket: SocketId, bytes: &mut [u8]) -> Result<usize, SocketError> {
         let state = self.socket_mut(socket)?;
-        if !state.received.is_empty() {
-            let taken = state.received.read(bytes);
-            state.uncredited += taken;
+        if state.has_unread() {
+            let count = state.read(bytes);
             self.credit(socket);
-            return Ok(taken.bytes as usize);
+            return Ok(count);
         }
         if let Some(failure) = state.failure.take() {
             return Err(failure);
@@ -398,7 +397,7 @@ impl SocketCore {
         };
         if read {
             state.read_closed = true;
-            state.uncredited += state.received.discard();
+            state.discard();
         }
         let ends_writing = write && !state.write_closed;
         state.write_closed |= write;

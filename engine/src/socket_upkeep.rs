@@ -114,7 +114,7 @@ impl SocketCore {
         let Ok(state) = self.socket_mut(socket) else { return };
         let (shard, Some(conn)) = (state.shard, state.conn()) else { return };
         let owed = state.uncredited;
-        if owed == Taken::default() || !(state.received.is_empty() || owed.bytes >= credit || owed.frames >= frames) {
+        if owed == Taken::default() || !(!state.has_unread() || owed.bytes >= credit || owed.frames >= frames) {
             return;
         }
         if !self.can_say(shard) {

@@ -185,15 +185,18 @@ impl Shard {
         let Some((from_entry, to_entry)) = self.connections.pair_mut(source, sink) else { return };
         let bytes = carry_bytes(now, from_entry, to_entry);
         let side = &mut splice.sides[from];
-        let outbox = &mut from_entry.outbox;
-        let ends = outbox.end_of_stream && outbox.received.is_empty() && !side.ended;
+        let news = from_entry.outbox.peek_mut();
+        let ends = !side.ended && news.as_ref().is_some_and(|news| news.end_of_stream && news.received.is_empty());
         if ends {
             side.ended = true;
             to_entry.connection.shutdown(now);
         }
         side.bytes += u64::from(bytes);
-        let acknowledged = std::mem::take(&mut outbox.sent);
-        outbox.connected = None;
+        let acknowledged = news.map_or(0, |news| {
+            news.connected = None;
+            std::mem::take(&mut news.sent)
+        });
+        from_entry.outbox.tidy();
         if bytes > 0 || acknowledged > 0 {
             splice.moved = now;
         }
@@ -222,10 +225,12 @@ impl Shard {
             return SideState::Failed(SocketError::ConnectionReset);
         };
         if !outbox.over {
-            SideState::Alive
-        } else if let Some(failure) = outbox.failure {
+            return SideState::Alive;
+        }
+        let news = outbox.peek();
+        if let Some(failure) = news.and_then(|news| news.failure) {
             SideState::Failed(failure.into())
-        } else if !outbox.end_of_stream {
+        } else if !news.is_some_and(|news| news.end_of_stream) {
             // Its failure was told before the splice.
             SideState::Failed(SocketError::ConnectionReset)
         } else if side.ended {
@@ -301,7 +306,8 @@ fn carry_bytes(now: Instant, source: &mut Entry, sink: &mut Entry) -> u32 {
     let mut moved = 0;
     loop {
         let room = sink.connection.send_space();
-        let Some((bytes, taken)) = source.outbox.received.take(room as usize) else { return moved };
+        let taken = source.outbox.peek_mut().and_then(|news| news.received.take(room as usize));
+        let Some((bytes, taken)) = taken else { return moved };
         moved += taken.bytes;
         sink.connection.send(now, bytes);
         source.frames_held = source.frames_held.saturating_sub(taken.frames);

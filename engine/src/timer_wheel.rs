@@ -7,6 +7,7 @@
 //! slept.
 
 use slab::Slab;
+use std::num::NonZeroU32;
 use synward_proto::Instant;
 
 /// Bits of time per level.
@@ -28,7 +29,18 @@ const NONE: u32 = u32::MAX;
 
 /// Names a timer from `schedule` until it fires or is cancelled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct TimerId(u32);
+pub(crate) struct TimerId(NonZeroU32);
+
+impl TimerId {
+    /// Not zero, so that no timer takes no room in an `Option`.
+    fn of(node: u32) -> Self {
+        Self(NonZeroU32::MIN.saturating_add(node))
+    }
+
+    fn node(self) -> u32 {
+        self.0.get() - 1
+    }
+}
 
 #[derive(Debug)]
 struct Node<K> {
@@ -63,27 +75,27 @@ impl<K: Copy> TimerWheel<K> {
         let node = Node { key, deadline: ceil_millis(deadline), list: 0, prev: NONE, next: NONE };
         let id = self.nodes.insert(node) as u32;
         self.place(id);
-        TimerId(id)
+        TimerId::of(id)
     }
 
     /// Moves a running timer to another deadline.
     pub(crate) fn reschedule(&mut self, timer: TimerId, deadline: Instant) {
-        self.unlink(timer.0);
-        if let Some(node) = self.nodes.get_mut(timer.0 as usize) {
+        self.unlink(timer.node());
+        if let Some(node) = self.nodes.get_mut(timer.node() as usize) {
             node.deadline = ceil_millis(deadline);
-            self.place(timer.0);
+            self.place(timer.node());
         }
     }
 
     /// Stops a running timer.
     pub(crate) fn cancel(&mut self, timer: TimerId) {
-        self.unlink(timer.0);
-        self.nodes.try_remove(timer.0 as usize);
+        self.unlink(timer.node());
+        self.nodes.try_remove(timer.node() as usize);
     }
 
     /// The whole millisecond at which a running timer fires, as an [`Instant`].
     pub(crate) fn deadline_of(&self, timer: TimerId) -> Option<Instant> {
-        self.nodes.get(timer.0 as usize).map(|node| Instant::from_millis(node.deadline))
+        self.nodes.get(timer.node() as usize).map(|node| Instant::from_millis(node.deadline))
     }
 
     /// Takes one timer that is due at `now`; its id ends with it. `budget` falls by one for every timer taken or moved

@@ -51,7 +51,7 @@ impl Shard {
                 break;
             };
             let Some(len) = entry.connection.poll_transmit(now, &entry.link, frame.buffer_mut()) else {
-                debug_assert!(false, "wants to transmit and writes nothing: {:?}", entry.tuple);
+                debug_assert!(false, "wants to transmit and writes nothing: {:?}", entry.connection.tuple());
                 port.recycle(frame);
                 break;
             };

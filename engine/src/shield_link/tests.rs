@@ -124,8 +124,9 @@ impl Side {
             let shard = &poll_loop.shard;
             let half_open = shard.half_opens.table.iter(Instant::ZERO).map(|half_open| half_open.tuple);
             let index = |index: &u32| shard.connections.get(*index).filter(|entry| !entry.outbox.over);
-            let connections =
-                (0..shard.connections.limit() as u32).filter_map(|place| index(&place)).map(|it| it.tuple);
+            let connections = (0..shard.connections.limit() as u32)
+                .filter_map(|place| index(&place))
+                .map(|it| *it.connection.tuple());
             let time_waits = shard.connections.time_waits();
             let waiting = (0..time_waits.limit() as u32).filter_map(|index| time_waits.get(index)).map(|it| it.tuple);
             half_open.chain(connections).chain(waiting).for_each(|tuple| *want.entry(tuple).or_default() += 1);

@@ -389,6 +389,11 @@ impl Connection {
         self.settings_mut().nagle = nagle;
     }
 
+    /// Its two ends.
+    pub fn tuple(&self) -> &Tuple {
+        &self.tuple
+    }
+
     /// The state.
     pub fn state(&self) -> State {
         match &self.phase {

@@ -42,6 +42,8 @@ pub struct Setup {
     pub mtu: u16,
     /// `kernel 3s` or `kernel skip "reason"`.
     pub kernel: KernelRun,
+    /// `proves MUST-12 threats 4.2`: the requirements that cannot be broken without the script failing.
+    pub proves: Vec<String>,
 }
 
 impl Default for Setup {
@@ -61,6 +63,7 @@ impl Default for Setup {
             nagle: true,
             mtu: 1500,
             kernel: KernelRun::Unsaid,
+            proves: Vec::new(),
         }
     }
 }
@@ -142,7 +145,7 @@ impl Peer {
 }
 
 /// The words that begin header lines.
-const WORDS: [&str; 15] = [
+const WORDS: [&str; 16] = [
     "ip",
     "backlog",
     "somaxconn",
@@ -158,6 +161,7 @@ const WORDS: [&str; 15] = [
     "mtu",
     "kernel",
     "peer",
+    "proves",
 ];
 
 /// Whether a line that begins with `word` is a header line.
@@ -182,6 +186,7 @@ pub(super) fn read(word: &str, line: &mut Line<'_>, setup: &mut Setup) -> Result
         "nagle" => setup.nagle = line.choice(&["0", "1"])? == 1,
         "mtu" => setup.mtu = line.number("a number of bytes below 65536")?,
         "kernel" => setup.kernel = kernel(line)?,
+        "proves" => proves(line, &mut setup.proves)?,
         _ => peer(line)?,
     }
     line.end()
@@ -202,6 +207,19 @@ fn kernel(line: &mut Line<'_>) -> Result<KernelRun, ScriptError> {
         return Ok(KernelRun::Skip(String::from_utf8_lossy(&reason).into_owned()));
     }
     line.duration().map(KernelRun::For)
+}
+
+/// `proves MUST-12 RFC-5961 threats 4.2`
+fn proves(line: &mut Line<'_>, proves: &mut Vec<String>) -> Result<(), ScriptError> {
+    const WANTED: &str = "a requirement, as in `proves MUST-12 threats 4.2`";
+    loop {
+        let list = line.word(WANTED)?;
+        let gap = if line.take_sign("-") { "-" } else { " " };
+        proves.push(format!("{list}{gap}{}", line.word(WANTED)?));
+        if line.at_end() {
+            return Ok(());
+        }
+    }
 }
 
 /// `peer b host 3 port 41000 to 81`
