@@ -11,7 +11,7 @@ use synward_nic::{FrameBudget, MemoryPort, MemoryPortConfig, MemoryWire};
 use synward_proto::connection::Keepalive;
 use synward_proto::segment::{DataOptions, Mss, SynOptions, Timestamps, WindowScale};
 use synward_proto::wire::{ChecksumPolicy, HEADROOM, SegmentWriter, parse};
-use synward_proto::{Endpoint, Flags, Head, Instant, Link, Options, Segment, SeqNum, Tuple};
+use synward_proto::{Endpoint, Flags, Head, Instant, Link, Marking, Options, Segment, SeqNum, Tuple};
 
 /// Segments handled by one turn.
 pub const BURST: usize = 64;
@@ -188,6 +188,7 @@ impl Crowd {
             flags,
             window: if is_syn { 64_240 } else { 502 },
             options: if is_syn { Options::Syn(syn) } else { Options::Data(data) },
+            marking: Marking::default(),
         };
         client.next += u32::from(is_syn) + payload.len() as u32;
         let mut frame = [0; FRAME];

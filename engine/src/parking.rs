@@ -80,7 +80,7 @@ impl BlockingSockets {
     /// # Errors
     /// `TimedOut` when the deadline passes (the attempt is aborted); those of the core but `WouldBlock`.
     pub fn connect(&mut self, config: ConnectConfig, deadline: Option<Instant>) -> Result<SocketId, SocketError> {
-        let socket = self.retry(deadline, |core| core.connect(config), |_| false)?;
+        let socket = self.retry(deadline, |core| core.connect(config.clone()), |_| false)?;
         // Sending nothing succeeds as soon as sending anything could.
         match self.retry(deadline, |core| core.send(socket, &[]), |_| false) {
             Ok(_) => Ok(socket),

@@ -20,7 +20,7 @@ use crate::timer_wheel::{TimerId, TimerWheel};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use synward_nic::Frame;
-use synward_proto::connection::{Connection, Events, State, Terms, TimeWait};
+use synward_proto::connection::{Connection, Events, SocketOption, State, Terms, TimeWait};
 use synward_proto::listener::HalfOpens;
 use synward_proto::{Instant, Tuple};
 
@@ -57,7 +57,7 @@ pub(crate) struct Limits {
 }
 
 /// What new connections are told, by address family.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct FamilyTerms {
     pub(crate) v4: Terms,
     pub(crate) v6: Terms,
@@ -67,6 +67,11 @@ impl FamilyTerms {
     /// Those for the family of `tuple`.
     pub(crate) fn of(&self, tuple: &Tuple) -> &Terms {
         if tuple.is_ipv6() { &self.v6 } else { &self.v4 }
+    }
+
+    /// The same with `options` set.
+    pub(crate) fn with(&self, options: &[SocketOption]) -> Self {
+        Self { v4: self.v4.with(options), v6: self.v6.with(options) }
     }
 }
 
@@ -109,6 +114,7 @@ impl Shard {
             tracing::info!(mtu, "the interface has another MTU");
             self.config.mtu = mtu;
             self.terms = self.config.terms();
+            self.listeners.set_terms(&self.terms);
         }
     }
 

@@ -6,6 +6,7 @@ use crate::orphans::Parting;
 use crate::received::{Received, Taken};
 use crate::splice::{SpliceEnd, SpliceReport};
 use crate::{Interest, Ready, SocketError};
+use synward_proto::connection::SocketOption;
 use synward_proto::{Endpoint, Link};
 
 /// A connection as its worker names it. Never reused for another connection.
@@ -49,7 +50,7 @@ pub enum Delivery {
 }
 
 /// What an active open is told. Finding the next hop is the caller's part.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ConnectConfig {
     /// Our end. With port zero, the shard chooses one of [`source_ports`](crate::EngineConfig::source_ports).
     pub local: Endpoint,
@@ -62,12 +63,14 @@ pub struct ConnectConfig {
     pub shard: Option<ShardId>,
     /// Whether received bytes wait.
     pub delivery: Delivery,
+    /// Options that it begins with.
+    pub options: Vec<SocketOption>,
 }
 
 impl ConnectConfig {
     /// A connection of whichever shard, delivered at once.
     pub fn new(local: Endpoint, remote: Endpoint, link: Link) -> Self {
-        Self { local, remote, link, shard: None, delivery: Delivery::AtOnce }
+        Self { local, remote, link, shard: None, delivery: Delivery::AtOnce, options: Vec::new() }
     }
 }
 

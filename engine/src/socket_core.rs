@@ -14,7 +14,7 @@ use slab::Slab;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
-use synward_proto::connection::Keepalive;
+use synward_proto::connection::SocketOption;
 use synward_proto::{Endpoint, Tuple};
 
 /// Bytes of one request to send: what is larger goes in several.
@@ -138,10 +138,10 @@ impl SocketCore {
     /// Listens on every interface, from the next turn of each shard on.
     ///
     /// # Errors
-    /// `AddressInUse`, `Invalid` (port zero), `NoBuffers`, `NetworkDown`.
+    /// `AddressInUse`, `Invalid` (port zero, or an option has no such value), `NoBuffers`, `NetworkDown`.
     pub fn listen(&mut self, config: ListenConfig) -> Result<ListenerId, SocketError> {
         self.check_up()?;
-        if config.local.port == 0 {
+        if config.local.port == 0 || !config.options.iter().all(SocketOption::is_valid) {
             return Err(SocketError::Invalid);
         }
         if self.states.iter().any(|state| state.backlog.len() >= MAX_BACKLOG) {
@@ -221,7 +221,8 @@ impl SocketCore {
     /// `Invalid`, `NoBuffers`, `WouldBlock` (the ring to the shard is full), `NetworkDown`.
     pub fn connect(&mut self, config: ConnectConfig) -> Result<SocketId, SocketError> {
         let ConnectConfig { local, remote, .. } = config;
-        if remote.port == 0 || local.addr.is_ipv6() != remote.addr.is_ipv6() || local == remote {
+        let fit = local.addr.is_ipv6() == remote.addr.is_ipv6() && local != remote;
+        if remote.port == 0 || !fit || !config.options.iter().all(SocketOption::is_valid) {
             return Err(SocketError::Invalid);
         }
         let shard = self.shard_for(&config)?;
@@ -426,20 +427,22 @@ impl SocketCore {
         self.give_back(socket, Parting::Reset)
     }
 
-    /// Turns keepalive on or off (SO_KEEPALIVE, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT).
+    /// Sets an option of a connection. It takes effect after what was asked of the socket before.
     ///
     /// # Errors
-    /// `BadSocket`, `NotConnected` (set it once the connection has a name), `NoBuffers`.
-    pub fn set_keepalive(&mut self, socket: SocketId, keepalive: Option<Keepalive>) -> Result<(), SocketError> {
-        self.set_option(socket, Action::Keepalive(keepalive))
-    }
-
-    /// Sends small segments at once (`true`), or lets them wait for acknowledgments (TCP_NODELAY).
-    ///
-    /// # Errors
-    /// As [`set_keepalive`](Self::set_keepalive).
-    pub fn set_nodelay(&mut self, socket: SocketId, nodelay: bool) -> Result<(), SocketError> {
-        self.set_option(socket, Action::Nagle(!nodelay))
+    /// `BadSocket`, `Invalid` (no such value), `NotConnected` (the connection has no name yet:
+    /// [`ConnectConfig::options`]), `NoBuffers`.
+    pub fn set(&mut self, socket: SocketId, option: SocketOption) -> Result<(), SocketError> {
+        let state = self.socket_mut(socket)?;
+        if !option.is_valid() {
+            return Err(SocketError::Invalid);
+        }
+        let (shard, conn) = (state.shard, state.conn().ok_or(SocketError::NotConnected)?);
+        if self.states[usize::from(shard)].backlog.len() >= MAX_BACKLOG {
+            return Err(SocketError::NoBuffers);
+        }
+        self.say(shard, Request::On(conn, Action::Set(option)));
+        Ok(())
     }
 
     /// The reason of a failure, once (SO_ERROR).

@@ -4,7 +4,7 @@ use crate::handoff::{Action, Event, Request, WorkerEnd};
 use crate::orphans::Parting;
 use crate::received::Taken;
 use crate::socket::{ListenerId, Phase, Socket, SocketId};
-use crate::socket_core::{Listening, MAX_BACKLOG, ShardState, SocketCore, WorkerLimits};
+use crate::socket_core::{Listening, ShardState, SocketCore, WorkerLimits};
 use crate::{Ready, SocketError, Source};
 
 /// Names that may be stale before anybody looks.
@@ -157,16 +157,6 @@ impl SocketCore {
             }
             self.say(shard, Request::On(conn, parting.into()));
         }
-        Ok(())
-    }
-
-    pub(crate) fn set_option(&mut self, socket: SocketId, option: Action) -> Result<(), SocketError> {
-        let state = self.socket_mut(socket)?;
-        let (shard, conn) = (state.shard, state.conn().ok_or(SocketError::NotConnected)?);
-        if self.states[usize::from(shard)].backlog.len() >= MAX_BACKLOG {
-            return Err(SocketError::NoBuffers);
-        }
-        self.say(shard, Request::On(conn, option));
         Ok(())
     }
 

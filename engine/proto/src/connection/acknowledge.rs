@@ -62,6 +62,11 @@ impl AckSchedule {
         self.interactive = true;
     }
 
+    /// TCP_QUICKACK (Linux: `__tcp_sock_set_quickack`).
+    pub fn set_quick(&mut self, quick: bool) {
+        self.interactive = !quick;
+    }
+
     /// We send data: an answer, when it comes this soon after the peer's.
     pub fn on_send(&mut self, now: Instant) {
         self.interactive |= self.data_at != Instant::ZERO && now - self.data_at < DELAY;

@@ -214,6 +214,7 @@ impl SynSent {
                 sack_permitted: offer.sack,
                 timestamps: Some(self.clock.option(context.now)),
             }),
+            marking: offer.marking,
         }
     }
 
@@ -276,10 +277,11 @@ fn offer(settings: &Settings) -> Offer {
     Offer {
         mss_v4: settings.mss,
         mss_v6: settings.mss,
-        window: syn_window(settings.receive_buffer),
-        window_scale: Some(scale_for(settings.receive_buffer)),
+        window: syn_window(settings.first_window()),
+        window_scale: Some(scale_for(settings.receive_buffer_max)),
         sack: true,
         timestamps: true,
+        marking: settings.marking,
     }
 }
 

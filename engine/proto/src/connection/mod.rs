@@ -17,6 +17,7 @@ mod handshake;
 mod icmp;
 mod info;
 mod keepalive;
+mod options;
 mod persist;
 mod reassembly;
 mod receiver;
@@ -37,6 +38,7 @@ mod tests;
 pub use config::{ConnectionConfig, Keepalive, Terms};
 pub use congestion::CongestionAlgorithm;
 pub use info::Info;
+pub use options::{MAX_LINGER, MAX_SEGMENT, MIN_RECEIVE_BUFFER, MIN_SEND_BUFFER, SocketOption};
 pub use time_wait::{Reuse, TimeWait, TimeWaitOutcome};
 
 use crate::half_open::{Clock, HalfOpen};
@@ -44,7 +46,7 @@ use crate::{Counter, Counts, DropReason, Head, Instant, Link, Segment, SeqNum, T
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bitflags::bitflags;
-use config::{KeepaliveTimes, Settings};
+use config::Settings;
 use core::mem;
 use established::Arrival;
 use handshake::{Answer, Expiry, SynSent};
@@ -168,7 +170,7 @@ impl Connection {
         let opening = Opening {
             negotiated: half_open.negotiated,
             peer_window: 0,
-            our_window: receiver::syn_window(settings.receive_buffer),
+            our_window: receiver::syn_window(settings.first_window()),
             rtt: rtt::Rtt::new(rtt::initial(half_open.timeouts)),
             syn_timeouts: half_open.timeouts,
             quick_acks: settings.quick_acks,
@@ -376,19 +378,6 @@ impl Connection {
         }
     }
 
-    /// Turns keepalive on or off (SO_KEEPALIVE with TCP_KEEPIDLE, TCP_KEEPINTVL and TCP_KEEPCNT; MUST-25).
-    pub fn set_keepalive(&mut self, now: Instant, keepalive: Option<Keepalive>) {
-        self.settings_mut().keepalive = keepalive.map(KeepaliveTimes::from);
-        if let Phase::Synchronised(synchronised) = &mut self.phase {
-            synchronised.start_keepalive(now, &self.settings);
-        }
-    }
-
-    /// Whether small segments may wait for acknowledgments (the opposite of TCP_NODELAY; MUST-17).
-    pub fn set_nagle(&mut self, nagle: bool) {
-        self.settings_mut().nagle = nagle;
-    }
-
     /// Its two ends.
     pub fn tuple(&self) -> &Tuple {
         &self.tuple
@@ -460,11 +449,6 @@ impl Connection {
             Phase::Synchronised(synchronised) => Some(synchronised),
             Phase::SynSent(_) | Phase::NeverOpened(_) => None,
         }
-    }
-
-    /// The options of this connection alone.
-    fn settings_mut(&mut self) -> &mut Settings {
-        Arc::make_mut(&mut self.settings)
     }
 
     fn context(&self, now: Instant) -> Context<'_> {

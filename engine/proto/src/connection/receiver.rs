@@ -313,7 +313,7 @@ impl Receiver {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Endpoint, Link, Options, Tuple};
+    use crate::{Codepoint, Endpoint, Link, Options, Tuple};
     use core::net::{IpAddr, Ipv4Addr};
 
     #[test]
@@ -326,6 +326,7 @@ mod tests {
             ack: SeqNum(0),
             flags: Flags::ACK,
             window: 0,
+            ecn: Codepoint::NotEct,
             options: Options::NONE,
             payload: Span { start: 0, len },
             unfinished_checksum: false,

@@ -77,6 +77,7 @@ impl Synchronised {
         if mss < SMALL_MSS {
             let settings = Arc::make_mut(settings);
             settings.send_buffer = settings.send_buffer.min(SMALL_MSS_SEND_BUFFER);
+            settings.send_buffer_max = settings.send_buffer;
             counts = Counts::of(&[Counter::SmallMss]);
         }
         let payload = if timestamps.is_some() { mss.saturating_sub(TIMESTAMPS_LEN) } else { mss };
@@ -112,7 +113,11 @@ impl Synchronised {
 
     /// How short segments may be.
     pub fn patience(settings: &Settings) -> Patience {
-        if settings.nagle { Patience::Nagle } else { Patience::NoDelay }
+        match settings {
+            Settings { cork: true, .. } => Patience::Cork,
+            Settings { nagle: true, .. } => Patience::Nagle,
+            Settings { nagle: false, .. } => Patience::NoDelay,
+        }
     }
 
     /// The head of a segment with ACK. Whatever it goes with, it acknowledges what is received and offers a window.
@@ -123,7 +128,8 @@ impl Synchronised {
         self.timers.clear(Timer::DelayedAck);
         let timestamps = self.clock.map(|clock| clock.option(context.now));
         let options = Options::Data(DataOptions { timestamps, sack: self.sack_blocks() });
-        Head { tuple: *context.tuple, seq, ack: self.receiver.nxt(), flags: flags | Flags::ACK, window, options }
+        let (ack, flags) = (self.receiver.nxt(), flags | Flags::ACK);
+        Head { tuple: *context.tuple, seq, ack, flags, window, options, marking: context.settings.marking }
     }
 
     /// A bare acknowledgment.
@@ -169,7 +175,8 @@ impl Synchronised {
             self.persist = Persist::IDLE;
         }
         if self.stage == Stage::FinWait2 && self.detached {
-            self.timers.set_if_off(Timer::FinWait2, now + Duration::from(settings.fin_wait_2));
+            self.timers
+                .set_if_off(Timer::FinWait2, now + Duration::from(settings.linger.unwrap_or(settings.fin_wait_2)));
         }
     }
 

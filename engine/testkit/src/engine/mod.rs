@@ -106,7 +106,9 @@ fn config(setup: &Setup) -> EngineConfig {
         abort_on_overflow: setup.abort_on_overflow,
         mtu: setup.mtu,
         receive_buffer: setup.receive_buffer.unwrap_or(defaults.receive_buffer),
+        receive_buffer_max: setup.receive_buffer.unwrap_or(defaults.receive_buffer_max),
         send_buffer: setup.send_buffer.unwrap_or(defaults.send_buffer),
+        send_buffer_max: setup.send_buffer.unwrap_or(defaults.send_buffer_max),
         keepalive: setup.keepalive.map(|crate::script::Keepalive { idle, interval, probes }| Keepalive {
             idle,
             interval,

@@ -5,7 +5,10 @@ use crate::connection::{CongestionAlgorithm, Connection, ConnectionConfig, Decis
 use crate::half_open::{Clock, HalfOpen, Negotiated, Scales};
 use crate::segment::{DataOptions, Mss, SackBlock, SackBlocks, Timestamps, WindowScale};
 use crate::wire::{ChecksumPolicy, parse};
-use crate::{Counter, Counts, Endpoint, Fate, Flags, Head, Instant, Link, Options, Segment, SeqNum, Span, Tuple};
+use crate::{
+    Codepoint, Counter, Counts, Endpoint, Fate, Flags, Head, Instant, Link, Marking, Options, Segment, SeqNum, Span,
+    Tuple,
+};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
@@ -32,15 +35,19 @@ pub(super) fn mss(bytes: u16) -> Mss {
 pub(super) fn config() -> ConnectionConfig {
     ConnectionConfig {
         receive_buffer: BUFFER,
+        receive_buffer_max: BUFFER,
         send_buffer: 1 << 20,
+        send_buffer_max: 1 << 20,
         mss: mss(MSS),
         keepalive: None,
         nagle: true,
         quick_acks: true,
         congestion: CongestionAlgorithm::NewReno,
         retries: 15,
+        user_timeout: None,
         time_wait: Duration::from_secs(60),
         fin_wait_2: Duration::from_secs(60),
+        marking: Marking::DEFAULT,
     }
 }
 
@@ -132,6 +139,7 @@ impl Says {
             ack: if self.flags.contains(Flags::ACK) { ISS + 1 + self.ack } else { SeqNum(0) },
             flags: self.flags,
             window: self.window,
+            ecn: Codepoint::NotEct,
             options,
             payload: Span { start: START, len: self.payload.len() as u16 },
             unfinished_checksum: false,

@@ -8,6 +8,7 @@ mod icmp;
 mod keepalive;
 mod link;
 mod open;
+mod options;
 mod receive;
 mod retransmit;
 mod send;
