@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 use synward_proto::connection::{Connection, ConnectionConfig, Decision, Events, Terms};
 use synward_proto::half_open::{HalfOpen, Negotiated, Offer, Syn};
+use synward_proto::segment::Marking;
 use synward_proto::wire::{ChecksumPolicy, HEADROOM, parse, write_segment};
 use synward_proto::{Endpoint, Fate, Head, Instant, Options, Segment, SeqNum, Tuple};
 
@@ -22,8 +23,10 @@ const FRAME: usize = HEADROOM + 1500;
 pub struct Buffers {
     /// Of the sender.
     pub send: u32,
-    /// Of the reader.
+    /// Of the reader, at first.
     pub receive: u32,
+    /// What that may grow to.
+    pub receive_max: u32,
 }
 
 /// One flow.
@@ -205,14 +208,18 @@ fn written(head: &Head) -> Vec<u8> {
 fn config(plan: &Plan) -> ConnectionConfig {
     ConnectionConfig {
         receive_buffer: plan.buffers.receive,
+        receive_buffer_max: plan.buffers.receive_max,
         send_buffer: plan.buffers.send,
+        send_buffer_max: plan.buffers.send,
         mss: Offer::default().mss_v4,
         keepalive: None,
         nagle: true,
         quick_acks: true,
         congestion: plan.algorithm,
         retries: 15,
+        user_timeout: None,
         time_wait: Duration::from_secs(60),
         fin_wait_2: Duration::from_secs(60),
+        marking: Marking::DEFAULT,
     }
 }
