@@ -214,7 +214,7 @@ impl Synchronised {
 
     /// Drops what is of no use, answers at once, and goes on answering at once for a while.
     fn hurry(&mut self, arrival: &Arrival<'_>, reason: DropReason, events: Events) -> Decision {
-        self.receiver.acks.on_duplicate(self.receiver.window());
+        self.receiver.acks.on_duplicate(self.receiver.offered());
         self.answer(arrival, Verdict::dropped(reason), events)
     }
 
@@ -235,7 +235,7 @@ impl Synchronised {
             pushed: segment.flags.intersects(Flags::PSH | Flags::FIN),
             unacked: receiver.unacked(),
             gap,
-            window: receiver.window(),
+            window: receiver.offered(),
             rto: self.sender.rtt().rto(),
             round_trip: self.sender.rtt().smoothed(),
         };
