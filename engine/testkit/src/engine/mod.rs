@@ -125,6 +125,7 @@ fn config(setup: &Setup) -> EngineConfig {
         send_buffer_max: setup.send_buffer.unwrap_or(defaults.send_buffer_max),
         sack: setup.sack,
         timestamps: setup.timestamps,
+        user_timeout: setup.user_timeout,
         keepalive: setup.keepalive.map(|_| keepalive(setup)),
         nagle: setup.nagle,
         retries: setup.retries,

@@ -5,7 +5,7 @@ mod segmentation;
 
 pub(super) use segmentation::{Patience, Slice};
 
-use super::congestion::{Acked, Congestion, Growth, Timeout};
+use super::congestion::{Acked, Congestion, CongestionAlgorithm, Growth, Timeout};
 use super::recovery::{Advance, Duplicate, Recovery};
 use super::rtt::Rtt;
 use super::send_queue::SendQueue;
@@ -181,6 +181,11 @@ impl Sender {
     /// The congestion control.
     pub fn congestion(&self) -> &Congestion {
         &self.congestion
+    }
+
+    /// Goes on with another congestion control.
+    pub fn set_congestion(&mut self, algorithm: CongestionAlgorithm) {
+        self.congestion.set_algorithm(algorithm);
     }
 
     /// Whether the application may still send.
