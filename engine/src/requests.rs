@@ -156,7 +156,7 @@ impl Shard {
         if self.connections.is_full() {
             return Err(SocketError::NoBuffers);
         }
-        let (tuple, connection) = match self.claim(now, config)? {
+        let (tuple, mut connection) = match self.claim(now, config)? {
             Claim::Again(reuse) => {
                 let terms = self.terms.of(&reuse.tuple).with(&config.options);
                 (reuse.tuple, Connection::reconnect(now, &reuse, &terms))
@@ -169,6 +169,7 @@ impl Shard {
                 (tuple, Connection::connect(now, tuple, iss, offset, &terms))
             }
         };
+        self.path_mtus.tell(now, &mut connection);
         let conn = self.connections.insert(link, connection, Owner::Socket(reader));
         let conn = conn.ok_or(SocketError::NoBuffers)?;
         if let Some(entry) = self.connections.get_mut(conn.index) {
