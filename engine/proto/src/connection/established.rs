@@ -151,7 +151,9 @@ impl Synchronised {
         }
         let echo = self.clock.zip(timestamps).and_then(|(clock, option)| clock.age(now, option.echo));
         let Segment { seq, ack, window, .. } = *segment;
-        if let (false, Some(age)) = (self.sender.knows_window(), echo) {
+        // A SYN-ACK that was sent more than once is measured by what the third segment echoes.
+        let is_unmeasured = !self.sender.knows_window() && self.sender.rtt().smoothed().is_none();
+        if let (true, Some(age)) = (is_unmeasured, echo) {
             self.sender.on_handshake(age);
         }
         let sacks =
