@@ -5,6 +5,7 @@
 
 mod host;
 mod info;
+mod options;
 
 pub use host::Host;
 
@@ -17,7 +18,6 @@ use synward_engine::{
     ConnectConfig, EngineConfig, Interest, ListenConfig, ListenerId, Secrets, Shutdown, SocketError, SocketId, Source,
 };
 use synward_nic::FrameBudget;
-use synward_proto::connection::Keepalive;
 use synward_proto::segment::Link;
 use synward_proto::{Endpoint, MacAddr};
 
@@ -126,18 +126,13 @@ fn config(setup: &Setup) -> EngineConfig {
         sack: setup.sack,
         timestamps: setup.timestamps,
         user_timeout: setup.user_timeout,
-        keepalive: setup.keepalive.map(|_| keepalive(setup)),
+        congestion: setup.congestion.map_or(defaults.congestion, options::algorithm),
+        keepalive: setup.keepalive.map(|_| options::keepalive(setup)),
         nagle: setup.nagle,
         retries: setup.retries,
         secrets: Some(Secrets::from_seed(1)),
         ..defaults
     }
-}
-
-/// The times of the header line, or else Linux's.
-fn keepalive(setup: &Setup) -> Keepalive {
-    let crate::script::Keepalive { idle, interval, probes } = setup.keepalive.unwrap_or_default();
-    Keepalive { idle, interval, probes }
 }
 
 impl Target for EngineTarget {
@@ -175,8 +170,10 @@ impl Target for EngineTarget {
         false
     }
 
-    fn set_mtu(&mut self, _mtu: u16) -> Io<()> {
-        Io::Failed(String::from("ENOSYS"))
+    fn set_mtu(&mut self, mtu: u16) -> Io<()> {
+        self.host.set_mtu(mtu);
+        self.rest();
+        Io::Done(())
     }
 
     fn listen(&mut self, port: u16) -> Io<()> {
@@ -231,12 +228,8 @@ impl Target for EngineTarget {
     }
 
     fn set(&mut self, socket: SocketKey, setting: Setting) -> Io<()> {
-        let keepalive = keepalive(&self.setup);
-        self.call_on(socket, |sockets, id| match setting {
-            Setting::NoDelay(on) => sockets.set_nodelay(id, on),
-            Setting::Keepalive(on) => sockets.set_keepalive(id, on.then_some(keepalive)),
-            _ => Err(SocketError::Invalid),
-        })
+        let option = options::option(&self.setup, setting);
+        self.call_on(socket, |sockets, id| sockets.set(id, option.ok_or(SocketError::Invalid)?))
     }
 
     fn ready(&mut self, socket: SocketKey) -> Io<Ready> {
