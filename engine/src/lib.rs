@@ -68,6 +68,7 @@ mod shield_link;
 mod socket;
 mod socket_core;
 mod socket_error;
+mod socket_status;
 mod socket_upkeep;
 mod source_ports;
 mod splice;
@@ -87,7 +88,7 @@ pub use neighbours::{NextHop, NextHops, NoNextHop};
 pub use observe::{
     ConnectionRow, Gauges, ListenerRow, Listing, ModesInForce, ObserveError, Observer, Outcomes, Pressure, Snapshot,
 };
-pub use parking::{BlockingSockets, Unparker};
+pub use parking::{BlockingSockets, Sleep, Unparker};
 pub use poll_loop::{PollLoop, Stop, Turn};
 pub use readiness::{Interest, Ready, Source};
 pub use rss::{HashedFields, Rss};
@@ -96,5 +97,6 @@ pub use shield_link::{SHIELD_GRAIN, Shield};
 pub use socket::{Accepted, ConnectConfig, Delivery, ListenerId, ShardId, Shutdown, SocketId};
 pub use socket_core::SocketCore;
 pub use socket_error::SocketError;
+pub use socket_status::{News, Progress, Status};
 pub use splice::{SpliceEnd, SpliceReport};
 pub use tally::Tally;

@@ -61,13 +61,13 @@ impl Shard {
         }
     }
 
-    /// Whether a request waits that can be taken. A connect is answered through the ring, so it has to wait until there is
-    /// room for the answer.
+    /// Whether a request waits that can be taken. What is answered through the ring has to wait until there is room for the
+    /// answer.
     pub(crate) fn can_take_request(&mut self, worker: u16) -> bool {
         let end = self.workers.end(worker);
         match end.peek() {
             None => false,
-            Some(Request::Connect { .. }) => end.has_room(),
+            Some(Request::Connect { .. } | Request::On(_, Action::Describe)) => end.has_room(),
             Some(_) => true,
         }
     }
@@ -224,6 +224,14 @@ impl Shard {
             Action::Close => return self.part(now, index, Parting::Close, port),
             Action::Abort => return self.part(now, index, Parting::Reset, port),
             Action::Set(option) => connection.set(now, option),
+            Action::Describe => {
+                let described = Event::Described(Box::new(connection.info(now)));
+                if let Owner::Socket(reader) = entry.owner {
+                    let told = self.workers.end(worker).push((reader.socket, described));
+                    debug_assert!(told.is_ok(), "there was room");
+                }
+                return;
+            }
         }
         if !entry.outbox.over {
             self.settle(now, index, Events::empty());

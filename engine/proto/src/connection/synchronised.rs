@@ -98,7 +98,7 @@ impl Synchronised {
             sack,
             clock: timestamps.map(|clock| TimestampClock::new(now, clock)),
             sender,
-            receiver: Receiver::new(irs + 1, u32::from(*our_window), our_scale),
+            receiver: Receiver::new(irs + 1, u32::from(*our_window), our_scale, settings.mss.get()),
             timers: Timers::OFF,
             persist: Persist::IDLE,
             keepalive: KeepaliveState::IDLE,
@@ -109,7 +109,7 @@ impl Synchronised {
             counts,
         };
         if !quick_acks {
-            connection.receiver.acks.expect_answers();
+            connection.receiver.acks.set_quick(false);
         }
         connection.start_keepalive(now, settings);
         connection
@@ -137,6 +137,7 @@ impl Synchronised {
         self.timers.clear(Timer::DelayedAck);
         let timestamps = self.clock.map(|clock| clock.option(context.now));
         let options = Options::Data(DataOptions { timestamps, sack: self.sack_blocks() });
+        self.receiver.blocks_reported();
         let (ack, flags) = (self.receiver.nxt(), flags | Flags::ACK);
         Head { tuple: *context.tuple, seq, ack, flags, window, options, marking: context.settings.marking }
     }

@@ -24,7 +24,7 @@ impl Synchronised {
                 Timer::Persist => self.on_persist(context.settings),
                 Timer::DelayedAck => {
                     self.count(&[Counter::DelayedACKs]);
-                    self.receiver.acks.due = true;
+                    self.receiver.acks.on_timer(self.sender.rtt().rto());
                 }
                 Timer::Keepalive => verdict = self.on_keepalive_timer(context),
                 Timer::FinWait2 => self.end(Stage::Closed(None)),
