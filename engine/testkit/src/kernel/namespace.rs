@@ -6,7 +6,7 @@
 use crate::script::Ip;
 use anyhow::{Context, Result};
 use rustix::fs::{Mode, OFlags};
-use rustix::net::{AddressFamily, SocketType, netdevice, netlink};
+use rustix::net::{AddressFamily, SocketType, netdevice};
 use rustix::thread::UnshareFlags;
 use std::fs;
 use std::net::IpAddr;
@@ -80,9 +80,9 @@ pub(super) fn wire(address: IpAddr, mtu: u16) -> Result<OwnedFd> {
 /// Keeps the kernel from building bundles of segments for the device to cut, and from waiting for more to bundle: what goes out is
 /// then what its window and its congestion control say, segment by segment.
 fn segments_go_singly() -> Result<()> {
-    let socket = rustix::net::socket(AddressFamily::NETLINK, SocketType::RAW, Some(netlink::ROUTE))?;
+    let socket = rustix::net::socket(AddressFamily::NETLINK, SocketType::RAW, None)?;
     let index = netdevice::name_to_index(&control(Ip::V4)?, DEVICE)?;
-    // An nlmsghdr, an ifinfomsg and one attribute (rtnetlink(7)); all numbers are the host's.
+    // NETLINK_ROUTE is protocol 0. An nlmsghdr, an ifinfomsg and one attribute (rtnetlink(7)); all numbers are the host's.
     let mut message = Vec::with_capacity(LINK_MESSAGE);
     message.extend((LINK_MESSAGE as u32).to_ne_bytes());
     message.extend(libc::RTM_NEWLINK.to_ne_bytes());
