@@ -344,6 +344,14 @@ impl SocketCore {
         if ended { Ok(0) } else { Err(SocketError::WouldBlock) }
     }
 
+    /// How many bytes wait to be read (SIOCINQ).
+    ///
+    /// # Errors
+    /// `BadSocket`.
+    pub fn unread(&mut self, socket: SocketId) -> Result<usize, SocketError> {
+        Ok(self.socket_mut(socket)?.unread())
+    }
+
     /// How many bytes [`send`](Self::send) would take now: none while the connection is not established, or the ring to its shard is
     /// full. A socket that could send becomes writable.
     ///

@@ -41,7 +41,7 @@ pub(super) struct Arrived {
     pub unacked: u32,
     /// Whether something is or was missing.
     pub gap: bool,
-    /// What is left of the window.
+    /// The window that was offered last.
     pub window: u32,
     /// The RTO: after a longer silence the peer begins slowly.
     pub rto: Duration,

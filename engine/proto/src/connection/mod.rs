@@ -174,7 +174,7 @@ impl Connection {
             negotiated: half_open.negotiated,
             peer_window: 0,
             our_window: receiver::syn_window(settings.first_window()),
-            rtt: rtt::Rtt::new(rtt::initial(half_open.timeouts)),
+            rtt: rtt::Rtt::of_handshake(half_open.round_trip),
             syn_timeouts: half_open.timeouts,
             quick_acks: settings.quick_acks,
             path_mtu: None,

@@ -104,6 +104,11 @@ impl Receiver {
         self.acked
     }
 
+    /// The window as the last acknowledgment offered it (Linux: `rcv_wnd`).
+    pub fn offered(&self) -> u32 {
+        self.edge.distance_from(self.acked)
+    }
+
     /// Bytes that are received in order and not acknowledged.
     pub fn unacked(&self) -> u32 {
         self.nxt.distance_from(self.acked)

@@ -243,8 +243,10 @@ impl Target for EngineTarget {
     }
 
     fn queued(&mut self, socket: SocketKey, queue: Queue) -> Io<u64> {
-        let row = self.row(socket);
-        row.map(|row| u64::from(if queue == Queue::In { row.recv_queue } else { row.send_queue }))
+        match queue {
+            Queue::In => self.call_on(socket, synward_engine::SocketCore::unread).map(|bytes| bytes as u64),
+            Queue::Out => self.row(socket).map(|row| row.send_queue.into()),
+        }
     }
 
     fn info(&mut self, socket: SocketKey, field: &str) -> Io<Option<u64>> {
