@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use core::net::Ipv4Addr;
 use siphasher::sip::SipHasher24;
 use std::time::{Duration, Instant as Clock};
-use synward_engine::{Engine, EngineConfig, ListenConfig, ListenerId, Secrets, SocketId, build};
+use synward_engine::{Engine, EngineConfig, ListenConfig, ListenerId, Secrets, Source, build};
 use synward_nic::{FrameBudget, MemoryPort, MemoryPortConfig, MemoryWire};
 use synward_proto::connection::Keepalive;
 use synward_proto::segment::{DataOptions, Mss, SynOptions, Timestamps, WindowScale};
@@ -33,8 +33,6 @@ struct Client {
     expected: SeqNum,
     /// What it echoes.
     echo: u32,
-    /// The server's socket.
-    socket: Option<SocketId>,
 }
 
 /// An engine with many established connections, every client a Linux one that has asked once and been answered.
@@ -95,14 +93,7 @@ impl Crowd {
         let start = Clock::now();
         self.turn();
         let spent = start.elapsed();
-        self.engine.sockets.poll();
-        let mut bytes = [0; REQUEST.len()];
-        for &number in numbers {
-            let socket = self.clients[number as usize].socket.context("a client without a socket")?;
-            let count = self.engine.sockets.recv(socket, &mut bytes)?;
-            ensure!(count == bytes.len(), "{count} bytes of a request came");
-            self.engine.sockets.send(socket, &bytes)?;
-        }
+        self.answer()?;
         self.turn();
         self.hear(numbers)?;
         for &number in numbers {
@@ -110,6 +101,20 @@ impl Crowd {
         }
         self.turn();
         Ok(spent)
+    }
+
+    /// The application: whoever is ready has asked, and is answered.
+    fn answer(&mut self) -> Result<()> {
+        let sockets = &mut self.engine.sockets;
+        sockets.poll();
+        let mut bytes = [0; REQUEST.len()];
+        while let Some((source, _)) = sockets.next_ready() {
+            let Source::Socket(socket) = source else { continue };
+            let count = sockets.recv(socket, &mut bytes)?;
+            ensure!(count == bytes.len(), "{count} bytes of a request came");
+            sockets.send(socket, &bytes)?;
+        }
+        Ok(())
     }
 
     /// Lets the keepalive timers of all connections fire, and returns how long that took for each.
@@ -162,8 +167,7 @@ impl Crowd {
         }
         self.turn();
         for _ in numbers {
-            let accepted = self.engine.sockets.accept(self.listener).context("accepting")?;
-            self.clients[number_of(accepted.peer) as usize].socket = Some(accepted.socket);
+            self.engine.sockets.accept(self.listener).context("accepting")?;
         }
         self.turn();
         Ok(())

@@ -37,6 +37,8 @@ pub(super) struct SynSent {
     due: Due,
     /// What the connection is told about acknowledgments once it is open.
     quick_acks: bool,
+    /// The path's MTU, where it is known to be smaller than the interface's.
+    pub path_mtu: Option<u16>,
     /// Counters not handed out yet.
     pub counts: Counts,
 }
@@ -96,6 +98,7 @@ impl SynSent {
             next_at: now,
             due: Due::Scheduled,
             quick_acks,
+            path_mtu: None,
             counts: Counts::of(&[Counter::ActiveOpens]),
         }
     }
@@ -233,6 +236,7 @@ impl SynSent {
             rtt: self.measure(context, negotiated.timestamps.zip(options.timestamps)),
             syn_timeouts: self.retransmits(),
             quick_acks: self.quick_acks,
+            path_mtu: self.path_mtu,
         }
     }
 
@@ -244,6 +248,7 @@ impl SynSent {
             rtt: Rtt::new(rtt::initial(self.retransmits())),
             syn_timeouts: self.retransmits(),
             quick_acks: self.quick_acks,
+            path_mtu: self.path_mtu,
         }
     }
 
