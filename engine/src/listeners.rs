@@ -22,7 +22,7 @@ pub(crate) struct ListenerEntry {
     pub(crate) shared: Arc<Shared>,
     /// What its connections are told: the shard's terms, with `options` set.
     pub(crate) terms: FamilyTerms,
-    options: Vec<SocketOption>,
+    pub(crate) options: Vec<SocketOption>,
     takers: Vec<Taker>,
     /// Where the search for the next taker begins.
     next: usize,
@@ -157,6 +157,11 @@ impl Listeners {
             found.remove();
         }
         Some(entry)
+    }
+
+    /// The listeners.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &ListenerEntry> {
+        self.slots.iter().flatten()
     }
 
     /// Slots, taken or not.

@@ -61,13 +61,13 @@ impl Shard {
         }
     }
 
-    /// Whether a request waits that can be taken. A connect is answered through the ring, so it has to wait until there is
-    /// room for the answer.
+    /// Whether a request waits that can be taken. What is answered through the ring has to wait until there is room for the
+    /// answer.
     pub(crate) fn can_take_request(&mut self, worker: u16) -> bool {
         let end = self.workers.end(worker);
         match end.peek() {
             None => false,
-            Some(Request::Connect { .. }) => end.has_room(),
+            Some(Request::Connect { .. } | Request::On(_, Action::Describe)) => end.has_room(),
             Some(_) => true,
         }
     }
@@ -156,7 +156,7 @@ impl Shard {
         if self.connections.is_full() {
             return Err(SocketError::NoBuffers);
         }
-        let (tuple, connection) = match self.claim(now, config)? {
+        let (tuple, mut connection) = match self.claim(now, config)? {
             Claim::Again(reuse) => {
                 let terms = self.terms.of(&reuse.tuple).with(&config.options);
                 (reuse.tuple, Connection::reconnect(now, &reuse, &terms))
@@ -169,6 +169,7 @@ impl Shard {
                 (tuple, Connection::connect(now, tuple, iss, offset, &terms))
             }
         };
+        self.path_mtus.tell(now, &mut connection);
         let conn = self.connections.insert(link, connection, Owner::Socket(reader));
         let conn = conn.ok_or(SocketError::NoBuffers)?;
         if let Some(entry) = self.connections.get_mut(conn.index) {
@@ -223,6 +224,14 @@ impl Shard {
             Action::Close => return self.part(now, index, Parting::Close, port),
             Action::Abort => return self.part(now, index, Parting::Reset, port),
             Action::Set(option) => connection.set(now, option),
+            Action::Describe => {
+                let described = Event::Described(Box::new(connection.info(now)));
+                if let Owner::Socket(reader) = entry.owner {
+                    let told = self.workers.end(worker).push((reader.socket, described));
+                    debug_assert!(told.is_ok(), "there was room");
+                }
+                return;
+            }
         }
         if !entry.outbox.over {
             self.settle(now, index, Events::empty());

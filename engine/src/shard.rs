@@ -1,14 +1,16 @@
 //! The state of one shard: everything a poll loop has but its port.
 
 use crate::answers::Answers;
-use crate::config::{EngineConfig, MIN_MTU};
+use crate::config::EngineConfig;
 use crate::connections::{Connections, Owner, Reader};
 use crate::crossing::Crossing;
 use crate::handoff::ShardEnds;
+use crate::interface_mtu::MtuChange;
 use crate::listeners::Listeners;
 use crate::observe::Gauges;
 use crate::orphans::Orphans;
 use crate::outbox::{Flushed, Outbox};
+use crate::path_mtus::PathMtus;
 use crate::ready::ReadyList;
 use crate::received::Chunk;
 use crate::shield_link::ShieldLink;
@@ -91,6 +93,8 @@ pub(crate) struct Shard {
     pub(crate) workers: ShardEnds,
     pub(crate) splices: Splices,
     pub(crate) source_ports: SourcePorts,
+    pub(crate) path_mtus: PathMtus,
+    pub(crate) mtu_change: Option<MtuChange>,
     pub(crate) crossing: Crossing,
     pub(crate) orphans: Orphans,
     pub(crate) answers: Answers,
@@ -106,18 +110,6 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    /// Learns that the interface's MTU is another: connections and listeners made from now on go by it. A packet that does
-    /// not fit in a frame is no use to us.
-    pub(crate) fn set_mtu(&mut self, mtu: u32) {
-        let mtu = u16::try_from(mtu).unwrap_or(u16::MAX).clamp(MIN_MTU, self.limits.largest_mtu);
-        if mtu != self.config.mtu {
-            tracing::info!(mtu, "the interface has another MTU");
-            self.config.mtu = mtu;
-            self.terms = self.config.terms();
-            self.listeners.set_terms(&self.terms);
-        }
-    }
-
     /// Tells the shield which half-open connections are new.
     pub(crate) fn tell_entered(&mut self) {
         let Some(ShieldLink { shield, .. }) = &self.shield else { return };
@@ -203,6 +195,11 @@ impl Shard {
             take_events(connection, events, outbox);
         }
         self.stats.count_all(connection.take_counts());
+        if events.contains(Events::PATH_MTU)
+            && let Some(mtu) = connection.path_mtu()
+        {
+            self.path_mtus.learn(now, connection.tuple().remote.addr, mtu);
+        }
         if events.contains(Events::TIME_WAIT) {
             let (tuple, state) = (*connection.tuple(), connection.time_wait(now));
             self.finish(index);

@@ -208,6 +208,16 @@ impl Socket {
         taken.bytes as usize
     }
 
+    /// How many unread bytes there are.
+    pub(crate) fn unread(&self) -> usize {
+        self.received.as_ref().map_or(0, |received| received.len())
+    }
+
+    /// Copies unread bytes from the `skip`th on, and leaves them all.
+    pub(crate) fn peek(&self, skip: usize, bytes: &mut [u8]) -> usize {
+        self.received.as_ref().map_or(0, |received| received.peek(skip, bytes))
+    }
+
     /// Throws unread bytes away; the shard is yet to be told of them.
     pub(crate) fn discard(&mut self) {
         if let Some(mut received) = self.received.take() {
@@ -246,6 +256,8 @@ impl Socket {
             Event::EndOfStream => self.end_of_stream = true,
             Event::Failed(failure) => self.failure = Some(failure.into()),
             Event::Over => self.phase = Phase::Over,
+            // Told to whoever asked, and kept nowhere.
+            Event::Described(_) => {}
             Event::Spliced(report) => {
                 self.rare().report = Some(report);
                 self.phase = match (self.phase, report.end) {

@@ -9,7 +9,7 @@ use crate::registry::Registry;
 use crate::socket::{Accepted, ConnectConfig, Delivery, ListenerId, Phase, ShardId, Shutdown, Socket, SocketId};
 use crate::splice::{SpliceReport, SpliceRequest};
 use crate::steering::Steering;
-use crate::{Interest, Ready, SocketError, Source};
+use crate::{Interest, News, Ready, SocketError, Source};
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -92,6 +92,8 @@ pub(crate) struct Listening {
     pub(crate) queues: Box<[Arc<AcceptQueue>]>,
     /// The shard whose queue is asked first at the next accept.
     next: usize,
+    /// Connections that were accepted.
+    pub(crate) taken: u64,
     pub(crate) listed: bool,
     /// Connections are left to wait.
     pub(crate) paused: bool,
@@ -109,6 +111,7 @@ impl Listening {
         let mut order = (0..count).map(|step| (self.next + step) % count);
         let (shard, waiting) = order.find_map(|shard| Some((shard, self.queues[shard].pop()?)))?;
         self.next = shard + 1;
+        self.taken += 1;
         Some((shard as u16, waiting))
     }
 }
@@ -158,7 +161,8 @@ impl SocketCore {
             let (config, queue, shared) = (config.clone(), Arc::clone(queue), Arc::clone(&shared));
             self.say(shard, Request::Listen { listener, config, queue, shared });
         }
-        let listening = Listening { generation: listener.generation, queues, next: 0, listed: false, paused: false };
+        let listening =
+            Listening { generation: listener.generation, queues, next: 0, taken: 0, listed: false, paused: false };
         self.listeners.insert(listener.index, listening);
         Ok(listener)
     }
@@ -466,7 +470,13 @@ impl SocketCore {
     /// Takes what the shards have to say and begins a round of [`next_ready`](Self::next_ready); returns how many events
     /// came, the end of a poll loop among them. Also passes on what a full ring held back, so call it regularly.
     pub fn poll(&mut self) -> usize {
-        let events = (0..self.states.len() as u16).map(|shard| self.poll_shard(shard)).sum();
+        self.poll_with(|_, _| {})
+    }
+
+    /// As [`poll`](Self::poll), and passes on what the shards say of sockets as it comes: for those who serve edges
+    /// (EPOLLET), not levels.
+    pub fn poll_with(&mut self, mut told: impl FnMut(SocketId, News)) -> usize {
+        let events = (0..self.states.len() as u16).map(|shard| self.poll_shard(shard, &mut told)).sum();
         self.list_listeners();
         self.prune();
         self.round = self.maybe_ready.len();
@@ -474,16 +484,18 @@ impl SocketCore {
         events
     }
 
-    fn poll_shard(&mut self, shard: u16) -> usize {
+    fn poll_shard(&mut self, shard: u16, told: &mut impl FnMut(SocketId, News)) -> usize {
         let mut events = 0;
         while events < EVENTS_PER_POLL
             && let Some((socket, event)) = self.shards.end(shard).pop()
         {
-            self.hear(socket, event);
+            if let Some(news) = self.hear(socket, event) {
+                told(socket, news);
+            }
             events += 1;
         }
         if events == 0 && self.has_ended(shard) {
-            self.go_down(shard);
+            self.go_down(shard, told);
             events = 1;
         }
         self.flush(shard);

@@ -68,18 +68,30 @@ counters! {
     TCPRenoRecovery,
     /// Delayed acknowledgments sent by timer.
     DelayedACKs,
+    /// Segments that repeated what was received: an acknowledgment of ours must have been lost or late.
+    DelayedACKLost,
     /// Segments queued out of order.
     TCPOFOQueue,
     /// Segments dropped because the reassembly queue was full.
     TCPOFODrop,
+    /// Segments received out of order that were queued already, wholly.
+    TCPOFOMerge,
+    /// D-SACKs sent about what is in order (RFC 2883).
+    TCPDSACKOldSent,
+    /// D-SACKs sent about what is queued out of order.
+    TCPDSACKOfoSent,
     /// Segments refused by PAWS in an established state.
     PAWSEstab,
     /// Challenge acknowledgments sent (RFC 5961).
     TCPChallengeACK,
     /// Challenge acknowledgments caused by a SYN (RFC 5961, section 4).
     TCPSYNChallenge,
-    /// Answers withheld by the rate limit on invalid segments.
+    /// Challenge acknowledgments withheld by the rate limit on invalid segments.
     TCPACKSkippedChallenge,
+    /// Answers to segments refused by PAWS withheld by that limit.
+    TCPACKSkippedPAWS,
+    /// Answers to segments outside of the window withheld by that limit.
+    TCPACKSkippedSeq,
     /// Window went from zero to open.
     TCPFromZeroWindowAdv,
     /// Window went to zero.
@@ -130,47 +142,50 @@ counters! {
 
 /// A set of counters, each to be raised by one.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counts(u64);
+pub struct Counts([u64; 2]);
 
-const _: () = assert!(Counter::ALL.len() <= 64, "Counts holds 64 counters");
+const _: () = assert!(Counter::ALL.len() <= 128, "Counts holds 128 counters");
 
 impl Counts {
     /// None.
-    pub const NONE: Self = Self(0);
+    pub const NONE: Self = Self([0; 2]);
 
     /// These counters.
     pub const fn of(counters: &[Counter]) -> Self {
-        let mut bits = 0;
+        let mut words = [0; 2];
         let mut i = 0;
         while i < counters.len() {
-            bits |= 1 << counters[i] as u8;
+            let index = counters[i] as usize;
+            words[index / 64] |= 1 << (index % 64);
             i += 1;
         }
-        Self(bits)
+        Self(words)
     }
 
     /// Both sets.
     pub const fn and(self, other: Self) -> Self {
-        Self(self.0 | other.0)
+        Self([self.0[0] | other.0[0], self.0[1] | other.0[1]])
     }
 
     /// Whether `counter` is to be raised.
     pub const fn contains(self, counter: Counter) -> bool {
-        self.0 & (1 << counter as u8) != 0
+        let index = counter as usize;
+        self.0[index / 64] & (1 << (index % 64)) != 0
     }
 
     /// Whether nothing is to be raised.
     pub const fn is_empty(self) -> bool {
-        self.0 == 0
+        self.0[0] | self.0[1] == 0
     }
 
     /// The counters of the set.
     pub fn iter(self) -> impl Iterator<Item = Counter> {
-        let mut bits = self.0;
+        let mut words = self.0;
         core::iter::from_fn(move || {
-            let index = (bits != 0).then(|| bits.trailing_zeros() as usize)?;
-            bits &= bits - 1;
-            Counter::ALL.get(index).copied()
+            let word = words.iter().position(|&word| word != 0)?;
+            let bit = words[word].trailing_zeros() as usize;
+            words[word] &= words[word] - 1;
+            Counter::ALL.get(64 * word + bit).copied()
         })
     }
 }

@@ -192,6 +192,13 @@ pub struct SackBlock {
     pub end: SeqNum,
 }
 
+impl SackBlock {
+    /// Whether `seq` is the number of a byte in it.
+    pub fn contains(&self, seq: SeqNum) -> bool {
+        !seq.before(self.start) && seq.before(self.end)
+    }
+}
+
 /// At most four SACK blocks, in the order of the option.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct SackBlocks {

@@ -4,8 +4,9 @@
 //! Two checks stand before the first: RST and SYN are judged by RFC 5961 from their sequence number alone, and are exempt
 //! from PAWS (RFC 7323, section 5.3), so that what the later checks see is an ordinary segment.
 
-use super::acknowledge::{DELAY, Urgency};
+use super::acknowledge::{Arrived, Urgency};
 use super::closing::Stage;
+use super::reassembly::Repeated;
 use super::receiver::Text;
 use super::sender::{AckRange, Acknowledgment};
 use super::synchronised::{Context, Synchronised};
@@ -95,7 +96,7 @@ impl Synchronised {
         match (&self.clock, arrival.segment.options.timestamps()) {
             (Some(clock), Some(option)) if clock.rejects(arrival.context.now, option.value) => {
                 self.count(&[Counter::PAWSEstab]);
-                Break(self.refuse(arrival, DropReason::Paws))
+                Break(self.refuse(arrival, DropReason::Paws, Counter::TCPACKSkippedPAWS))
             }
             // Linux, too, accepts segments that lack a timestamp once it is negotiated.
             (Some(_) | None, _) => Continue(()),
@@ -108,7 +109,7 @@ impl Synchronised {
         if self.receiver.accepts(segment.seq, segment.seq_len()) {
             Continue(())
         } else {
-            Break(self.refuse(arrival, DropReason::OutOfWindow))
+            Break(self.refuse(arrival, DropReason::OutOfWindow, Counter::TCPACKSkippedSeq))
         }
     }
 
@@ -150,7 +151,9 @@ impl Synchronised {
         }
         let echo = self.clock.zip(timestamps).and_then(|(clock, option)| clock.age(now, option.echo));
         let Segment { seq, ack, window, .. } = *segment;
-        if let (false, Some(age)) = (self.sender.knows_window(), echo) {
+        // A SYN-ACK that was sent more than once is measured by what the third segment echoes.
+        let is_unmeasured = !self.sender.knows_window() && self.sender.rtt().smoothed().is_none();
+        if let (true, Some(age)) = (is_unmeasured, echo) {
             self.sender.on_handshake(age);
         }
         let sacks =
@@ -159,6 +162,8 @@ impl Synchronised {
             self.sender.on_ack(now, &Acknowledgment { seq, ack, window, bare: segment.seq_len() == 0, sacks, echo });
         self.counts = self.counts.and(progress.counts);
         if progress.advanced {
+            self.path.on_progress(progress.full_sized);
+            self.expire_path(&arrival.context);
             // RFC 6298, section 5.3. When nothing is outstanding any more the timer is stopped again.
             self.timers.set(Timer::Retransmit, now + self.sender.rtt().rto());
         }
@@ -174,28 +179,34 @@ impl Synchronised {
         // When the peer's FIN leads to TIME-WAIT its acknowledgment must go out as the reply, and a frame cannot both
         // carry a reply and be delivered: then the payload is copied out.
         let last = self.stage == Stage::FinWait2 && (segment.flags.contains(Flags::FIN) || self.receiver.fin_seen());
-        match self.receiver.take_text(segment, frame, last) {
+        let mut repeated = Repeated::default();
+        let text = self.receiver.take_text(segment, frame, last, &mut repeated);
+        self.report(repeated);
+        match text {
             Text::Empty => Decision { verdict: Verdict::CONSUMED, events },
             Text::InOrder { span, reassembled, gap } => {
                 let mut events = events;
                 events.set(Events::REASSEMBLED, reassembled);
-                self.on_in_order(segment, gap);
+                self.on_in_order(arrival, gap);
                 self.finish_in_order(arrival, span.map_or(Fate::Consumed, Fate::Delivered), events)
             }
             Text::OutOfOrder => {
                 self.count(&[Counter::TCPOFOQueue]);
+                if repeated.is_all_of(segment) {
+                    self.count(&[Counter::TCPOFOMerge]);
+                }
                 self.receiver.acks.on_disorder();
                 self.answer(arrival, Verdict::CONSUMED, events)
             }
             Text::Duplicate => {
-                self.receiver.acks.on_disorder();
-                self.answer(arrival, Verdict::dropped(DropReason::DuplicateData), events)
+                self.count(&[Counter::DelayedACKLost]);
+                self.hurry(arrival, DropReason::DuplicateData, events)
             }
             Text::Beyond { closed: true } => {
                 self.count(&[Counter::TCPZeroWindowDrop]);
-                self.answer(arrival, Verdict::dropped(DropReason::ZeroWindow), events)
+                self.hurry(arrival, DropReason::ZeroWindow, events)
             }
-            Text::Beyond { closed: false } => self.answer(arrival, Verdict::dropped(DropReason::OutOfWindow), events),
+            Text::Beyond { closed: false } => self.hurry(arrival, DropReason::OutOfWindow, events),
             Text::Full => {
                 self.count(&[Counter::TCPOFODrop]);
                 self.answer(arrival, Verdict::dropped(DropReason::ReassemblyFull), events)
@@ -203,13 +214,36 @@ impl Synchronised {
         }
     }
 
+    /// Drops what is of no use, answers at once, and goes on answering at once for a while.
+    fn hurry(&mut self, arrival: &Arrival<'_>, reason: DropReason, events: Events) -> Decision {
+        self.receiver.acks.on_duplicate(self.receiver.offered());
+        self.answer(arrival, Verdict::dropped(reason), events)
+    }
+
+    /// The next acknowledgment reports what came twice, where SACK is agreed (RFC 2883; Linux: `tcp_dsack_set`).
+    fn report(&mut self, repeated: Repeated) {
+        let Some(block) = repeated.0.filter(|_| self.sack) else { return };
+        let is_old = block.start.before(self.receiver.nxt());
+        self.count(&[if is_old { Counter::TCPDSACKOldSent } else { Counter::TCPDSACKOfoSent }]);
+        self.receiver.report(block);
+    }
+
     /// The stream grew: decides when to acknowledge.
-    fn on_in_order(&mut self, segment: &Segment, gap: bool) {
-        let receiver = &mut self.receiver;
-        let unacked = receiver.nxt().distance_from(receiver.acked());
-        match receiver.acks.on_data(self.heard, segment.payload.len, unacked, gap) {
+    fn on_in_order(&mut self, arrival: &Arrival<'_>, gap: bool) {
+        let (Context { now, settings, .. }, segment, receiver) = (arrival.context, arrival.segment, &mut self.receiver);
+        let arrived = Arrived {
+            now,
+            len: segment.payload.len,
+            pushed: segment.flags.intersects(Flags::PSH | Flags::FIN),
+            unacked: receiver.unacked(),
+            gap,
+            window: receiver.offered(),
+            rto: self.sender.rtt().rto(),
+            round_trip: self.sender.rtt().smoothed(),
+        };
+        match receiver.acks.on_data(&arrived, settings.mss.get()) {
             Urgency::Now => receiver.acks.due = true,
-            Urgency::Delayed => self.timers.set_if_off(Timer::DelayedAck, self.heard + DELAY),
+            Urgency::Delayed(delay) => self.timers.set_if_off(Timer::DelayedAck, now + delay),
         }
     }
 
@@ -253,14 +287,17 @@ impl Synchronised {
     /// Drops an unacceptable segment and answers with what we expect (RFC 9293, section 3.10.7.4, first check). Where both
     /// sides answered everything they would never stop, so that segments without data are answered at a limited rate
     /// (Linux: `tcp_oow_rate_limited`).
-    fn refuse(&mut self, arrival: &Arrival<'_>, reason: DropReason) -> Decision {
-        self.receiver.acks.on_disorder();
-        let verdict = Verdict::dropped(reason);
-        if arrival.segment.payload.len > 0 || self.limit.allows(arrival.context.now) {
-            self.answer(arrival, verdict, Events::empty())
-        } else {
-            silent(verdict.counting(Counts::of(&[Counter::TCPACKSkippedChallenge])))
+    fn refuse(&mut self, arrival: &Arrival<'_>, reason: DropReason, skipped: Counter) -> Decision {
+        let segment = arrival.segment;
+        if segment.seq_len() == 0 && !self.limit.allows(arrival.context.now) {
+            return silent(Verdict::dropped(reason).counting(Counts::of(&[skipped])));
         }
+        if segment.seq_len() > 0 && segment.seq.before(self.receiver.nxt()) {
+            self.count(&[Counter::DelayedACKLost]);
+            self.report(self.receiver.repeated_by(segment));
+            return self.hurry(arrival, reason, Events::empty());
+        }
+        self.answer(arrival, Verdict::dropped(reason), Events::empty())
     }
 
     /// A challenge ACK: a peer that meant it will answer with a reset that has the right sequence number (RFC 5961).

@@ -37,6 +37,8 @@ pub(super) struct SynSent {
     due: Due,
     /// What the connection is told about acknowledgments once it is open.
     quick_acks: bool,
+    /// The path's MTU, where it is known to be smaller than the interface's.
+    pub path_mtu: Option<u16>,
     /// Counters not handed out yet.
     pub counts: Counts,
 }
@@ -96,6 +98,7 @@ impl SynSent {
             next_at: now,
             due: Due::Scheduled,
             quick_acks,
+            path_mtu: None,
             counts: Counts::of(&[Counter::ActiveOpens]),
         }
     }
@@ -191,7 +194,7 @@ impl SynSent {
                 Answer::Wait(Verdict::CONSUMED)
             }
             (Options::Data(_), Some(crossed)) if acks_our_syn && self.is_in_window(context, seq) => {
-                Answer::Complete(self.completed(context, &crossed))
+                Answer::Complete(self.completed(context, segment, &crossed))
             }
             (Options::Syn(_) | Options::Data(_), _) => Answer::Wait(unacceptable),
         }
@@ -233,17 +236,19 @@ impl SynSent {
             rtt: self.measure(context, negotiated.timestamps.zip(options.timestamps)),
             syn_timeouts: self.retransmits(),
             quick_acks: self.quick_acks,
+            path_mtu: self.path_mtu,
         }
     }
 
-    fn completed(&self, context: &Context<'_>, crossed: &Crossed) -> Opening {
+    fn completed(&self, context: &Context<'_>, segment: &Segment, crossed: &Crossed) -> Opening {
         Opening {
             negotiated: crossed.negotiated,
             peer_window: crossed.window,
             our_window: offer(context.settings).window,
-            rtt: Rtt::new(rtt::initial(self.retransmits())),
+            rtt: self.measure(context, crossed.negotiated.timestamps.zip(segment.options.timestamps())),
             syn_timeouts: self.retransmits(),
             quick_acks: self.quick_acks,
+            path_mtu: self.path_mtu,
         }
     }
 
@@ -259,16 +264,13 @@ impl SynSent {
     }
 
     /// The round trip of a SYN sent once, or of the one whose timestamp is echoed (Karn's rule). With neither, the RTO
-    /// starts at three seconds (RFC 6298, section 5.7).
+    /// starts at three seconds (RFC 6298, section 5.7). Where SYNs have crossed, the answer to our SYN-ACK is as good: it comes no
+    /// sooner.
     fn measure(&self, context: &Context<'_>, timestamps: Option<(Clock, Timestamps)>) -> Rtt {
         let echoed = timestamps
             .and_then(|(clock, option)| TimestampClock::new(context.now, clock).age(context.now, option.echo));
         let sample = if self.sent == 1 { Some(context.now - self.first_at) } else { echoed };
-        let mut rtt = Rtt::new(rtt::initial(self.retransmits()));
-        if let Some(sample) = sample {
-            rtt.measure(sample);
-        }
-        rtt
+        Rtt::of_handshake(sample)
     }
 }
 

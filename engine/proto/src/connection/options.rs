@@ -4,7 +4,7 @@ use super::config::{KeepaliveTimes, MAX_BUFFER, Settings};
 use super::receiver::syn_window;
 use super::synchronised::Synchronised;
 use super::timers::Timer;
-use super::{Connection, Keepalive, Phase, Terms};
+use super::{CongestionAlgorithm, Connection, Keepalive, Phase, Terms};
 use crate::Instant;
 use crate::half_open::Offer;
 use crate::segment::{Codepoint, Mss};
@@ -30,6 +30,8 @@ pub enum SocketOption {
     UserTimeout(Option<Duration>),
     /// TCP_LINGER2: how long FIN-WAIT-2 lasts once the application has closed, at most [`MAX_LINGER`]. `None`: as configured.
     Linger2(Option<Duration>),
+    /// TCP_CONGESTION.
+    Congestion(CongestionAlgorithm),
     /// TCP_MAXSEG: the largest segment to announce and to send, options not counted. Settled once the SYNs are exchanged.
     MaxSegment(Mss),
     /// TCP_WINDOW_CLAMP: the largest window to offer, bytes, at least [`MIN_RECEIVE_BUFFER`].
@@ -69,6 +71,7 @@ impl SocketOption {
             | Self::Keepalive(None)
             | Self::UserTimeout(_)
             | Self::Linger2(_)
+            | Self::Congestion(_)
             | Self::ReceiveBuffer(_)
             | Self::SendBuffer(_)
             | Self::TypeOfService(_) => true,
@@ -108,6 +111,7 @@ impl Offer {
                 | SocketOption::Keepalive(_)
                 | SocketOption::UserTimeout(_)
                 | SocketOption::Linger2(_)
+                | SocketOption::Congestion(_)
                 | SocketOption::SendBuffer(_) => {}
             }
         }
@@ -143,6 +147,7 @@ impl Settings {
             SocketOption::Keepalive(keepalive) => settings.keepalive = keepalive.map(KeepaliveTimes::from),
             SocketOption::UserTimeout(timeout) => settings.user_timeout = timeout.map(Into::into),
             SocketOption::Linger2(linger) => settings.linger = linger.map(|linger| linger.min(MAX_LINGER).into()),
+            SocketOption::Congestion(algorithm) => settings.congestion = algorithm,
             SocketOption::MaxSegment(mss) => settings.mss = settings.mss.min(mss),
             SocketOption::WindowClamp(bytes) => settings.window_clamp = bytes.clamp(MIN_RECEIVE_BUFFER, MAX_BUFFER),
             SocketOption::ReceiveBuffer(bytes) => {
@@ -167,6 +172,7 @@ impl Synchronised {
             SocketOption::NoDelay(true) if settings.cork => self.persist.push(),
             SocketOption::QuickAck(quick) => self.set_quick_ack(*quick),
             SocketOption::Keepalive(_) => self.start_keepalive(now, settings),
+            SocketOption::Congestion(algorithm) => self.sender.set_congestion(*algorithm),
             SocketOption::NoDelay(_)
             | SocketOption::Cork(_)
             | SocketOption::UserTimeout(_)

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 /// RTO before any measurement (RFC 6298, section 2.1; Linux: `TCP_TIMEOUT_INIT`).
 pub(super) const INITIAL: Duration = Duration::from_secs(1);
-/// RTO when the SYN had to be sent again and nothing was measured (RFC 6298, section 5.7; Linux:
+/// RTO when the handshake gave no measurement: most likely it lost a segment (RFC 6298, section 5.7; Linux:
 /// `TCP_TIMEOUT_FALLBACK`).
 const AFTER_SYN_LOSS: Duration = Duration::from_secs(3);
 /// The least that variation contributes, and so the least RTO (Linux: `TCP_RTO_MIN`; RFC 6298, section 2.4 would have
@@ -13,11 +13,6 @@ const AFTER_SYN_LOSS: Duration = Duration::from_secs(3);
 pub(super) const MIN: Duration = Duration::from_millis(200);
 /// The largest RTO (RFC 6298, section 2.5; Linux: `TCP_RTO_MAX`).
 pub(super) const MAX: Duration = Duration::from_secs(120);
-
-/// The RTO before any measurement, when our SYN or SYN-ACK has timed out so often.
-pub(super) const fn initial(syn_timeouts: u8) -> Duration {
-    if syn_timeouts > 0 { AFTER_SYN_LOSS } else { INITIAL }
-}
 
 const fn micros(span: Duration) -> u32 {
     let micros = span.as_micros();
@@ -45,6 +40,15 @@ impl Rtt {
     /// Nothing measured yet; `initial` is the RTO until then.
     pub fn new(initial: Duration) -> Self {
         Self { smoothed: 0, variation: 0, base: micros(initial), backoff: 0, timed_at: None, timed_end: SeqNum(0) }
+    }
+
+    /// What the handshake tells: its round trip, or that the SYN or SYN-ACK had to be sent again, for all that we know.
+    pub fn of_handshake(round_trip: Option<Duration>) -> Self {
+        let mut rtt = Self::new(AFTER_SYN_LOSS);
+        if let Some(round_trip) = round_trip {
+            rtt.measure(round_trip);
+        }
+        rtt
     }
 
     /// SRTT, once there is one.

@@ -5,13 +5,14 @@ use super::closing::Stage;
 use super::config::{SMALL_MSS, SMALL_MSS_SEND_BUFFER, Settings};
 use super::congestion::Congestion;
 use super::keepalive::KeepaliveState;
+use super::path_mtu::PathMtu;
 use super::persist::Persist;
 use super::receiver::Receiver;
 use super::rtt::Rtt;
 use super::sender::{Patience, Sender};
 use super::timers::{Timer, Timers};
 use super::timestamps::TimestampClock;
-use super::{Events, TimeWait};
+use super::{Events, Failure, TimeWait};
 use crate::half_open::Negotiated;
 use crate::segment::{DataOptions, SackBlocks};
 use crate::{Counter, Counts, Flags, Head, Instant, Options, SeqNum, Tuple};
@@ -36,6 +37,8 @@ pub(super) struct Opening {
     pub syn_timeouts: u8,
     /// Whether the first segments are acknowledged at once.
     pub quick_acks: bool,
+    /// The path's MTU, where it is known to be smaller than the interface's.
+    pub path_mtu: Option<u16>,
 }
 
 /// Who is asked to act, on whose behalf: what every step needs and none changes.
@@ -61,6 +64,9 @@ pub(super) struct Synchronised {
     pub persist: Persist,
     pub keepalive: KeepaliveState,
     pub limit: AnswerLimit,
+    pub path: PathMtu,
+    /// What an ICMP error has said since the peer was last heard (Linux: `sk_err_soft`).
+    pub soft_error: Option<Failure>,
     /// When the peer last sent something acceptable.
     pub heard: Instant,
     /// Counters not handed out yet.
@@ -69,10 +75,11 @@ pub(super) struct Synchronised {
 
 impl Synchronised {
     /// A connection in ESTABLISHED.
-    pub fn new(now: Instant, opening: &Opening, settings: &mut Arc<Settings>) -> Self {
-        let Opening { negotiated, peer_window, our_window, rtt, syn_timeouts, quick_acks } = opening;
+    pub fn new(now: Instant, tuple: &Tuple, opening: &Opening, settings: &mut Arc<Settings>) -> Self {
+        let Opening { negotiated, peer_window, our_window, rtt, syn_timeouts, quick_acks, path_mtu } = opening;
         let Negotiated { iss, irs, send_mss, scales, sack, timestamps } = *negotiated;
-        let mss = send_mss.min(settings.mss).get();
+        let path = PathMtu::new(now, send_mss, *path_mtu);
+        let mss = path.mss(tuple, settings.mss);
         let mut counts = Counts::NONE;
         if mss < SMALL_MSS {
             let settings = Arc::make_mut(settings);
@@ -91,16 +98,18 @@ impl Synchronised {
             sack,
             clock: timestamps.map(|clock| TimestampClock::new(now, clock)),
             sender,
-            receiver: Receiver::new(irs + 1, u32::from(*our_window), our_scale),
+            receiver: Receiver::new(irs + 1, u32::from(*our_window), our_scale, settings.mss.get()),
             timers: Timers::OFF,
             persist: Persist::IDLE,
             keepalive: KeepaliveState::IDLE,
             limit: AnswerLimit::NEW,
+            path,
+            soft_error: None,
             heard: now,
             counts,
         };
         if !quick_acks {
-            connection.receiver.acks.expect_answers();
+            connection.receiver.acks.set_quick(false);
         }
         connection.start_keepalive(now, settings);
         connection
@@ -128,6 +137,7 @@ impl Synchronised {
         self.timers.clear(Timer::DelayedAck);
         let timestamps = self.clock.map(|clock| clock.option(context.now));
         let options = Options::Data(DataOptions { timestamps, sack: self.sack_blocks() });
+        self.receiver.blocks_reported();
         let (ack, flags) = (self.receiver.nxt(), flags | Flags::ACK);
         Head { tuple: *context.tuple, seq, ack, flags, window, options, marking: context.settings.marking }
     }
@@ -149,6 +159,17 @@ impl Synchronised {
             (true, true) => self.receiver.sack_blocks(3),
             (true, false) => self.receiver.sack_blocks(4),
         }
+    }
+
+    /// Applies what changed the largest segment. What is in flight stays as it is.
+    pub fn resize_segments(&mut self, context: &Context<'_>) {
+        let mss = self.path.mss(context.tuple, context.settings.mss);
+        self.sender.resize(if self.clock.is_some() { mss.saturating_sub(TIMESTAMPS_LEN) } else { mss });
+    }
+
+    /// The largest segment, options included.
+    pub fn mss(&self) -> u16 {
+        self.sender.mss() + if self.clock.is_some() { TIMESTAMPS_LEN } else { 0 }
     }
 
     /// Leaves the synchronised states for `stage`: no timer runs any more.

@@ -120,13 +120,13 @@ fn header_lines_set_the_stage() {
                 peer b host 9 port 7 to 81\nproves MUST-12 threats 4.2\nproves RFC-5961\nkernel skip \"why\"\nconnect $c to d\n";
     let script = parse(text).expect("a script");
     let setup = &script.setup;
-    assert!(setup.ipv6 && setup.abort_on_overflow);
+    assert!(setup.only == Some(Ip::V6) && setup.abort_on_overflow);
     assert_eq!((setup.backlog, setup.syncookies, setup.mtu), (8, 2, 1280));
     let keepalive = Keepalive { idle: Duration::from_secs(2), interval: Duration::from_secs(1), probes: 3 };
     assert_eq!(setup.keepalive, Some(keepalive));
     assert_eq!(setup.kernel, KernelRun::Skip("why".into()));
     assert_eq!(setup.proves, ["MUST-12", "threats 4.2", "RFC-5961"]);
-    assert_eq!(script.peers[1], Peer { name: "b".into(), host: 9, port: 7, to: 81 });
+    assert_eq!(script.peers[1], Peer { name: "b".into(), host: 9, port: 7, to: 81, address: None, at: None });
     assert_eq!(script.peers[2].to, 50_002, "a peer that is connected to is not the listener's");
 }
 

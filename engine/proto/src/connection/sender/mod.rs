@@ -5,7 +5,7 @@ mod segmentation;
 
 pub(super) use segmentation::{Patience, Slice};
 
-use super::congestion::{Acked, Congestion, Growth, Timeout};
+use super::congestion::{Acked, Congestion, CongestionAlgorithm, Growth, Timeout};
 use super::recovery::{Advance, Duplicate, Recovery};
 use super::rtt::Rtt;
 use super::send_queue::SendQueue;
@@ -50,6 +50,8 @@ pub(super) struct Progress {
     pub advanced: bool,
     /// Bytes left the send buffer.
     pub freed: bool,
+    /// Full-sized segments were acknowledged, and no others.
+    pub full_sized: bool,
     /// Our FIN was acknowledged.
     pub fin_acked: bool,
     /// Counters to raise.
@@ -181,9 +183,19 @@ impl Sender {
         &self.congestion
     }
 
+    /// Goes on with another congestion control.
+    pub fn set_congestion(&mut self, algorithm: CongestionAlgorithm) {
+        self.congestion.set_algorithm(algorithm, Some(&mut self.growth));
+    }
+
     /// Whether the application may still send.
     pub fn is_open(&self) -> bool {
         self.fin == Fin::Open
+    }
+
+    /// Bytes of sequence space sent and not acknowledged.
+    pub fn in_flight(&self) -> u32 {
+        self.nxt.distance_from(self.una)
     }
 
     /// When data was last sent.
@@ -238,13 +250,27 @@ impl Sender {
     pub fn on_ack(&mut self, now: Instant, ack: &Acknowledgment) -> Progress {
         let same_window = u32::from(ack.window) << self.scale.shift() == self.window;
         self.update_window(ack);
-        let mut progress = Progress { advanced: false, freed: false, fin_acked: false, counts: Counts::NONE };
+        let mut progress =
+            Progress { advanced: false, freed: false, full_sized: false, fin_acked: false, counts: Counts::NONE };
         if ack.ack.after(self.una) {
             self.advance(now, ack, &mut progress);
         } else if ack.ack == self.una && ack.bare && (same_window || ack.sacks) && self.outstanding() {
             progress.counts = self.on_duplicate();
         }
         progress
+    }
+
+    /// A full-sized segment has `mss` bytes of payload from now on.
+    pub fn resize(&mut self, mss: u16) {
+        self.mss = mss;
+    }
+
+    /// What is in flight cannot arrive: all of it is sent again, in segments of the present size. That is no sign of
+    /// congestion (RFC 1191, section 6.5; Linux: `tcp_simple_retransmit`).
+    pub fn resend_in_flight(&mut self) {
+        if self.outstanding() {
+            self.recovery.on_timeout(self.una, self.nxt);
+        }
     }
 
     /// Adds bytes to the queue, unless the application has ended it.
@@ -304,6 +330,8 @@ impl Sender {
     fn advance(&mut self, now: Instant, ack: &Acknowledgment, progress: &mut Progress) {
         let acked = ack.ack.distance_from(self.una);
         let bytes = acked.min(self.queue.len());
+        let has_short = self.short_end.after(self.una) && !self.short_end.after(ack.ack);
+        progress.full_sized = bytes >= self.mss.into() && !has_short;
         let begins_round = !ack.ack.before(self.round_end);
         self.una = ack.ack;
         self.queue.acknowledge(self.una, bytes);

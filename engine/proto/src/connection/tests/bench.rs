@@ -3,6 +3,7 @@
 
 use crate::connection::{CongestionAlgorithm, Connection, ConnectionConfig, Decision, State, Terms};
 use crate::half_open::{Clock, HalfOpen, Negotiated, Scales};
+use crate::icmp::{IcmpError, IcmpKind};
 use crate::segment::{DataOptions, Mss, SackBlock, SackBlocks, Timestamps, WindowScale};
 use crate::wire::{ChecksumPolicy, parse};
 use crate::{
@@ -11,7 +12,7 @@ use crate::{
 };
 use alloc::vec;
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
 
 pub(super) const ISS: SeqNum = SeqNum(u32::MAX - 500);
@@ -19,16 +20,21 @@ pub(super) const IRS: SeqNum = SeqNum(u32::MAX - 300);
 pub(super) const MSS: u16 = 1000;
 pub(super) const BUFFER: u32 = 60_000;
 
-pub(super) const TUPLE: Tuple = Tuple {
+pub(in crate::connection) const TUPLE: Tuple = Tuple {
     local: Endpoint::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 80),
     remote: Endpoint::new(IpAddr::V4(Ipv4Addr::new(198, 51, 100, 2)), 40000),
+};
+
+pub(in crate::connection) const TUPLE_V6: Tuple = Tuple {
+    local: Endpoint::new(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)), 80),
+    remote: Endpoint::new(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2)), 40000),
 };
 
 pub(super) fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-pub(super) fn mss(bytes: u16) -> Mss {
+pub(in crate::connection) fn mss(bytes: u16) -> Mss {
     Mss::announced(bytes).expect("not zero")
 }
 
@@ -209,10 +215,15 @@ impl Bench {
         bench
     }
 
-    /// A connection that has not seen its third segment.
+    /// A connection that has not seen its third segment, and whose handshake measured nothing: its RTO is 3 s.
     pub(super) fn accepted(config: &ConnectionConfig, negotiated: Negotiated) -> Self {
         let now = Instant::from_millis(1_000_000);
-        let connection = Connection::accept(now, TUPLE, &HalfOpen { negotiated, timeouts: 0 }, &Terms::from(config));
+        let connection = Connection::accept(
+            now,
+            TUPLE,
+            &HalfOpen { negotiated, timeouts: 0, round_trip: None },
+            &Terms::from(config),
+        );
         Self { connection, now, counts: Vec::new() }
     }
 
@@ -232,6 +243,14 @@ impl Bench {
     pub(super) fn arrive(&mut self, says: &Says) -> Decision {
         let (segment, frame) = says.segment();
         let decision = self.connection.on_segment(self.now, &segment, &frame);
+        self.note(decision.verdict.counts);
+        decision
+    }
+
+    /// An ICMP error about the byte at `offset`.
+    pub(super) fn told(&mut self, offset: u32, kind: IcmpKind) -> Decision {
+        let error = IcmpError { link: Link::default(), tuple: TUPLE, seq: ISS + 1 + offset, kind };
+        let decision = self.connection.on_icmp_error(self.now, &error);
         self.note(decision.verdict.counts);
         decision
     }

@@ -1,6 +1,7 @@
 //! A listener, its peers, and what passes between them.
 
 mod handshake;
+mod icmp;
 mod listen;
 mod orders;
 mod overflow;
