@@ -1,6 +1,7 @@
 //! SYN-SENT: RFC 9293, section 3.10.7.3; Linux: `tcp_rcv_synsent_state_process`.
 
 use super::config::Settings;
+use super::ecn::Ecn;
 use super::receiver::syn_window;
 use super::rtt::{self, Rtt};
 use super::synchronised::{Context, Opening};
@@ -209,7 +210,7 @@ impl SynSent {
             tuple: *context.tuple,
             seq: self.iss,
             ack: SeqNum(0),
-            flags: Flags::SYN,
+            flags: self.flags(context),
             window: offer.window,
             options: Options::Syn(SynOptions {
                 mss: Some(offer.mss(context.tuple)),
@@ -221,14 +222,24 @@ impl SynSent {
         }
     }
 
+    /// The first SYN may ask for ECN; those sent again do not, as somebody on the way may have dropped it for that (RFC 3168,
+    /// section 6.1.1.1; Linux: `tcp_ecn_fallback`).
+    fn flags(&self, context: &Context<'_>) -> Flags {
+        let asks = asks_for_ecn(context.settings) && self.sent == 0;
+        if asks { Flags::SYN | Flags::ECE | Flags::CWR } else { Flags::SYN }
+    }
+
     /// The two SYNs agree as they do on a listener: our SYN offers everything.
     fn negotiate(&self, context: &Context<'_>, segment: &Segment, options: &SynOptions) -> Negotiated {
-        let syn = Syn { tuple: *context.tuple, irs: segment.seq, options: *options };
+        let syn = Syn::of(segment, options);
         Negotiated::new(&syn, &offer(context.settings), self.iss, self.clock.offset())
     }
 
     fn opening(&self, context: &Context<'_>, segment: &Segment, options: &SynOptions) -> Opening {
-        let negotiated = self.negotiate(context, segment, options);
+        // The SYN-ACK agrees by ECE without CWR (Linux: `tcp_ecn_rcv_synack`). One to a SYN that no longer asked answers the first.
+        let agrees = segment.flags & (Flags::ECE | Flags::CWR) == Flags::ECE;
+        let ecn = asks_for_ecn(context.settings) && agrees;
+        let negotiated = Negotiated { ecn, ..self.negotiate(context, segment, options) };
         Opening {
             negotiated,
             peer_window: segment.window,
@@ -274,6 +285,10 @@ impl SynSent {
     }
 }
 
+fn asks_for_ecn(settings: &Settings) -> bool {
+    settings.ecn == Ecn::Always
+}
+
 /// What our SYN offers: everything (Linux's defaults).
 fn offer(settings: &Settings) -> Offer {
     Offer {
@@ -283,6 +298,7 @@ fn offer(settings: &Settings) -> Offer {
         window_scale: Some(scale_for(settings.receive_buffer_max)),
         sack: true,
         timestamps: true,
+        ecn: asks_for_ecn(settings),
         marking: settings.marking,
     }
 }

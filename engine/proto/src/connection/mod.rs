@@ -12,6 +12,7 @@ mod answer_limit;
 mod closing;
 mod config;
 mod congestion;
+mod ecn;
 mod established;
 mod handshake;
 mod icmp;
@@ -39,6 +40,7 @@ mod tests;
 
 pub use config::{ConnectionConfig, Keepalive, Terms};
 pub use congestion::CongestionAlgorithm;
+pub use ecn::Ecn;
 pub use info::Info;
 pub use options::{MAX_LINGER, MAX_SEGMENT, MIN_RECEIVE_BUFFER, MIN_SEND_BUFFER, SocketOption};
 pub use time_wait::{Reuse, TimeWait, TimeWaitOutcome};

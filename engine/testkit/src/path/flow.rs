@@ -186,7 +186,7 @@ fn shake_hands(plan: &Plan, sender: &mut Connection, iss: SeqNum, frame: &mut [u
     let length = sender.poll_transmit(sent, &LINK, frame).ok_or("the sender sent no SYN")?;
     let segment = understood(&frame[..length])?;
     let Options::Syn(options) = segment.options else { return Err("the sender began without SYN".into()) };
-    let syn = Syn { tuple: segment.tuple, irs: segment.seq, options };
+    let syn = Syn::of(segment, &options);
     let offer = Offer::default();
     let negotiated = Negotiated::new(&syn, &offer, iss, 11);
     let answer = written(&negotiated.syn_ack(heard, &segment.tuple, &offer));

@@ -3,6 +3,7 @@
 pub(super) mod bench;
 mod blind;
 mod close;
+mod ecn;
 mod hostile;
 mod icmp;
 mod keepalive;
