@@ -112,6 +112,11 @@ impl AckSchedule {
         }
     }
 
+    /// Whether a segment of `len` bytes is as large as any of the peer's (Linux: `tcp_rcv_rtt_measure_ts`).
+    pub fn is_full_sized(&self, len: u16) -> bool {
+        len >= self.segment
+    }
+
     /// Something came that was here already, or does not fit: our acknowledgment was lost, or the peer's timer is too hasty. The
     /// next ones are sent at once (Linux: `tcp_enter_quickack_mode`).
     pub fn on_duplicate(&mut self, window: u32) {

@@ -241,6 +241,9 @@ impl Synchronised {
             rto: self.sender.rtt().rto(),
             round_trip: self.sender.rtt().smoothed(),
         };
+        let is_full = receiver.acks.is_full_sized(segment.payload.len);
+        let echo = self.clock.zip(segment.options.timestamps()).filter(|_| is_full);
+        receiver.measure(now, echo.and_then(|(clock, option)| clock.age(now, option.echo)), segment.payload.len);
         match receiver.acks.on_data(&arrived, settings.mss.get()) {
             Urgency::Now => receiver.acks.due = true,
             Urgency::Delayed(delay) => self.timers.set_if_off(Timer::DelayedAck, now + delay),
