@@ -185,7 +185,7 @@ impl Sender {
 
     /// Goes on with another congestion control.
     pub fn set_congestion(&mut self, algorithm: CongestionAlgorithm) {
-        self.congestion.set_algorithm(algorithm);
+        self.congestion.set_algorithm(algorithm, None);
     }
 
     /// Whether the application may still send.

@@ -3,6 +3,7 @@
 pub(super) mod bench;
 mod blind;
 mod close;
+mod crossed;
 mod hostile;
 mod icmp;
 mod keepalive;
