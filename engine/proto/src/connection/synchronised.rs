@@ -4,6 +4,7 @@ use super::answer_limit::AnswerLimit;
 use super::closing::Stage;
 use super::config::{SMALL_MSS, SMALL_MSS_SEND_BUFFER, Settings};
 use super::congestion::Congestion;
+use super::ecn::EcnState;
 use super::keepalive::KeepaliveState;
 use super::path_mtu::PathMtu;
 use super::persist::Persist;
@@ -12,6 +13,7 @@ use super::rtt::Rtt;
 use super::sender::{Patience, Sender};
 use super::timers::{Timer, Timers};
 use super::timestamps::TimestampClock;
+use super::tuning::Tuning;
 use super::{Events, Failure, TimeWait};
 use crate::half_open::Negotiated;
 use crate::segment::{DataOptions, SackBlocks};
@@ -58,6 +60,7 @@ pub(super) struct Synchronised {
     /// Whether both SYNs permitted SACK.
     pub sack: bool,
     pub clock: Option<TimestampClock>,
+    pub ecn: EcnState,
     pub sender: Sender,
     pub receiver: Receiver,
     pub timers: Timers,
@@ -77,7 +80,7 @@ impl Synchronised {
     /// A connection in ESTABLISHED.
     pub fn new(now: Instant, tuple: &Tuple, opening: &Opening, settings: &mut Arc<Settings>) -> Self {
         let Opening { negotiated, peer_window, our_window, rtt, syn_timeouts, quick_acks, path_mtu } = opening;
-        let Negotiated { iss, irs, send_mss, scales, sack, timestamps } = *negotiated;
+        let Negotiated { iss, irs, send_mss, scales, sack, timestamps, ecn } = *negotiated;
         let path = PathMtu::new(now, send_mss, *path_mtu);
         let mss = path.mss(tuple, settings.mss);
         let mut counts = Counts::NONE;
@@ -90,6 +93,8 @@ impl Synchronised {
         let payload = if timestamps.is_some() { mss.saturating_sub(TIMESTAMPS_LEN) } else { mss };
         let (peer_scale, our_scale) = scales.map_or_else(Default::default, |scales| (scales.peer, scales.ours));
         let congestion = Congestion::new(settings.congestion, payload.into(), *syn_timeouts);
+        let our_window = u32::from(*our_window);
+        let tuning = Tuning::new(now, irs + 1, our_window, settings.receive_buffer, rtt.smoothed());
         let mut sender = Sender::new(iss + 1, payload, peer_scale, rtt.clone(), congestion);
         sender.open_window(irs, u32::from(*peer_window));
         let mut connection = Self {
@@ -97,8 +102,9 @@ impl Synchronised {
             detached: false,
             sack,
             clock: timestamps.map(|clock| TimestampClock::new(now, clock)),
+            ecn: EcnState::new(ecn),
             sender,
-            receiver: Receiver::new(irs + 1, u32::from(*our_window), our_scale, settings.mss.get()),
+            receiver: Receiver::new(irs + 1, our_window, our_scale, tuning, settings.mss.get()),
             timers: Timers::OFF,
             persist: Persist::IDLE,
             keepalive: KeepaliveState::IDLE,
@@ -131,14 +137,14 @@ impl Synchronised {
 
     /// The head of a segment with ACK. Whatever it goes with, it acknowledges what is received and offers a window.
     pub fn head(&mut self, context: &Context<'_>, seq: SeqNum, flags: Flags) -> Head {
-        let mss = u32::from(context.settings.mss.get());
-        let (window, counts) = self.receiver.advertise(context.settings.receive_buffer, mss);
+        let (window, counts) = self.receiver.advertise(context.settings);
         self.counts = self.counts.and(counts);
         self.timers.clear(Timer::DelayedAck);
         let timestamps = self.clock.map(|clock| clock.option(context.now));
         let options = Options::Data(DataOptions { timestamps, sack: self.sack_blocks() });
         self.receiver.blocks_reported();
-        let (ack, flags) = (self.receiver.nxt(), flags | Flags::ACK);
+        let (ack, mut flags) = (self.receiver.nxt(), flags | Flags::ACK);
+        flags.set(Flags::ECE, self.ecn.is_echoing());
         Head { tuple: *context.tuple, seq, ack, flags, window, options, marking: context.settings.marking }
     }
 
