@@ -9,3 +9,9 @@ fn conversation_is_as_expected_and_the_same_every_time() {
     assert!(first.ends_with("as expected\n"), "{first}");
     assert_eq!(run(&program), first);
 }
+
+#[test]
+fn nonsense_gets_an_answer() {
+    let program = compile("tests/c/programs/odd.c", "odd", &[]);
+    assert_eq!(run(&program), "as expected\n");
+}
