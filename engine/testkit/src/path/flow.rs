@@ -217,6 +217,7 @@ fn config(plan: &Plan) -> ConnectionConfig {
         quick_acks: true,
         congestion: plan.algorithm,
         retries: 15,
+        syn_retries: 6,
         user_timeout: None,
         time_wait: Duration::from_secs(60),
         fin_wait_2: Duration::from_secs(60),
