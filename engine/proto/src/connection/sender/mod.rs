@@ -37,6 +37,8 @@ pub(super) struct Acknowledgment {
     pub window: u16,
     /// Whether the segment occupies no sequence space.
     pub bare: bool,
+    /// Whether it echoes that congestion was experienced, as agreed (RFC 3168, section 6.1.2).
+    pub ece: bool,
     /// Whether it reports data beyond a gap, as agreed.
     pub sacks: bool,
     /// The age of the echoed timestamp.
@@ -93,6 +95,10 @@ pub(super) struct Sender {
     rtt: Rtt,
     recovery: Recovery,
     congestion: Congestion,
+    /// Until this is acknowledged, echoes are of the congestion that was reacted to.
+    reduced_until: SeqNum,
+    /// Whether the peer is yet to be told that the window was reduced (RFC 3168, section 6.1.2).
+    cwr: bool,
     growth: Box<Growth>,
 }
 
@@ -119,6 +125,8 @@ impl Sender {
             rtt,
             recovery: Recovery::new(una),
             congestion,
+            reduced_until: una,
+            cwr: false,
             growth: Box::default(),
         }
     }
@@ -181,6 +189,23 @@ impl Sender {
     /// The congestion control.
     pub fn congestion(&self) -> &Congestion {
         &self.congestion
+    }
+
+    /// Whether new data sent now tells that the window was reduced; it is told once.
+    pub fn take_cwr(&mut self) -> bool {
+        core::mem::take(&mut self.cwr)
+    }
+
+    /// Congestion was echoed: once in a round trip, the window comes down (RFC 3168, section 6.1.2).
+    fn on_ecn_echo(&mut self) {
+        if self.una.before(self.reduced_until) {
+            return;
+        }
+        let (flight, mss) = (self.nxt.distance_from(self.una), u32::from(self.mss));
+        self.congestion.on_congestion(&mut self.growth, flight, mss);
+        self.congestion.set_window(self.congestion.threshold(), mss);
+        self.reduced_until = self.nxt;
+        self.cwr = true;
     }
 
     /// Goes on with another congestion control.
@@ -250,6 +275,9 @@ impl Sender {
     pub fn on_ack(&mut self, now: Instant, ack: &Acknowledgment) -> Progress {
         let same_window = u32::from(ack.window) << self.scale.shift() == self.window;
         self.update_window(ack);
+        if ack.ece {
+            self.on_ecn_echo();
+        }
         let mut progress =
             Progress { advanced: false, freed: false, full_sized: false, fin_acked: false, counts: Counts::NONE };
         if ack.ack.after(self.una) {
