@@ -216,6 +216,7 @@ fn config(plan: &Plan) -> ConnectionConfig {
         nagle: true,
         quick_acks: true,
         congestion: plan.algorithm,
+        ecn: Ecn::Off,
         retries: 15,
         syn_retries: 6,
         user_timeout: None,
