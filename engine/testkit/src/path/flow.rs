@@ -220,7 +220,6 @@ fn config(plan: &Plan) -> ConnectionConfig {
         retries: 15,
         syn_retries: 6,
         user_timeout: None,
-        ecn: Ecn::Off,
         time_wait: Duration::from_secs(60),
         fin_wait_2: Duration::from_secs(60),
         marking: Marking::DEFAULT,
