@@ -183,7 +183,8 @@ fn proof(proves: &str) -> Proof {
 fn holes() -> Result<(), String> {
     let requirements = Requirements::parse(ROWS, "SHLD-2 = \"no\"")?;
     let proofs = [proof("MUST-1")];
-    let runs: [(&[(&str, bool)], &[&str]); 5] = [
+    type Run<'a> = &'a [(&'a str, bool)];
+    let runs: [(Run<'_>, &[&str]); 5] = [
         (&[], &["MUST-1", "threats 3.1"]),
         (&[("engine4::a", true)], &["MUST-1", "threats 3.1"]),
         (&[("engine4::a", true), ("broken4::a", false)], &["MUST-1", "threats 3.1"]),
