@@ -9,6 +9,7 @@ mod life;
 mod loss;
 mod mutations;
 mod observing;
+mod orphans;
 mod path_mtu;
 mod peer;
 mod readiness;
