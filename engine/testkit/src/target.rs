@@ -215,6 +215,9 @@ pub fn errno_name(errno: i32) -> String {
         (libc::ETIMEDOUT, "ETIMEDOUT"),
         (libc::ECONNREFUSED, "ECONNREFUSED"),
         (libc::EHOSTUNREACH, "EHOSTUNREACH"),
+        (libc::ENETUNREACH, "ENETUNREACH"),
+        (libc::EACCES, "EACCES"),
+        (libc::EPROTO, "EPROTO"),
     ];
     let name = known.into_iter().find(|(number, _)| *number == errno);
     name.map_or_else(|| format!("errno {errno}"), |(_, name)| name.to_owned())

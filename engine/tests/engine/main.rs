@@ -20,3 +20,4 @@ mod splice;
 mod strangers;
 mod threads;
 mod time;
+mod vlan;
