@@ -5,7 +5,7 @@ use siphasher::sip::SipHasher24;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 use synward_proto::Endpoint;
-use synward_proto::connection::{ConnectionConfig, Keepalive};
+use synward_proto::connection::{CongestionAlgorithm, ConnectionConfig, Keepalive};
 use synward_proto::flood_guard::{CookieTimestamps, Syncookies};
 use synward_proto::half_open::Offer;
 use synward_proto::listener::ListenerConfig;
@@ -59,6 +59,8 @@ pub struct EngineConfig {
     /// Whether the first segments of new connections are acknowledged at once (Linux: TCP_QUICKACK); without, the bytes that
     /// answer carry the acknowledgment, and on an open of ours the first bytes carry that of the SYN.
     pub quick_acks: bool,
+    /// How new connections avoid congestion (Linux: `tcp_congestion_control`).
+    pub congestion: CongestionAlgorithm,
     /// Retransmissions of data before a connection is given up (Linux: `tcp_retries2`).
     pub retries: u8,
     /// How long TIME-WAIT lasts (Linux: `TCP_TIMEWAIT_LEN`).
@@ -104,6 +106,7 @@ impl Default for EngineConfig {
             keepalive: None,
             nagle: true,
             quick_acks: true,
+            congestion: CongestionAlgorithm::Cubic,
             retries: 15,
             time_wait: Duration::from_secs(60),
             fin_wait_2: Duration::from_secs(60),
@@ -154,6 +157,7 @@ impl EngineConfig {
             keepalive: self.keepalive,
             nagle: self.nagle,
             quick_acks: self.quick_acks,
+            congestion: self.congestion,
             retries: self.retries,
             time_wait: self.time_wait,
             fin_wait_2: self.fin_wait_2,

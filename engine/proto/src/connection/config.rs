@@ -1,5 +1,6 @@
 //! What a connection is told when it is made, and what it keeps of that.
 
+use super::congestion::CongestionAlgorithm;
 use crate::segment::Mss;
 use alloc::sync::Arc;
 use core::num::NonZeroU8;
@@ -21,6 +22,8 @@ pub struct ConnectionConfig {
     /// Whether the first segments are acknowledged at once (Linux: TCP_QUICKACK). Whoever answers at once, or passes on, spares
     /// segments without: the answer carries the acknowledgment, and on an open of ours the first bytes carry that of the SYN.
     pub quick_acks: bool,
+    /// How congestion is avoided (Linux: `tcp_congestion_control`).
+    pub congestion: CongestionAlgorithm,
     /// Retransmissions of data before the connection is given up (Linux: `tcp_retries2`, 15).
     pub retries: u8,
     /// How long TIME_WAIT lasts (60 s).
@@ -105,6 +108,8 @@ pub(super) struct Settings {
     pub nagle: bool,
     /// Whether the first segments are acknowledged at once.
     pub quick_acks: bool,
+    /// TCP_CONGESTION.
+    pub congestion: CongestionAlgorithm,
     /// Retransmissions before the connection is given up.
     pub retries: u8,
     /// SO_KEEPALIVE and its times.
@@ -125,6 +130,7 @@ impl Settings {
             keepalive,
             nagle,
             quick_acks,
+            congestion,
             retries,
             time_wait,
             fin_wait_2,
@@ -135,6 +141,7 @@ impl Settings {
             mss,
             nagle,
             quick_acks,
+            congestion,
             retries,
             keepalive: keepalive.map(KeepaliveTimes::from),
             time_wait: time_wait.into(),

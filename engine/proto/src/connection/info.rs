@@ -2,7 +2,6 @@
 
 use super::State;
 use super::config::Settings;
-use super::congestion::CongestionControl;
 use super::handshake::SynSent;
 use super::synchronised::Synchronised;
 use crate::Instant;

@@ -35,6 +35,7 @@ mod transmit;
 mod tests;
 
 pub use config::{ConnectionConfig, Keepalive, Terms};
+pub use congestion::CongestionAlgorithm;
 pub use info::Info;
 pub use time_wait::{Reuse, TimeWait, TimeWaitOutcome};
 

@@ -3,7 +3,7 @@
 use super::answer_limit::AnswerLimit;
 use super::closing::Stage;
 use super::config::{SMALL_MSS, SMALL_MSS_SEND_BUFFER, Settings};
-use super::congestion::Reno;
+use super::congestion::Congestion;
 use super::keepalive::KeepaliveState;
 use super::persist::Persist;
 use super::receiver::Receiver;
@@ -81,7 +81,7 @@ impl Synchronised {
         }
         let payload = if timestamps.is_some() { mss.saturating_sub(TIMESTAMPS_LEN) } else { mss };
         let (peer_scale, our_scale) = scales.map_or_else(Default::default, |scales| (scales.peer, scales.ours));
-        let congestion = Reno::new(payload.into(), *syn_timeouts);
+        let congestion = Congestion::new(settings.congestion, payload.into(), *syn_timeouts);
         let mut sender = Sender::new(iss + 1, payload, peer_scale, rtt.clone(), congestion);
         sender.open_window(irs, u32::from(*peer_window));
         let mut connection = Self {

@@ -5,12 +5,13 @@ mod segmentation;
 
 pub(super) use segmentation::{Patience, Slice};
 
-use super::congestion::{Acked, CongestionControl, Reno};
+use super::congestion::{Acked, Congestion, Growth, Timeout};
 use super::recovery::{Advance, Duplicate, Recovery};
 use super::rtt::Rtt;
 use super::send_queue::SendQueue;
 use crate::segment::WindowScale;
 use crate::{Counter, Counts, Instant, SeqNum};
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -89,12 +90,13 @@ pub(super) struct Sender {
     retransmits: u32,
     rtt: Rtt,
     recovery: Recovery,
-    congestion: Reno,
+    congestion: Congestion,
+    growth: Box<Growth>,
 }
 
 impl Sender {
     /// A sender whose SYN is acknowledged: `una` is ISS + 1. What the peer's window is remains to be said.
-    pub fn new(una: SeqNum, mss: u16, scale: WindowScale, rtt: Rtt, congestion: Reno) -> Self {
+    pub fn new(una: SeqNum, mss: u16, scale: WindowScale, rtt: Rtt, congestion: Congestion) -> Self {
         Self {
             una,
             nxt: una,
@@ -115,6 +117,7 @@ impl Sender {
             rtt,
             recovery: Recovery::new(una),
             congestion,
+            growth: Box::default(),
         }
     }
 
@@ -174,7 +177,7 @@ impl Sender {
     }
 
     /// The congestion control.
-    pub fn congestion(&self) -> &Reno {
+    pub fn congestion(&self) -> &Congestion {
         &self.congestion
     }
 
@@ -271,10 +274,8 @@ impl Sender {
     /// The retransmission timer fired (RFC 6298, section 5.4 to 5.6; RFC 5681, section 3.1).
     pub fn on_timeout(&mut self) {
         let (flight, mss) = (self.nxt.distance_from(self.una), u32::from(self.mss));
-        match self.timeouts {
-            0 => self.congestion.on_timeout(flight, mss),
-            1.. => self.congestion.on_repeated_timeout(mss),
-        }
+        let timeout = if self.timeouts == 0 { Timeout::First } else { Timeout::Again };
+        self.congestion.on_timeout(&mut self.growth, timeout, flight, mss);
         self.timeouts = self.timeouts.saturating_add(1);
         self.rtt.back_off();
         self.recovery.on_timeout(self.una, self.nxt);
@@ -303,6 +304,7 @@ impl Sender {
     fn advance(&mut self, now: Instant, ack: &Acknowledgment, progress: &mut Progress) {
         let acked = ack.ack.distance_from(self.una);
         let bytes = acked.min(self.queue.len());
+        let begins_round = !ack.ack.before(self.round_end);
         self.una = ack.ack;
         self.queue.acknowledge(self.una, bytes);
         self.freed = self.freed.saturating_add(bytes);
@@ -310,9 +312,27 @@ impl Sender {
         self.timeouts = 0;
         let mss = u32::from(self.mss);
         match self.recovery.on_advance(self.una) {
-            Advance::Ordinary => self.congestion.on_ack(Acked { bytes: acked, peak_flight: self.peak_flight }, mss),
-            Advance::Partial => self.congestion.on_partial_ack(acked, mss),
-            Advance::Recovered => self.congestion.on_recovered(self.nxt.distance_from(self.una), mss),
+            Advance::Ordinary => {
+                let acked = Acked {
+                    now,
+                    bytes: acked,
+                    is_window_limited: self.is_window_limited(),
+                    is_paced: false,
+                    rtt: ack.echo,
+                    srtt: self.rtt.smoothed(),
+                    begins_round,
+                };
+                self.congestion.on_ack(&mut self.growth, &acked, mss);
+            }
+            Advance::Partial => {
+                let deflated = self.congestion.window().saturating_sub(acked);
+                self.congestion.set_window(if acked >= mss { deflated.saturating_add(mss) } else { deflated }, mss);
+            }
+            Advance::Recovered => {
+                let flight = self.nxt.distance_from(self.una);
+                let threshold = self.congestion.threshold();
+                self.congestion.set_window(threshold.min(flight.max(mss).saturating_add(mss)), mss);
+            }
         }
         // What is acknowledged beyond the last byte can only be the FIN.
         progress.fin_acked = acked > bytes;
@@ -327,11 +347,14 @@ impl Sender {
         match self.recovery.on_duplicate(self.una, self.nxt, self.mss.into()) {
             Duplicate::Counted | Duplicate::Ignored => Counts::NONE,
             Duplicate::EntersRecovery { flight } => {
-                self.congestion.on_fast_recovery(flight, self.mss.into());
+                let mss = self.mss.into();
+                self.congestion.on_congestion(&mut self.growth, flight, mss);
+                self.congestion.set_window(self.congestion.threshold().saturating_add(mss.saturating_mul(3)), mss);
                 Counts::of(&[Counter::TCPRenoRecovery])
             }
             Duplicate::Inflates => {
-                self.congestion.on_inflation(self.mss.into());
+                let mss = self.mss.into();
+                self.congestion.set_window(self.congestion.window().saturating_add(mss), mss);
                 Counts::NONE
             }
         }
@@ -353,6 +376,16 @@ impl Sender {
     /// The sequence space from our first byte to SND.UNA, as far as 32 bits count.
     fn acknowledged(&self) -> u32 {
         self.queue.acknowledged().saturating_add(u32::from(self.fin == Fin::Acked))
+    }
+
+    /// Linux: `tcp_is_cwnd_limited`.
+    fn is_window_limited(&self) -> bool {
+        let window = self.congestion.window();
+        if self.congestion.in_slow_start() {
+            window < self.peak_flight.saturating_mul(2)
+        } else {
+            window < self.peak_flight.saturating_add(self.mss.into())
+        }
     }
 
     fn note_flight(&mut self) {

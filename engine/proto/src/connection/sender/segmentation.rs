@@ -2,7 +2,6 @@
 
 use super::{Fin, Sender};
 use crate::SeqNum;
-use crate::connection::congestion::CongestionControl;
 use crate::connection::recovery::Cause;
 
 /// A segment to send, cut from the queue.

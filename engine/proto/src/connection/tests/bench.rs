@@ -1,7 +1,7 @@
 //! One connection, and a peer whose segments are written by hand. Sequence numbers are relative to the first byte of each
 //! direction; both directions cross the wrap within the first few hundred bytes.
 
-use crate::connection::{Connection, ConnectionConfig, Decision, State, Terms};
+use crate::connection::{CongestionAlgorithm, Connection, ConnectionConfig, Decision, State, Terms};
 use crate::half_open::{Clock, HalfOpen, Negotiated, Scales};
 use crate::segment::{DataOptions, Mss, SackBlock, SackBlocks, Timestamps, WindowScale};
 use crate::wire::{ChecksumPolicy, parse};
@@ -37,6 +37,7 @@ pub(super) fn config() -> ConnectionConfig {
         keepalive: None,
         nagle: true,
         quick_acks: true,
+        congestion: CongestionAlgorithm::NewReno,
         retries: 15,
         time_wait: Duration::from_secs(60),
         fin_wait_2: Duration::from_secs(60),

@@ -1,0 +1,102 @@
+//! HyStart++: leaving the first slow start before it overruns the path (RFC 9406).
+
+use super::Acked;
+use core::time::Duration;
+
+/// The least and the most increase of the round trip that counts as a queue (MIN_RTT_THRESH, MAX_RTT_THRESH), in
+/// microseconds.
+const MIN_RTT_THRESHOLD: u32 = 4_000;
+const MAX_RTT_THRESHOLD: u32 = 16_000;
+/// The increase that counts, as a part of the last round's least round trip (MIN_RTT_DIVISOR).
+const MIN_RTT_DIVISOR: u32 = 8;
+/// Samples before a round is judged (N_RTT_SAMPLE).
+const SAMPLES: u8 = 8;
+/// How much slower conservative slow start is (CSS_GROWTH_DIVISOR).
+const CSS_GROWTH_DIVISOR: u32 = 4;
+/// Rounds of conservative slow start before congestion avoidance (CSS_ROUNDS).
+const CSS_ROUNDS: u8 = 5;
+/// Segments by which one acknowledgment opens the window of a sender that does not pace (L).
+pub(super) const UNPACED_LIMIT: u32 = 8;
+
+/// What an acknowledgment revealed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Found {
+    /// Slow start goes on.
+    Nothing,
+    /// The path is full: ssthresh is the window.
+    Congestion,
+}
+
+/// Conservative slow start: the round trip has grown, and it remains to be seen whether that lasts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Conservative {
+    /// The least round trip of the round that began it (cssBaselineMinRtt).
+    baseline: u32,
+    /// Rounds of it that are over.
+    rounds: u8,
+}
+
+/// The rounds of slow start; round trips in microseconds, zero where none was measured.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct HyStart {
+    /// lastRoundMinRTT.
+    last_round: u32,
+    /// currentRoundMinRTT.
+    this_round: u32,
+    /// rttSampleCount, as far as it matters.
+    samples: u8,
+    conservative: Option<Conservative>,
+}
+
+impl HyStart {
+    /// An acknowledgment in the first slow start (RFC 9406, section 4.2).
+    pub fn on_ack(&mut self, acked: &Acked) -> Found {
+        if acked.begins_round && self.begin_round() == Found::Congestion {
+            return Found::Congestion;
+        }
+        if let Some(rtt) = acked.rtt {
+            self.sample(rtt);
+        }
+        Found::Nothing
+    }
+
+    /// By how much slow start opens the window.
+    pub fn step(&self, acked: &Acked, mss: u32) -> u32 {
+        let limit = if acked.is_paced { u32::MAX } else { mss.saturating_mul(UNPACED_LIMIT) };
+        let divisor = if self.conservative.is_some() { CSS_GROWTH_DIVISOR } else { 1 };
+        acked.bytes.min(limit) / divisor
+    }
+
+    fn begin_round(&mut self) -> Found {
+        if let Some(conservative) = &mut self.conservative {
+            conservative.rounds += 1;
+            if conservative.rounds >= CSS_ROUNDS {
+                return Found::Congestion;
+            }
+        }
+        (self.last_round, self.this_round, self.samples) = (self.this_round, 0, 0);
+        Found::Nothing
+    }
+
+    fn sample(&mut self, rtt: Duration) {
+        let rtt = u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX).max(1);
+        self.this_round = if self.this_round == 0 { rtt } else { self.this_round.min(rtt) };
+        self.samples = self.samples.saturating_add(1);
+        if self.samples < SAMPLES {
+            return;
+        }
+        match self.conservative {
+            // It was jitter: slow start goes on.
+            Some(Conservative { baseline, .. }) if self.this_round < baseline => self.conservative = None,
+            None if self.last_round > 0 && self.this_round >= self.last_round.saturating_add(self.threshold()) => {
+                self.conservative = Some(Conservative { baseline: self.this_round, rounds: 0 });
+            }
+            Some(_) | None => {}
+        }
+    }
+
+    /// RttThresh.
+    fn threshold(&self) -> u32 {
+        (self.last_round / MIN_RTT_DIVISOR).clamp(MIN_RTT_THRESHOLD, MAX_RTT_THRESHOLD)
+    }
+}
