@@ -66,6 +66,44 @@ counters! {
     TCPSlowStartRetrans,
     /// Fast recoveries begun without SACK (RFC 6582).
     TCPRenoRecovery,
+    /// Fast recoveries begun with SACK.
+    TCPSackRecovery,
+    /// Copies that were lost again.
+    TCPLostRetransmit,
+    /// Tail loss probes sent (RFC 8985, section 7).
+    TCPLossProbes,
+    /// Losses that a tail loss probe repaired.
+    TCPLossProbeRecovery,
+    /// Reordering noticed by SACK.
+    TCPSACKReorder,
+    /// Reordering noticed by duplicate acknowledgments, without SACK.
+    TCPRenoReorder,
+    /// Reordering noticed by timestamps.
+    TCPTSReorder,
+    /// Recoveries taken back at their end.
+    TCPFullUndo,
+    /// Recoveries taken back at a partial acknowledgment.
+    TCPPartialUndo,
+    /// Recoveries taken back because of D-SACK.
+    TCPDSACKUndo,
+    /// Recoveries from a timeout taken back.
+    TCPLossUndo,
+    /// Timeouts found spurious by F-RTO (RFC 5682).
+    TCPSpuriousRTOs,
+    /// Peers that dropped what they had reported (RFC 2018, section 8).
+    TCPSACKReneging,
+    /// SACK blocks that made no sense.
+    TCPSACKDiscard,
+    /// D-SACKs received of acknowledged data (RFC 2883).
+    TCPDSACKRecv,
+    /// D-SACKs received of data that is not acknowledged.
+    TCPDSACKOfoRecv,
+    /// D-SACKs of something older than the last recovery.
+    TCPDSACKIgnoredOld,
+    /// D-SACKs while there was no recovery to take back.
+    TCPDSACKIgnoredNoUndo,
+    /// D-SACKs of more than was sent again.
+    TCPDSACKIgnoredDubious,
     /// Delayed acknowledgments sent by timer.
     DelayedACKs,
     /// Segments queued out of order.
@@ -130,47 +168,50 @@ counters! {
 
 /// A set of counters, each to be raised by one.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counts(u64);
+pub struct Counts([u64; 2]);
 
-const _: () = assert!(Counter::ALL.len() <= 64, "Counts holds 64 counters");
+const _: () = assert!(Counter::ALL.len() <= 128, "Counts holds 128 counters");
 
 impl Counts {
     /// None.
-    pub const NONE: Self = Self(0);
+    pub const NONE: Self = Self([0; 2]);
 
     /// These counters.
     pub const fn of(counters: &[Counter]) -> Self {
-        let mut bits = 0;
+        let mut words = [0; 2];
         let mut i = 0;
         while i < counters.len() {
-            bits |= 1 << counters[i] as u8;
+            let index = counters[i] as usize;
+            words[index / 64] |= 1 << (index % 64);
             i += 1;
         }
-        Self(bits)
+        Self(words)
     }
 
     /// Both sets.
     pub const fn and(self, other: Self) -> Self {
-        Self(self.0 | other.0)
+        Self([self.0[0] | other.0[0], self.0[1] | other.0[1]])
     }
 
     /// Whether `counter` is to be raised.
     pub const fn contains(self, counter: Counter) -> bool {
-        self.0 & (1 << counter as u8) != 0
+        let index = counter as usize;
+        self.0[index / 64] & (1 << (index % 64)) != 0
     }
 
     /// Whether nothing is to be raised.
     pub const fn is_empty(self) -> bool {
-        self.0 == 0
+        self.0[0] | self.0[1] == 0
     }
 
     /// The counters of the set.
     pub fn iter(self) -> impl Iterator<Item = Counter> {
-        let mut bits = self.0;
+        let mut words = self.0;
         core::iter::from_fn(move || {
-            let index = (bits != 0).then(|| bits.trailing_zeros() as usize)?;
-            bits &= bits - 1;
-            Counter::ALL.get(index).copied()
+            let word = words.iter().position(|&word| word != 0)?;
+            let bit = words[word].trailing_zeros() as usize;
+            words[word] &= words[word] - 1;
+            Counter::ALL.get(64 * word + bit).copied()
         })
     }
 }
