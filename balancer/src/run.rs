@@ -214,7 +214,7 @@ fn leaves_cores_to_others(mut pinned: Vec<usize>, poll_loops: usize, cores: usiz
 
 /// What each of so many poll loops is told.
 fn engine_config(config: &Config, interface: &InterfaceConfig, shards: u32) -> EngineConfig {
-    let engine = &config.engine;
+    let (engine, default) = (&config.engine, EngineConfig::default());
     EngineConfig {
         max_connections: share_of(engine.max_connections, shards),
         somaxconn: engine.somaxconn,
@@ -230,13 +230,17 @@ fn engine_config(config: &Config, interface: &InterfaceConfig, shards: u32) -> E
         window_scale: engine.window_scale,
         sack: engine.sack,
         timestamps: engine.timestamps,
-        receive_buffer: engine.receive_buffer,
-        send_buffer: engine.send_buffer,
+        receive_buffer: default.receive_buffer.min(engine.receive_buffer),
+        receive_buffer_max: engine.receive_buffer,
+        send_buffer: default.send_buffer.min(engine.send_buffer),
+        send_buffer_max: engine.send_buffer,
+        // What is passed on is complete as it is. Joined connections have this set; those that begin with it go on sharing it.
+        nagle: false,
         time_wait: engine.time_wait,
         // What comes is passed on at once, and what is passed on carries the acknowledgment.
         quick_acks: false,
         source_ports: interface.source_ports.clone(),
-        ..EngineConfig::default()
+        ..default
     }
 }
 

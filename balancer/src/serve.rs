@@ -1,11 +1,11 @@
-//! `synward serve`: interfaces with all their queues, echo and HTTP from the engine.
+//! `synward serve`: interfaces with all their queues; HTTP, echo, discard and chargen from the engine.
 //!
 //! Everything that can be refused is refused before the interface is touched.
 
-use crate::app::{Echo, Http, Open, Worker};
+use crate::app::{Chargen, Discard, Echo, Http, Open, Worker};
 use crate::config::{Queues, ShieldMode, ShieldSettings};
 use crate::control::server::{ControlSocket, View};
-use crate::front::{InterfacePlan, Ready, STOP_PATIENCE, addresses_of, commit_memory, stop_on_signals};
+use crate::front::{InterfacePlan, Ready, Rider, STOP_PATIENCE, addresses_of, commit_memory, stop_on_signals};
 use crate::ports::Reservation;
 use crate::shield::policy::Thresholds;
 use crate::shield::{GuardPlan, ListenerPlan};
@@ -35,6 +35,12 @@ pub struct Serve {
     /// Port of the echo service; 0 for none.
     #[arg(long, default_value_t = 7)]
     echo: u16,
+    /// Port of the discard service (RFC 863: 9), which throws away what it receives; 0 for none.
+    #[arg(long, default_value_t = 0)]
+    discard: u16,
+    /// Port of the chargen service (RFC 864: 19), which sends for as long as its client stays; 0 for none.
+    #[arg(long, default_value_t = 0)]
+    chargen: u16,
     /// Completed connections that may wait to be accepted, as in listen(2).
     #[arg(long, default_value_t = 1024)]
     backlog: u32,
@@ -59,6 +65,9 @@ pub struct Serve {
     /// Core to pin the poll loop of a queue to; once for each queue, in their order, on every interface anew.
     #[arg(long, value_name = "CORE")]
     core: Vec<usize>,
+    /// Serve on the threads of the poll loops instead of one of their own.
+    #[arg(long)]
+    on_poll_loops: bool,
     /// Control socket, for `synward ss`, `stat`, `drops`, `shield`, `block` and others.
     #[arg(long, value_name = "PATH", default_value = crate::cli::CONTROL)]
     control: PathBuf,
@@ -122,18 +131,30 @@ impl Serve {
         let secrets = Secrets::random()?;
         let opened =
             self.interface.iter().map(|name| self.plan(name, &endpoints, &secrets).open()).collect::<Result<_>>()?;
-        let mut ready = Ready::build(opened, Workers::Threads(1))?;
-        let sockets = ready.workers.pop().context("an engine has a worker")?;
+        let workers = if self.on_poll_loops { Workers::OnPollLoops } else { Workers::Threads(1) };
+        let mut ready = Ready::build(opened, workers)?;
         let observer = ready.observer.clone();
-        let worker = self.worker(sockets, &endpoints)?;
-        let (running, shield, mut modes) = ready.start(Vec::new(), self.guard_plan(&endpoints, &secrets))?;
+        let cores = std::mem::take(&mut ready.workers).into_iter();
+        let mut working = cores.map(|core| self.worker(core, &endpoints)).collect::<Result<Vec<_>>>()?;
+        let own = if self.on_poll_loops { None } else { working.pop() };
+        let riders = working.into_iter().map(|(core, worker)| (core, rider(worker))).collect();
+        let (running, shield, mut modes) = ready.start(riders, self.guard_plan(&endpoints, &secrets))?;
         modes.insert("syncookies".to_owned(), self.syncookies.name().to_owned());
         let view = View { observer, shield, modes, syncookies: self.syncookies.name(), proxy: None };
         let _control = ControlSocket::serve(&self.control, Arc::new(view))?;
         for (endpoint, _) in &endpoints {
             tracing::info!(%endpoint, "listening");
         }
-        let served = worker.run(STOP_PATIENCE, || stop.load(Ordering::Relaxed) || running.has_ended());
+        let stopped = || stop.load(Ordering::Relaxed) || running.has_ended();
+        let served = match own {
+            Some((core, worker)) => worker.run(core, STOP_PATIENCE, stopped),
+            None => {
+                while !stopped() {
+                    std::thread::sleep(STOP_PATIENCE);
+                }
+                Ok(())
+            }
+        };
         running.stop()?;
         served.context("worker")
     }
@@ -148,14 +169,18 @@ impl Serve {
                 addresses.extend(own);
             }
         }
-        let services: [(u16, Open); 2] =
-            [(self.http, || Box::new(Http::default())), (self.echo, || Box::new(Echo::default()))];
+        let services: [(u16, Open); 4] = [
+            (self.http, || Box::new(Http::default())),
+            (self.echo, || Box::new(Echo::default())),
+            (self.discard, || Box::new(Discard::default())),
+            (self.chargen, || Box::new(Chargen::default())),
+        ];
         let endpoints: Vec<_> = services
             .into_iter()
             .filter(|(port, _)| *port != 0)
             .flat_map(|(port, open)| addresses.iter().map(move |&addr| (Endpoint::new(addr, port), open)))
             .collect();
-        ensure!(!endpoints.is_empty(), "nothing to serve: give --http or --echo a port");
+        ensure!(!endpoints.is_empty(), "nothing to serve: give --http, --echo, --discard or --chargen a port");
         Ok(endpoints)
     }
 
@@ -201,17 +226,24 @@ impl Serve {
         }
     }
 
-    fn worker(&self, sockets: SocketCore, endpoints: &[(Endpoint, Open)]) -> Result<Worker> {
-        let mut worker = Worker::new(sockets);
+    fn worker(&self, mut core: SocketCore, endpoints: &[(Endpoint, Open)]) -> Result<(SocketCore, Worker)> {
+        let mut worker = Worker::default();
         for &(local, open) in endpoints {
-            let listener = worker
-                .core()
+            let listener = core
                 .listen(ListenConfig { backlog: self.backlog, ..ListenConfig::new(local) })
                 .with_context(|| format!("listening on {local}"))?;
             worker.serve(listener, open);
         }
-        Ok(worker)
+        Ok((core, worker))
     }
+}
+
+/// A worker as the thread of a poll loop turns it. Nothing comes of time alone; a loop that has ended says so itself.
+fn rider(mut worker: Worker) -> Rider {
+    Box::new(move |core, _now| {
+        let _ = worker.turn(core);
+        None
+    })
 }
 
 impl From<Xdp> for XdpMode {

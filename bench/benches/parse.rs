@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use synward_proto::segment::{DataOptions, Mss, SackBlocks, SynOptions, Timestamps, WindowScale};
 use synward_proto::wire::checksum::Sum;
 use synward_proto::wire::{ChecksumPolicy, HEADROOM, SegmentWriter, parse};
-use synward_proto::{Endpoint, Flags, Head, Link, Options, SeqNum, Tuple};
+use synward_proto::{Endpoint, Flags, Head, Link, Marking, Options, SeqNum, Tuple};
 
 const TIMESTAMPS: Timestamps = Timestamps { value: 7, echo: 9 };
 
@@ -37,7 +37,7 @@ fn tuple([local, remote]: [&str; 2]) -> Tuple {
 }
 
 fn head(tuple: Tuple, flags: Flags, options: Options) -> Head {
-    Head { tuple, seq: SeqNum(1000), ack: SeqNum(2000), flags, window: 64240, options }
+    Head { tuple, seq: SeqNum(1000), ack: SeqNum(2000), flags, window: 64240, options, marking: Marking::DEFAULT }
 }
 
 fn emit(frame: &mut [u8], head: &Head, payload: &[u8]) -> usize {

@@ -15,7 +15,9 @@ use synward_proto::listener::{AcceptRoom, HalfOpens, Listener, ListenerConfig, O
 use synward_proto::segment::{DataOptions, Mss, SynOptions, Timestamps, WindowScale};
 use synward_proto::syn_cookie::{CookieJar, Echo};
 use synward_proto::syn_table::{ListenerId, Newcomer, SynTable, SynTableConfig};
-use synward_proto::{Endpoint, Fate, Flags, Head, Instant, Link, Options, Segment, SeqNum, Span, Tuple, Verdict};
+use synward_proto::{
+    Codepoint, Endpoint, Fate, Flags, Head, Instant, Link, Options, Segment, SeqNum, Span, Tuple, Verdict,
+};
 
 /// Entries of the table: 4 MiB of slots, more than an L2 cache holds.
 const CAPACITY: u32 = 1 << 16;
@@ -77,6 +79,7 @@ fn syn(n: u32, stamped: bool) -> Segment {
         ack: SeqNum(0),
         flags: Flags::SYN,
         window: 64_240,
+        ecn: Codepoint::NotEct,
         options: Options::Syn(options(stamped)),
         payload: Span::default(),
         unfinished_checksum: false,

@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use std::time::{Duration, Instant};
 use synward_proto::segment::{DataOptions, Timestamps};
 use synward_proto::wire::{ChecksumPolicy, HEADROOM, SegmentWriter, parse};
-use synward_proto::{Endpoint, Flags, Head, Link, Options, Segment, SeqNum, Tuple};
+use synward_proto::{Endpoint, Flags, Head, Link, Marking, Options, Segment, SeqNum, Tuple};
 
 /// How long a genuine connection may take to echo.
 pub const PATIENCE: Duration = Duration::from_secs(1);
@@ -153,6 +153,7 @@ impl Completion {
             flags: Flags::ACK | Flags::PSH,
             window: WINDOW,
             options: Options::NONE,
+            marking: Marking::DEFAULT,
         };
         self.forge_as(&head, send);
     }
@@ -221,6 +222,7 @@ fn ack_of(syn_ack: &Segment) -> Head {
         flags: Flags::ACK | Flags::PSH,
         window: WINDOW,
         options: Options::Data(DataOptions { timestamps, ..DataOptions::default() }),
+        marking: Marking::DEFAULT,
     }
 }
 
@@ -233,6 +235,7 @@ fn reset_of(data: &Segment) -> Head {
         flags: Flags::RST | Flags::ACK,
         window: 0,
         options: Options::NONE,
+        marking: Marking::DEFAULT,
     }
 }
 
@@ -253,7 +256,8 @@ mod tests {
             false => Options::NONE,
         };
         let (seq, ack) = (SeqNum(numbers.0), SeqNum(numbers.1));
-        let head = Head { tuple: Tuple { local: remote, remote: to }, seq, ack, flags, window: 1, options };
+        let tuple = Tuple { local: remote, remote: to };
+        let head = Head { tuple, seq, ack, flags, window: 1, options, marking: Marking::DEFAULT };
         completion.write(&head, payload)
     }
 

@@ -15,7 +15,7 @@ use synward_engine::{
 use synward_nic::{MemoryPort, MemoryPortConfig, MemoryWire, Port};
 use synward_proto::segment::{Mss, SynOptions};
 use synward_proto::wire::{ChecksumPolicy, SegmentWriter, parse};
-use synward_proto::{Endpoint, Flags, Head, Instant, Link, Options, Segment, SeqNum, Tuple};
+use synward_proto::{Endpoint, Flags, Head, Instant, Link, Marking, Options, Segment, SeqNum, Tuple};
 
 /// Connections, each with one message under way.
 const PEERS: u16 = 1024;
@@ -309,7 +309,8 @@ impl Peer {
         };
         let local = Endpoint::new(CLIENTS.into(), FIRST_PORT + self.number);
         let tuple = Tuple { local, remote: SERVER };
-        let head = Head { tuple, seq: self.seq, ack: self.ack, flags, window: 65_535, options };
+        let head =
+            Head { tuple, seq: self.seq, ack: self.ack, flags, window: 65_535, options, marking: Marking::DEFAULT };
         let mut writer = SegmentWriter::new(frame, &Link::default(), &head);
         if let Some(message) = message {
             writer.append(&message);

@@ -6,6 +6,7 @@ pub mod bare;
 mod clock;
 pub mod completion;
 pub mod core_share;
+pub mod crowd;
 mod descriptors;
 pub mod echo_frames;
 pub mod far_end;

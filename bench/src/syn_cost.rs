@@ -9,7 +9,7 @@ use synward_engine::{Engine, EngineConfig, ListenConfig, Secrets, SocketCore, bu
 use synward_nic::{MemoryPort, MemoryPortConfig, MemoryWire};
 use synward_proto::segment::{Mss, SynOptions, Timestamps, WindowScale};
 use synward_proto::wire::{HEADROOM, write_segment};
-use synward_proto::{Endpoint, Flags, Head, Instant, Link, Options, SeqNum, Tuple};
+use synward_proto::{Endpoint, Flags, Head, Instant, Link, Marking, Options, SeqNum, Tuple};
 
 /// Frames handled by one turn.
 pub const BURST: usize = 64;
@@ -106,6 +106,7 @@ fn syn(number: u32) -> ([u8; HEADROOM], usize) {
             sack_permitted: true,
             timestamps: Some(Timestamps { value: number, echo: 0 }),
         }),
+        marking: Marking::DEFAULT,
     };
     let mut frame = [0; HEADROOM];
     let len = write_segment(&mut frame, &Link::default(), &head);

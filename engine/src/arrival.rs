@@ -10,7 +10,7 @@ use synward_proto::connection::{Connection, Decision, TimeWaitOutcome};
 use synward_proto::listener::Outcome;
 use synward_proto::wire::{parse, parse_icmp_error};
 use synward_proto::{
-    Counter, Counts, DropReason, Fate, Flags, Instant, Link, Segment, Verdict, half_open::HalfOpen, reset,
+    Counter, Counts, DropReason, Fate, Flags, IcmpError, Instant, Link, Segment, Verdict, half_open::HalfOpen, reset,
 };
 
 /// On whose queue a frame arrived.
@@ -65,24 +65,29 @@ impl Shard {
         }
     }
 
-    /// An ICMP error about a segment that we sent: its connection's, wherever that is.
+    /// An ICMP error about a segment that we sent: its connection's, or that of a half-open entry, wherever that is.
     fn on_icmp(&mut self, now: Instant, arrived: Arrived, frame: Frame, port: &mut impl Port) {
         let error = match parse_icmp_error(frame.as_slice()) {
             Ok(error) => error,
             Err(reason) => return self.unreadable(reason, frame, port),
         };
-        let found = self.connections.find(&error.tuple);
-        if let Some(Slot::Connection(index)) = found
-            && let Some(entry) = self.connections.get_mut(index)
-        {
-            let Decision { verdict, events } = entry.connection.on_icmp_error(&error);
-            self.apply(frame, &error.link, verdict, Some(index), port);
-            return self.settle(now, index, events);
-        }
-        match self.crossing.foreign_owner(&error.tuple).filter(|_| arrived == Arrived::Here && found.is_none()) {
-            Some(owner) => self.hand_over(owner, frame, port),
-            None => self.apply(frame, &error.link, Verdict::dropped(DropReason::IcmpNoConnection), None, port),
-        }
+        let verdict = match self.connections.find(&error.tuple) {
+            Some(Slot::Connection(index)) => return self.icmp_at_connection(now, index, &error, frame, port),
+            // What is in TIME-WAIT has nothing to lose (Linux: `tcp_v4_err`).
+            Some(Slot::TimeWait(_)) => Verdict::dropped(DropReason::IcmpNoConnection),
+            None => match self.crossing.foreign_owner(&error.tuple).filter(|_| arrived == Arrived::Here) {
+                Some(owner) => return self.hand_over(owner, frame, port),
+                None => self.half_opens.on_icmp_error(&error),
+            },
+        };
+        self.apply(frame, &error.link, verdict, None, port);
+    }
+
+    fn icmp_at_connection(&mut self, now: Instant, index: u32, error: &IcmpError, frame: Frame, port: &mut impl Port) {
+        let Some(entry) = self.connections.get_mut(index) else { return port.recycle(frame) };
+        let Decision { verdict, events } = entry.connection.on_icmp_error(now, error);
+        self.apply(frame, &error.link, verdict, Some(index), port);
+        self.settle(now, index, events);
     }
 
     fn at_connection(&mut self, now: Instant, index: u32, segment: &Segment, frame: Frame, port: &mut impl Port) {
@@ -142,13 +147,14 @@ impl Shard {
     ) {
         let home = self.limits.home;
         let Some(entry) = self.listeners.get_mut(slot) else { return self.at_nobody(now, segment, frame, port) };
-        let shared = Arc::clone(&entry.shared);
+        let (shared, terms) = (Arc::clone(&entry.shared), entry.terms.of(&segment.tuple).clone());
         let Some((worker, queue)) = entry.next_taker(home).map(|(worker, queue)| (worker, Arc::clone(queue))) else {
             shared.release();
             return self.at_nobody(now, segment, frame, port);
         };
         let tuple = segment.tuple;
-        let connection = Connection::accept(now, tuple, half_open, self.terms.of(&tuple));
+        let mut connection = Connection::accept(now, tuple, half_open, &terms);
+        self.path_mtus.tell(now, &mut connection);
         let send_space = connection.send_space();
         let Some(conn) = self.connections.insert(segment.link, connection, Owner::Queue(worker)) else {
             shared.release();

@@ -8,6 +8,7 @@ use crate::handoff::{self, ShardEnds, Side};
 use crate::listeners::Listeners;
 use crate::observe::Observed;
 use crate::orphans::Orphans;
+use crate::path_mtus::PathMtus;
 use crate::ready::ReadyList;
 use crate::registry::Registry;
 use crate::shard::{Limits, Shard};
@@ -229,6 +230,8 @@ impl Plan {
             undelivered: (0..workers.len()).map(|_| ReadyList::new(connections)).collect(),
             splices: Splices::with_capacity(splices, workers.len()),
             source_ports: SourcePorts::new(config.source_ports.clone(), &secrets.source_ports),
+            path_mtus: PathMtus::new(&secrets.tables),
+            mtu_change: None,
             crossing,
             orphans: Orphans::new(workers.len()),
             workers,

@@ -4,8 +4,7 @@ use crate::shard::FamilyTerms;
 use siphasher::sip::SipHasher24;
 use std::ops::RangeInclusive;
 use std::time::Duration;
-use synward_proto::Endpoint;
-use synward_proto::connection::{CongestionAlgorithm, ConnectionConfig, Keepalive};
+use synward_proto::connection::{CongestionAlgorithm, ConnectionConfig, Keepalive, SocketOption};
 use synward_proto::flood_guard::{CookieTimestamps, Syncookies};
 use synward_proto::half_open::Offer;
 use synward_proto::listener::ListenerConfig;
@@ -13,6 +12,7 @@ use synward_proto::segment::{Mss, WindowScale};
 use synward_proto::syn_cookie::KeySchedule;
 use synward_proto::syn_table::SynTableConfig;
 use synward_proto::wire::ChecksumPolicy;
+use synward_proto::{Endpoint, Marking};
 
 /// What an engine is told once. The defaults are Linux's where Linux has the setting.
 #[derive(Clone, Debug)]
@@ -48,10 +48,14 @@ pub struct EngineConfig {
     pub sack: bool,
     /// Whether timestamps are used where the peer uses them (Linux: `tcp_timestamps`).
     pub timestamps: bool,
-    /// Bytes that a peer may have in flight or unread, per connection.
+    /// Bytes that a peer may have in flight or unread, per new connection (Linux: the middle of `tcp_rmem`).
     pub receive_buffer: u32,
-    /// Bytes that the application may have unsent or unacknowledged, per connection.
+    /// What that may grow to, as far as the reader keeps up with the peer (Linux: the last of `tcp_rmem`). Equal: it does not grow.
+    pub receive_buffer_max: u32,
+    /// Bytes that the application may have unsent or unacknowledged, per new connection.
     pub send_buffer: u32,
+    /// What that may grow to with the congestion window (Linux: the last of `tcp_wmem`). Equal: it does not grow.
+    pub send_buffer_max: u32,
     /// Keepalive of new connections; off by default.
     pub keepalive: Option<Keepalive>,
     /// Whether new connections may hold back small segments (Nagle).
@@ -63,10 +67,15 @@ pub struct EngineConfig {
     pub congestion: CongestionAlgorithm,
     /// Retransmissions of data before a connection is given up (Linux: `tcp_retries2`).
     pub retries: u8,
+    /// How long data of new connections may stay unacknowledged, a window closed, or keepalive unanswered; `None` as long as the
+    /// counts say (Linux: TCP_USER_TIMEOUT).
+    pub user_timeout: Option<Duration>,
     /// How long TIME-WAIT lasts (Linux: `TCP_TIMEWAIT_LEN`).
     pub time_wait: Duration,
     /// How long FIN-WAIT-2 lasts after close (Linux: `tcp_fin_timeout`).
     pub fin_wait_2: Duration,
+    /// Time to live or hop limit of all segments (Linux: `ip_default_ttl`).
+    pub hop_limit: u8,
     /// Received frames that one connection may have with its reader; past it payload is copied out.
     pub frames_per_reader: u32,
     /// Source ports of connections whose port is not asked for (Linux: `ip_local_port_range`). All of them are ours on the
@@ -101,15 +110,19 @@ impl Default for EngineConfig {
             window_scale: Some(7),
             sack: true,
             timestamps: true,
-            receive_buffer: 256 * 1024,
+            receive_buffer: 128 * 1024,
+            receive_buffer_max: 6 * 1024 * 1024,
             send_buffer: 256 * 1024,
+            send_buffer_max: 4 * 1024 * 1024,
             keepalive: None,
             nagle: true,
             quick_acks: true,
             congestion: CongestionAlgorithm::Cubic,
             retries: 15,
+            user_timeout: None,
             time_wait: Duration::from_secs(60),
             fin_wait_2: Duration::from_secs(60),
+            hop_limit: Marking::DEFAULT.hop_limit,
             frames_per_reader: 32,
             source_ports: 32_768..=60_999,
             checksums: ChecksumPolicy::AllowUnfinished,
@@ -133,6 +146,7 @@ impl EngineConfig {
         some("max_connections", self.max_connections)?;
         some("receive_buffer", self.receive_buffer)?;
         some("send_buffer", self.send_buffer)?;
+        some("hop_limit", self.hop_limit.into())?;
         some("syn_table", self.syn_table)?;
         some("source_ports", (*self.source_ports.start()).into())?;
         some("source_ports", (!self.source_ports.is_empty()).into())?;
@@ -143,24 +157,30 @@ impl EngineConfig {
         at_most("syncookies", self.syncookies.into(), 2, "0, 1 or 2")?;
         at_most("window_scale", self.window_scale.unwrap_or(0).into(), 14, "at most 14 (RFC 7323, section 2.3)")?;
         let window = u32::from(u16::MAX) << self.window_scale.unwrap_or(0).min(14);
-        at_most("receive_buffer", self.receive_buffer, window, "larger than window_scale can say")?;
+        at_most("receive_buffer", self.receive_buffer, self.receive_buffer_max, "larger than receive_buffer_max")?;
+        at_most("send_buffer", self.send_buffer, self.send_buffer_max, "larger than send_buffer_max")?;
+        at_most("receive_buffer_max", self.receive_buffer_max, window, "larger than window_scale can say")?;
         at_most("mtu", MIN_MTU.into(), self.mtu.into(), "at least 576")
     }
 
     /// What connections are told, by address family.
     pub(crate) fn terms(&self) -> FamilyTerms {
-        let Offer { mss_v4, mss_v6, .. } = self.offer();
+        let Offer { mss_v4, mss_v6, marking, .. } = self.offer();
         let config = |mss| ConnectionConfig {
             receive_buffer: self.receive_buffer,
+            receive_buffer_max: self.receive_buffer_max,
             send_buffer: self.send_buffer,
+            send_buffer_max: self.send_buffer_max,
             mss,
             keepalive: self.keepalive,
             nagle: self.nagle,
             quick_acks: self.quick_acks,
             congestion: self.congestion,
             retries: self.retries,
+            user_timeout: self.user_timeout,
             time_wait: self.time_wait,
             fin_wait_2: self.fin_wait_2,
+            marking,
         };
         FamilyTerms { v4: (&config(mss_v4)).into(), v6: (&config(mss_v6)).into() }
     }
@@ -184,7 +204,7 @@ impl EngineConfig {
             },
             cookie_timestamps: self.cookie_timestamps,
             abort_on_overflow: self.abort_on_overflow,
-            offer: self.offer(),
+            offer: self.offer().with(&config.options),
         }
     }
 
@@ -198,6 +218,7 @@ impl EngineConfig {
             window_scale: self.window_scale.map(WindowScale::clamped),
             sack: self.sack,
             timestamps: self.timestamps,
+            marking: Marking { hop_limit: self.hop_limit, ..Marking::DEFAULT },
         }
     }
 }
@@ -277,12 +298,14 @@ pub struct ListenConfig {
     /// Whether other workers may listen here, too. New connections are spread over them. As SO_REUSEPORT, but all have one
     /// backlog, that of the first.
     pub shared: bool,
+    /// Options that its connections begin with. A shared listener has those of the first.
+    pub options: Vec<SocketOption>,
 }
 
 impl ListenConfig {
     /// A listener with as large a backlog as the engine allows.
     pub fn new(local: Endpoint) -> Self {
-        Self { local, backlog: u32::MAX, shared: false }
+        Self { local, backlog: u32::MAX, shared: false, options: Vec::new() }
     }
 }
 

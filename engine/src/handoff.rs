@@ -18,7 +18,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 use synward_proto::Endpoint;
-use synward_proto::connection::{Failure, Keepalive};
+use synward_proto::connection::{Failure, Info, SocketOption};
 
 /// What a worker wants.
 #[derive(Debug)]
@@ -52,10 +52,10 @@ pub(crate) enum Action {
     Close,
     /// The socket is closed with a reset.
     Abort,
-    /// Keepalive on these terms, or off.
-    Keepalive(Option<Keepalive>),
-    /// Whether small segments wait for acknowledgments.
-    Nagle(bool),
+    /// An option is to have this value.
+    Set(SocketOption),
+    /// Tell all about it: answered by [`Event::Described`].
+    Describe,
 }
 
 /// What a shard has to say about a connection.
@@ -77,6 +77,8 @@ pub(crate) enum Event {
     Failed(Failure),
     /// There is no connection any more, and this is the last that is heard of it.
     Over,
+    /// How the connection stands.
+    Described(Box<Info>),
     /// Two connections that were spliced are over, and this is the last that is heard of either.
     Spliced(SpliceReport),
 }

@@ -1,12 +1,14 @@
 //! The listeners of one shard, by local address.
 
 use crate::accept_queue::{AcceptQueue, Shared};
+use crate::shard::FamilyTerms;
 use crate::socket::ListenerId;
 use crate::table_hash::LocalHasher;
 use hashbrown::HashTable;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use synward_proto::Endpoint;
+use synward_proto::connection::SocketOption;
 use synward_proto::listener::Listener;
 
 /// The most listeners of an engine. Each has a slot from the start.
@@ -18,6 +20,9 @@ pub(crate) struct ListenerEntry {
     pub(crate) id: ListenerId,
     pub(crate) listener: Listener,
     pub(crate) shared: Arc<Shared>,
+    /// What its connections are told: the shard's terms, with `options` set.
+    pub(crate) terms: FamilyTerms,
+    pub(crate) options: Vec<SocketOption>,
     takers: Vec<Taker>,
     /// Where the search for the next taker begins.
     next: usize,
@@ -31,9 +36,16 @@ struct Taker {
 }
 
 impl ListenerEntry {
-    /// A listener whose connections nobody takes yet.
-    pub(crate) fn new(id: ListenerId, listener: Listener, shared: Arc<Shared>) -> Self {
-        Self { id, listener, shared, takers: Vec::new(), next: 0 }
+    /// A listener whose connections nobody takes yet, with `options` beside the shard's `terms`.
+    pub(crate) fn new(
+        id: ListenerId,
+        listener: Listener,
+        shared: Arc<Shared>,
+        terms: &FamilyTerms,
+        options: &[SocketOption],
+    ) -> Self {
+        let (terms, options) = (terms.with(options), options.to_vec());
+        Self { id, listener, shared, terms, options, takers: Vec::new(), next: 0 }
     }
 
     /// Adds a worker that takes connections.
@@ -105,6 +117,13 @@ impl Listeners {
         self.slots.get(slot as usize)?.as_ref()
     }
 
+    /// The shard has other terms for connections from now on.
+    pub(crate) fn set_terms(&mut self, terms: &FamilyTerms) {
+        for entry in self.slots.iter_mut().flatten() {
+            entry.terms = terms.with(&entry.options);
+        }
+    }
+
     /// Adds a listener in the slot that its name says. Slot and address are free.
     pub(crate) fn insert(&mut self, entry: ListenerEntry) {
         let (slot, local) = (entry.id.index, entry.listener.local());
@@ -138,6 +157,11 @@ impl Listeners {
             found.remove();
         }
         Some(entry)
+    }
+
+    /// The listeners.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &ListenerEntry> {
+        self.slots.iter().flatten()
     }
 
     /// Slots, taken or not.

@@ -30,6 +30,48 @@ impl Unparker {
     }
 }
 
+/// Where the threads of a worker sleep that share its core under a lock: one of them at a time sleeps here, without the
+/// lock, and the others wait for that one.
+#[derive(Clone, Debug)]
+pub struct Sleep {
+    worker: Arc<Side>,
+}
+
+impl Sleep {
+    /// Sleeps until a shard rings, [`end`](Self::end) is called, or `timeout` has passed (`None`: no limit), or a signal
+    /// comes. Between [`SocketCore::doze`], when it says that there is nothing to do, and [`SocketCore::rise`].
+    pub fn wait(&self, timeout: Option<Duration>) {
+        let mut fds = [PollFd::from_borrowed_fd(self.worker.bell.as_fd(), PollFlags::IN)];
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+        // Whatever ended it, the caller looks again.
+        let _ = poll(&mut fds, timeout.as_ref());
+    }
+
+    /// Ends the sleep that is going on, or the next one.
+    pub fn end(&self) {
+        self.worker.bell.force();
+    }
+}
+
+impl SocketCore {
+    /// Where this worker's threads sleep.
+    pub fn sleep(&self) -> Sleep {
+        Sleep { worker: Arc::clone(self.shards.side()) }
+    }
+
+    /// Says that this worker is about to sleep; false when the shards have left something to do, and it must not. Connections
+    /// that wait for accept are not looked at: see [`arrivals`](Self::arrivals), and ask after this call.
+    pub fn doze(&mut self) -> bool {
+        self.shards.doze();
+        !self.has_outside_work()
+    }
+
+    /// Says that this worker is awake.
+    pub fn rise(&mut self) {
+        self.shards.rise();
+    }
+}
+
 /// What came of sleeping.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Slept {
@@ -80,7 +122,7 @@ impl BlockingSockets {
     /// # Errors
     /// `TimedOut` when the deadline passes (the attempt is aborted); those of the core but `WouldBlock`.
     pub fn connect(&mut self, config: ConnectConfig, deadline: Option<Instant>) -> Result<SocketId, SocketError> {
-        let socket = self.retry(deadline, |core| core.connect(config), |_| false)?;
+        let socket = self.retry(deadline, |core| core.connect(config.clone()), |_| false)?;
         // Sending nothing succeeds as soon as sending anything could.
         match self.retry(deadline, |core| core.send(socket, &[]), |_| false) {
             Ok(_) => Ok(socket),

@@ -91,6 +91,7 @@ impl<P: Port> PollLoop<P> {
         let timers = shard.run_timers(now, port);
         let requests = shard.take_requests(now, port);
         shard.bury_orphans(now, port);
+        let more_to_tell = shard.spread_mtu(now);
         let more_to_send = shard.transmit(now, port);
         let sent = port.tx_burst(&mut shard.outgoing);
         port.refill();
@@ -99,7 +100,8 @@ impl<P: Port> PollLoop<P> {
         shard.workers.publish();
         shard.crossing.publish();
         shard.tell_turned(callers);
-        let unfinished = more_to_send || more_to_answer || shard.can_tell_more() || !shard.orphans.is_empty();
+        let unfinished =
+            more_to_send || more_to_answer || more_to_tell || shard.can_tell_more() || !shard.orphans.is_empty();
         let turn = Turn { received: frames as u32 + foreign, sent: sent as u32, timers, requests, unfinished };
         if !turn.is_idle() || reclaimed > 0 {
             self.publish();
@@ -112,6 +114,12 @@ impl<P: Port> PollLoop<P> {
     pub fn next_deadline(&self, now: Instant) -> Option<Instant> {
         let due = self.shard.next_deadline(self.time.at(now))?;
         Some(self.time.on_callers_clock(due))
+    }
+
+    /// The interface's MTU is now `mtu` bytes: what [`run`](Self::run) hears from its link watch, for those who turn the loop
+    /// themselves. Packets that do not fit in a frame stay out of use.
+    pub fn set_mtu(&mut self, mtu: u32) {
+        self.shard.set_mtu(mtu);
     }
 
     /// What ends [`run`](Self::run).

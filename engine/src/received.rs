@@ -91,6 +91,24 @@ impl Received {
         self.len == 0
     }
 
+    /// Bytes that wait.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Copies bytes from the `skip`th on, as many as there are and fit, and leaves them all.
+    pub(crate) fn peek(&self, mut skip: usize, into: &mut [u8]) -> usize {
+        let mut done = 0;
+        for unread in self.first.iter().chain(&self.rest).map(Chunk::unread) {
+            let seen = unread.get(skip..).unwrap_or_default();
+            skip = skip.saturating_sub(unread.len());
+            let count = seen.len().min(into.len() - done);
+            into[done..done + count].copy_from_slice(&seen[..count]);
+            done += count;
+        }
+        done
+    }
+
     /// Adds bytes at the end.
     pub(crate) fn push(&mut self, chunk: Chunk) {
         let more = chunk.unread().len();
@@ -194,6 +212,11 @@ mod tests {
             prop_assert_eq!(received.len, sent.len());
             let mut got = Vec::new();
             for size in reads {
+                let (mut ahead, skip) = (vec![0; size], size / 2);
+                let seen = received.peek(skip, &mut ahead);
+                let rest = sent.len() - got.len();
+                prop_assert_eq!(seen, size.min(rest.saturating_sub(skip)));
+                prop_assert_eq!(&ahead[..seen], sent.get(got.len() + skip..).map_or(&[][..], |rest| &rest[..seen]));
                 let mut buffer = vec![0; size];
                 let taken = received.read(&mut buffer);
                 prop_assert_eq!(taken.bytes as usize, size.min(sent.len() - got.len()));

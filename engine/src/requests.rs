@@ -61,13 +61,13 @@ impl Shard {
         }
     }
 
-    /// Whether a request waits that can be taken. A connect is answered through the ring, so it has to wait until there is
-    /// room for the answer.
+    /// Whether a request waits that can be taken. What is answered through the ring has to wait until there is room for the
+    /// answer.
     pub(crate) fn can_take_request(&mut self, worker: u16) -> bool {
         let end = self.workers.end(worker);
         match end.peek() {
             None => false,
-            Some(Request::Connect { .. }) => end.has_room(),
+            Some(Request::Connect { .. } | Request::On(_, Action::Describe)) => end.has_room(),
             Some(_) => true,
         }
     }
@@ -99,10 +99,10 @@ impl Shard {
             // Its last worker has left it, and only the word of that is still on the way.
             self.end_listener(id.index);
         }
-        let config = self.config.listener(config, self.limits.shards);
-        match Listener::new(&config, &mut self.half_opens) {
+        let rules = self.config.listener(config, self.limits.shards);
+        match Listener::new(&rules, &mut self.half_opens) {
             Some(listener) => {
-                let mut entry = ListenerEntry::new(id, listener, shared);
+                let mut entry = ListenerEntry::new(id, listener, shared, &self.terms, &config.options);
                 entry.join(worker, queue);
                 self.listeners.insert(entry);
             }
@@ -152,19 +152,24 @@ impl Shard {
         reader: Reader,
         config: &ConnectConfig,
     ) -> Result<(ConnId, Endpoint), SocketError> {
-        let ConnectConfig { remote, link, delivery, .. } = *config;
+        let &ConnectConfig { remote, link, delivery, .. } = config;
         if self.connections.is_full() {
             return Err(SocketError::NoBuffers);
         }
-        let (tuple, connection) = match self.claim(now, config)? {
-            Claim::Again(reuse) => (reuse.tuple, Connection::reconnect(now, &reuse, self.terms.of(&reuse.tuple))),
+        let (tuple, mut connection) = match self.claim(now, config)? {
+            Claim::Again(reuse) => {
+                let terms = self.terms.of(&reuse.tuple).with(&config.options);
+                (reuse.tuple, Connection::reconnect(now, &reuse, &terms))
+            }
             Claim::Fresh(tuple) => {
                 let secrets = &self.half_opens.secrets;
                 let offset = secrets.timestamp_offset(tuple.local.addr, remote.addr);
                 let iss = secrets.isn(now, &tuple);
-                (tuple, Connection::connect(now, tuple, iss, offset, self.terms.of(&tuple)))
+                let terms = self.terms.of(&tuple).with(&config.options);
+                (tuple, Connection::connect(now, tuple, iss, offset, &terms))
             }
         };
+        self.path_mtus.tell(now, &mut connection);
         let conn = self.connections.insert(link, connection, Owner::Socket(reader));
         let conn = conn.ok_or(SocketError::NoBuffers)?;
         if let Some(entry) = self.connections.get_mut(conn.index) {
@@ -218,8 +223,15 @@ impl Shard {
             Action::Shutdown => connection.shutdown(now),
             Action::Close => return self.part(now, index, Parting::Close, port),
             Action::Abort => return self.part(now, index, Parting::Reset, port),
-            Action::Keepalive(keepalive) => connection.set_keepalive(now, keepalive),
-            Action::Nagle(nagle) => connection.set_nagle(nagle),
+            Action::Set(option) => connection.set(now, option),
+            Action::Describe => {
+                let described = Event::Described(Box::new(connection.info(now)));
+                if let Owner::Socket(reader) = entry.owner {
+                    let told = self.workers.end(worker).push((reader.socket, described));
+                    debug_assert!(told.is_ok(), "there was room");
+                }
+                return;
+            }
         }
         if !entry.outbox.over {
             self.settle(now, index, Events::empty());

@@ -1,14 +1,16 @@
 //! The state of one shard: everything a poll loop has but its port.
 
 use crate::answers::Answers;
-use crate::config::{EngineConfig, MIN_MTU};
+use crate::config::EngineConfig;
 use crate::connections::{Connections, Owner, Reader};
 use crate::crossing::Crossing;
 use crate::handoff::ShardEnds;
+use crate::interface_mtu::MtuChange;
 use crate::listeners::Listeners;
 use crate::observe::Gauges;
 use crate::orphans::Orphans;
 use crate::outbox::{Flushed, Outbox};
+use crate::path_mtus::PathMtus;
 use crate::ready::ReadyList;
 use crate::received::Chunk;
 use crate::shield_link::ShieldLink;
@@ -20,7 +22,7 @@ use crate::timer_wheel::{TimerId, TimerWheel};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use synward_nic::Frame;
-use synward_proto::connection::{Connection, Events, State, Terms, TimeWait};
+use synward_proto::connection::{Connection, Events, SocketOption, State, Terms, TimeWait};
 use synward_proto::listener::HalfOpens;
 use synward_proto::{Instant, Tuple};
 
@@ -57,7 +59,7 @@ pub(crate) struct Limits {
 }
 
 /// What new connections are told, by address family.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct FamilyTerms {
     pub(crate) v4: Terms,
     pub(crate) v6: Terms,
@@ -67,6 +69,11 @@ impl FamilyTerms {
     /// Those for the family of `tuple`.
     pub(crate) fn of(&self, tuple: &Tuple) -> &Terms {
         if tuple.is_ipv6() { &self.v6 } else { &self.v4 }
+    }
+
+    /// The same with `options` set.
+    pub(crate) fn with(&self, options: &[SocketOption]) -> Self {
+        Self { v4: self.v4.with(options), v6: self.v6.with(options) }
     }
 }
 
@@ -86,6 +93,8 @@ pub(crate) struct Shard {
     pub(crate) workers: ShardEnds,
     pub(crate) splices: Splices,
     pub(crate) source_ports: SourcePorts,
+    pub(crate) path_mtus: PathMtus,
+    pub(crate) mtu_change: Option<MtuChange>,
     pub(crate) crossing: Crossing,
     pub(crate) orphans: Orphans,
     pub(crate) answers: Answers,
@@ -101,17 +110,6 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    /// Learns that the interface's MTU is another: connections and listeners made from now on go by it. A packet that does
-    /// not fit in a frame is no use to us.
-    pub(crate) fn set_mtu(&mut self, mtu: u32) {
-        let mtu = u16::try_from(mtu).unwrap_or(u16::MAX).clamp(MIN_MTU, self.limits.largest_mtu);
-        if mtu != self.config.mtu {
-            tracing::info!(mtu, "the interface has another MTU");
-            self.config.mtu = mtu;
-            self.terms = self.config.terms();
-        }
-    }
-
     /// Tells the shield which half-open connections are new.
     pub(crate) fn tell_entered(&mut self) {
         let Some(ShieldLink { shield, .. }) = &self.shield else { return };
@@ -197,6 +195,11 @@ impl Shard {
             take_events(connection, events, outbox);
         }
         self.stats.count_all(connection.take_counts());
+        if events.contains(Events::PATH_MTU)
+            && let Some(mtu) = connection.path_mtu()
+        {
+            self.path_mtus.learn(now, connection.tuple().remote.addr, mtu);
+        }
         if events.contains(Events::TIME_WAIT) {
             let (tuple, state) = (*connection.tuple(), connection.time_wait(now));
             self.finish(index);

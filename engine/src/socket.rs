@@ -6,6 +6,7 @@ use crate::orphans::Parting;
 use crate::received::{Received, Taken};
 use crate::splice::{SpliceEnd, SpliceReport};
 use crate::{Interest, Ready, SocketError};
+use synward_proto::connection::SocketOption;
 use synward_proto::{Endpoint, Link};
 
 /// A connection as its worker names it. Never reused for another connection.
@@ -49,7 +50,7 @@ pub enum Delivery {
 }
 
 /// What an active open is told. Finding the next hop is the caller's part.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ConnectConfig {
     /// Our end. With port zero, the shard chooses one of [`source_ports`](crate::EngineConfig::source_ports).
     pub local: Endpoint,
@@ -62,12 +63,14 @@ pub struct ConnectConfig {
     pub shard: Option<ShardId>,
     /// Whether received bytes wait.
     pub delivery: Delivery,
+    /// Options that it begins with.
+    pub options: Vec<SocketOption>,
 }
 
 impl ConnectConfig {
     /// A connection of whichever shard, delivered at once.
     pub fn new(local: Endpoint, remote: Endpoint, link: Link) -> Self {
-        Self { local, remote, link, shard: None, delivery: Delivery::AtOnce }
+        Self { local, remote, link, shard: None, delivery: Delivery::AtOnce, options: Vec::new() }
     }
 }
 
@@ -205,6 +208,16 @@ impl Socket {
         taken.bytes as usize
     }
 
+    /// How many unread bytes there are.
+    pub(crate) fn unread(&self) -> usize {
+        self.received.as_ref().map_or(0, |received| received.len())
+    }
+
+    /// Copies unread bytes from the `skip`th on, and leaves them all.
+    pub(crate) fn peek(&self, skip: usize, bytes: &mut [u8]) -> usize {
+        self.received.as_ref().map_or(0, |received| received.peek(skip, bytes))
+    }
+
     /// Throws unread bytes away; the shard is yet to be told of them.
     pub(crate) fn discard(&mut self) {
         if let Some(mut received) = self.received.take() {
@@ -243,6 +256,8 @@ impl Socket {
             Event::EndOfStream => self.end_of_stream = true,
             Event::Failed(failure) => self.failure = Some(failure.into()),
             Event::Over => self.phase = Phase::Over,
+            // Told to whoever asked, and kept nowhere.
+            Event::Described(_) => {}
             Event::Spliced(report) => {
                 self.rare().report = Some(report);
                 self.phase = match (self.phase, report.end) {

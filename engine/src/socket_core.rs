@@ -9,12 +9,12 @@ use crate::registry::Registry;
 use crate::socket::{Accepted, ConnectConfig, Delivery, ListenerId, Phase, ShardId, Shutdown, Socket, SocketId};
 use crate::splice::{SpliceReport, SpliceRequest};
 use crate::steering::Steering;
-use crate::{Interest, Ready, SocketError, Source};
+use crate::{Interest, News, Ready, SocketError, Source};
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
-use synward_proto::connection::Keepalive;
+use synward_proto::connection::SocketOption;
 use synward_proto::{Endpoint, Tuple};
 
 /// Bytes of one request to send: what is larger goes in several.
@@ -92,6 +92,8 @@ pub(crate) struct Listening {
     pub(crate) queues: Box<[Arc<AcceptQueue>]>,
     /// The shard whose queue is asked first at the next accept.
     next: usize,
+    /// Connections that were accepted.
+    pub(crate) taken: u64,
     pub(crate) listed: bool,
     /// Connections are left to wait.
     pub(crate) paused: bool,
@@ -109,6 +111,7 @@ impl Listening {
         let mut order = (0..count).map(|step| (self.next + step) % count);
         let (shard, waiting) = order.find_map(|shard| Some((shard, self.queues[shard].pop()?)))?;
         self.next = shard + 1;
+        self.taken += 1;
         Some((shard as u16, waiting))
     }
 }
@@ -138,10 +141,10 @@ impl SocketCore {
     /// Listens on every interface, from the next turn of each shard on.
     ///
     /// # Errors
-    /// `AddressInUse`, `Invalid` (port zero), `NoBuffers`, `NetworkDown`.
+    /// `AddressInUse`, `Invalid` (port zero, or an option has no such value), `NoBuffers`, `NetworkDown`.
     pub fn listen(&mut self, config: ListenConfig) -> Result<ListenerId, SocketError> {
         self.check_up()?;
-        if config.local.port == 0 {
+        if config.local.port == 0 || !config.options.iter().all(SocketOption::is_valid) {
             return Err(SocketError::Invalid);
         }
         if self.states.iter().any(|state| state.backlog.len() >= MAX_BACKLOG) {
@@ -158,7 +161,8 @@ impl SocketCore {
             let (config, queue, shared) = (config.clone(), Arc::clone(queue), Arc::clone(&shared));
             self.say(shard, Request::Listen { listener, config, queue, shared });
         }
-        let listening = Listening { generation: listener.generation, queues, next: 0, listed: false, paused: false };
+        let listening =
+            Listening { generation: listener.generation, queues, next: 0, taken: 0, listed: false, paused: false };
         self.listeners.insert(listener.index, listening);
         Ok(listener)
     }
@@ -221,7 +225,8 @@ impl SocketCore {
     /// `Invalid`, `NoBuffers`, `WouldBlock` (the ring to the shard is full), `NetworkDown`.
     pub fn connect(&mut self, config: ConnectConfig) -> Result<SocketId, SocketError> {
         let ConnectConfig { local, remote, .. } = config;
-        if remote.port == 0 || local.addr.is_ipv6() != remote.addr.is_ipv6() || local == remote {
+        let fit = local.addr.is_ipv6() == remote.addr.is_ipv6() && local != remote;
+        if remote.port == 0 || !fit || !config.options.iter().all(SocketOption::is_valid) {
             return Err(SocketError::Invalid);
         }
         let shard = self.shard_for(&config)?;
@@ -426,20 +431,22 @@ impl SocketCore {
         self.give_back(socket, Parting::Reset)
     }
 
-    /// Turns keepalive on or off (SO_KEEPALIVE, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT).
+    /// Sets an option of a connection. It takes effect after what was asked of the socket before.
     ///
     /// # Errors
-    /// `BadSocket`, `NotConnected` (set it once the connection has a name), `NoBuffers`.
-    pub fn set_keepalive(&mut self, socket: SocketId, keepalive: Option<Keepalive>) -> Result<(), SocketError> {
-        self.set_option(socket, Action::Keepalive(keepalive))
-    }
-
-    /// Sends small segments at once (`true`), or lets them wait for acknowledgments (TCP_NODELAY).
-    ///
-    /// # Errors
-    /// As [`set_keepalive`](Self::set_keepalive).
-    pub fn set_nodelay(&mut self, socket: SocketId, nodelay: bool) -> Result<(), SocketError> {
-        self.set_option(socket, Action::Nagle(!nodelay))
+    /// `BadSocket`, `Invalid` (no such value), `NotConnected` (the connection has no name yet:
+    /// [`ConnectConfig::options`]), `NoBuffers`.
+    pub fn set(&mut self, socket: SocketId, option: SocketOption) -> Result<(), SocketError> {
+        let state = self.socket_mut(socket)?;
+        if !option.is_valid() {
+            return Err(SocketError::Invalid);
+        }
+        let (shard, conn) = (state.shard, state.conn().ok_or(SocketError::NotConnected)?);
+        if self.states[usize::from(shard)].backlog.len() >= MAX_BACKLOG {
+            return Err(SocketError::NoBuffers);
+        }
+        self.say(shard, Request::On(conn, Action::Set(option)));
+        Ok(())
     }
 
     /// The reason of a failure, once (SO_ERROR).
@@ -463,7 +470,13 @@ impl SocketCore {
     /// Takes what the shards have to say and begins a round of [`next_ready`](Self::next_ready); returns how many events
     /// came, the end of a poll loop among them. Also passes on what a full ring held back, so call it regularly.
     pub fn poll(&mut self) -> usize {
-        let events = (0..self.states.len() as u16).map(|shard| self.poll_shard(shard)).sum();
+        self.poll_with(|_, _| {})
+    }
+
+    /// As [`poll`](Self::poll), and passes on what the shards say of sockets as it comes: for those who serve edges
+    /// (EPOLLET), not levels.
+    pub fn poll_with(&mut self, mut told: impl FnMut(SocketId, News)) -> usize {
+        let events = (0..self.states.len() as u16).map(|shard| self.poll_shard(shard, &mut told)).sum();
         self.list_listeners();
         self.prune();
         self.round = self.maybe_ready.len();
@@ -471,16 +484,18 @@ impl SocketCore {
         events
     }
 
-    fn poll_shard(&mut self, shard: u16) -> usize {
+    fn poll_shard(&mut self, shard: u16, told: &mut impl FnMut(SocketId, News)) -> usize {
         let mut events = 0;
         while events < EVENTS_PER_POLL
             && let Some((socket, event)) = self.shards.end(shard).pop()
         {
-            self.hear(socket, event);
+            if let Some(news) = self.hear(socket, event) {
+                told(socket, news);
+            }
             events += 1;
         }
         if events == 0 && self.has_ended(shard) {
-            self.go_down(shard);
+            self.go_down(shard, told);
             events = 1;
         }
         self.flush(shard);

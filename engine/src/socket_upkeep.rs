@@ -4,8 +4,8 @@ use crate::handoff::{Action, Event, Request, WorkerEnd};
 use crate::orphans::Parting;
 use crate::received::Taken;
 use crate::socket::{ListenerId, Phase, Socket, SocketId};
-use crate::socket_core::{Listening, MAX_BACKLOG, ShardState, SocketCore, WorkerLimits};
-use crate::{Ready, SocketError, Source};
+use crate::socket_core::{Listening, ShardState, SocketCore, WorkerLimits};
+use crate::{News, Ready, SocketError, Source};
 
 /// Names that may be stale before anybody looks.
 const PRUNE_FROM: usize = 64;
@@ -160,21 +160,11 @@ impl SocketCore {
         Ok(())
     }
 
-    pub(crate) fn set_option(&mut self, socket: SocketId, option: Action) -> Result<(), SocketError> {
-        let state = self.socket_mut(socket)?;
-        let (shard, conn) = (state.shard, state.conn().ok_or(SocketError::NotConnected)?);
-        if self.states[usize::from(shard)].backlog.len() >= MAX_BACKLOG {
-            return Err(SocketError::NoBuffers);
-        }
-        self.say(shard, Request::On(conn, option));
-        Ok(())
-    }
-
     /// Takes one event. Those of sockets that were given back come to nothing, and payload in frames goes home.
-    pub(crate) fn hear(&mut self, socket: SocketId, event: Event) {
-        let Some(state) = self.sockets.get_mut(socket.index as usize) else { return };
+    pub(crate) fn hear(&mut self, socket: SocketId, event: Event) -> Option<News> {
+        let state = self.sockets.get_mut(socket.index as usize)?;
         if state.generation != socket.generation {
-            return;
+            return None;
         }
         if let Phase::Discarded(parting) = state.phase {
             let shard = state.shard;
@@ -182,14 +172,19 @@ impl SocketCore {
             if let Event::Opening { conn, .. } = event {
                 self.say(shard, Request::On(conn, parting.into()));
             }
-            return;
+            return None;
         }
+        let news = match event {
+            Event::Described(info) => return Some(News::Described(info)),
+            ref other => News::of(other),
+        };
         let closed = state.read_closed;
         state.hear(event);
         if closed {
             self.credit(socket);
         }
         self.list(Source::Socket(socket));
+        news
     }
 
     /// Passes on what a full ring held back.
@@ -213,7 +208,7 @@ impl SocketCore {
     }
 
     /// The poll loop of a shard has ended: nothing will ever come from there again.
-    pub(crate) fn go_down(&mut self, shard: u16) {
+    pub(crate) fn go_down(&mut self, shard: u16, told: &mut impl FnMut(SocketId, News)) {
         self.states[usize::from(shard)] = ShardState { down: true, ..ShardState::default() };
         // What waited to be accepted is gone with the shard.
         for queue in self.listeners.values().filter_map(|listening| listening.queues.get(usize::from(shard))) {
@@ -228,7 +223,10 @@ impl SocketCore {
                 SocketId { index: index as u32, generation: state.generation }
             })
             .collect();
-        names.into_iter().for_each(|socket| self.list(Source::Socket(socket)));
+        for socket in names {
+            self.list(Source::Socket(socket));
+            told(socket, News::Failed);
+        }
     }
 
     /// Forgets the names of sockets that were given back. Those who never ask what is ready would collect them.

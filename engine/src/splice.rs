@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 use synward_nic::Port;
 use synward_proto::Instant;
-use synward_proto::connection::Events;
+use synward_proto::connection::{Events, SocketOption};
 
 /// How two spliced connections ended.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -134,7 +134,7 @@ impl Shard {
                 entry.owner = Owner::Spliced(id);
                 entry.outbox.held = false;
                 // What is passed on is complete as it is: waiting for more of it would only delay it.
-                entry.connection.set_nagle(false);
+                entry.connection.set(now, SocketOption::NoDelay(true));
             }
         }
         let timer = self.wheel.schedule(now + idle, TimerKey::Splice(id));

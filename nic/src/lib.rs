@@ -41,7 +41,7 @@ mod zero_copy;
 pub use frame::{Frame, LentFrame};
 pub use frame_budget::FrameBudget;
 pub use ledger::Ledger;
-pub use memory_port::{MemoryFaults, MemoryPort, MemoryPortConfig, MemoryWire};
+pub use memory_port::{MemoryFaults, MemoryFeed, MemoryPort, MemoryPortConfig, MemoryWire};
 pub use port::{Mode, Modes, Port, PortError, PortStatistics, PortStatus};
 pub use xsk_config::{BusyPoll, ModeDemand, XskConfig};
 pub use xsk_port::XskPort;

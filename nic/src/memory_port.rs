@@ -72,6 +72,16 @@ impl End {
         self.rings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// One packet from the other end; `false` when it was lost.
+    fn receive(&self, bytes: &[u8]) -> bool {
+        let mut rings = self.rings();
+        let delivered = rings.deliver(bytes);
+        if delivered {
+            self.ring_doorbell(&mut rings);
+        }
+        delivered
+    }
+
     /// Wakes the end if it sleeps.
     fn ring_doorbell(&self, rings: &mut Rings) {
         if std::mem::take(&mut rings.asleep) {
@@ -310,16 +320,28 @@ pub struct MemoryWire {
     taken: VecDeque<Frame>,
 }
 
+/// The way into a [`MemoryPort`], for a thread that sends while another takes what the port sent.
+#[derive(Clone, Debug)]
+pub struct MemoryFeed {
+    far: Arc<End>,
+}
+
+impl MemoryFeed {
+    /// As [`MemoryWire::push`].
+    pub fn push(&self, bytes: &[u8]) -> bool {
+        self.far.receive(bytes)
+    }
+}
+
 impl MemoryWire {
     /// Sends one packet to the port; `false` when it was lost there, which the port's statistics count by cause.
     pub fn push(&mut self, bytes: &[u8]) -> bool {
-        let far = &self.end.far;
-        let mut rings = far.rings();
-        let delivered = rings.deliver(bytes);
-        if delivered {
-            far.ring_doorbell(&mut rings);
-        }
-        delivered
+        self.end.far.receive(bytes)
+    }
+
+    /// Another way into the port, which outlives this.
+    pub fn feed(&self) -> MemoryFeed {
+        MemoryFeed { far: Arc::clone(&self.end.far) }
     }
 
     /// The next packet that the port sent.

@@ -1,4 +1,4 @@
-//! One thread that serves many connections by readiness.
+//! Many connections served by readiness, on a thread of their own or on that of a poll loop.
 
 use super::session::Session;
 use std::collections::HashMap;
@@ -16,7 +16,6 @@ pub type Open = fn() -> Box<dyn Session>;
 
 /// A worker: listeners, and a session for each accepted connection.
 pub struct Worker {
-    sockets: BlockingSockets,
     listeners: HashMap<ListenerId, Open>,
     served: HashMap<SocketId, Served>,
     scratch: Box<[u8]>,
@@ -67,22 +66,14 @@ enum Step {
     Over,
 }
 
-impl Worker {
+impl Default for Worker {
     /// A worker without listeners.
-    pub fn new(core: SocketCore) -> Self {
-        Self {
-            sockets: BlockingSockets::new(core),
-            listeners: HashMap::new(),
-            served: HashMap::new(),
-            scratch: vec![0; STEP].into(),
-        }
+    fn default() -> Self {
+        Self { listeners: HashMap::new(), served: HashMap::new(), scratch: vec![0; STEP].into() }
     }
+}
 
-    /// The socket core, to listen with before serving.
-    pub fn core(&mut self) -> &mut SocketCore {
-        self.sockets.core()
-    }
-
+impl Worker {
     /// Serves connections of `listener` with sessions that `open` makes.
     pub fn serve(&mut self, listener: ListenerId, open: Open) {
         self.listeners.insert(listener, open);
@@ -92,23 +83,39 @@ impl Worker {
     ///
     /// # Errors
     /// When the poll loop has ended.
-    pub fn run(mut self, patience: Duration, stopped: impl Fn() -> bool) -> io::Result<()> {
+    pub fn run(mut self, core: SocketCore, patience: Duration, stopped: impl Fn() -> bool) -> io::Result<()> {
+        let mut sockets = BlockingSockets::new(core);
         while !stopped() {
-            self.sockets.wait(Some(patience));
-            while let Some((source, _)) = self.sockets.core().next_ready() {
-                match source {
-                    Source::Listener(listener) => self.accept_all(listener)?,
-                    Source::Socket(socket) => self.drive(socket),
-                }
+            sockets.wait(Some(patience));
+            self.serve_ready(sockets.core())?;
+        }
+        Ok(())
+    }
+
+    /// Gives every connection that is ready its turn, and never waits: what [`PollLoop::run_with`](synward_engine::PollLoop::run_with)
+    /// calls.
+    ///
+    /// # Errors
+    /// When the poll loop has ended.
+    pub fn turn(&mut self, core: &mut SocketCore) -> io::Result<()> {
+        core.poll();
+        self.serve_ready(core)
+    }
+
+    fn serve_ready(&mut self, core: &mut SocketCore) -> io::Result<()> {
+        while let Some((source, _)) = core.next_ready() {
+            match source {
+                Source::Listener(listener) => self.accept_all(core, listener)?,
+                Source::Socket(socket) => self.drive(core, socket),
             }
         }
         Ok(())
     }
 
-    fn accept_all(&mut self, listener: ListenerId) -> io::Result<()> {
+    fn accept_all(&mut self, core: &mut SocketCore, listener: ListenerId) -> io::Result<()> {
         let Some(&open) = self.listeners.get(&listener) else { return Ok(()) };
         loop {
-            match self.sockets.core().accept(listener) {
+            match core.accept(listener) {
                 Ok(accepted) => {
                     let served = Served {
                         session: open(),
@@ -117,7 +124,7 @@ impl Worker {
                         ended: false,
                     };
                     self.served.insert(accepted.socket, served);
-                    self.drive(accepted.socket);
+                    self.drive(core, accepted.socket);
                 }
                 Err(SocketError::WouldBlock) => return Ok(()),
                 Err(error) => return Err(error.into()),
@@ -125,9 +132,8 @@ impl Worker {
         }
     }
 
-    fn drive(&mut self, socket: SocketId) {
+    fn drive(&mut self, core: &mut SocketCore, socket: SocketId) {
         let Some(served) = self.served.get_mut(&socket) else { return };
-        let core = self.sockets.core();
         for _ in 0..STEPS {
             match served.step(core, socket, &mut self.scratch) {
                 Ok(Step::Again) => {}

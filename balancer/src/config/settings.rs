@@ -53,9 +53,9 @@ pub struct EngineSettings {
     pub max_syn_backlog: u32,
     /// SYN-ACKs sent again before a half-open entry is forgotten.
     pub synack_retries: u8,
-    /// Bytes that a peer may have in flight or unread, per connection.
+    /// Bytes that a peer may have in flight or unread at most, per connection: what it begins with grows as far.
     pub receive_buffer: u32,
-    /// Bytes that may be unsent or unacknowledged, per connection.
+    /// Bytes that may be unsent or unacknowledged at most, per connection.
     pub send_buffer: u32,
     /// The shift of the windows that we offer, at most 14; `None` switches window scaling off.
     pub window_scale: Option<u8>,

@@ -179,7 +179,7 @@ impl Proxy {
     pub fn listen(&mut self, core: &mut SocketCore, config: &Config) -> Result<(), ListenError> {
         for (number, listener) in config.listeners.iter().enumerate() {
             for &local in &listener.addresses {
-                let listen = ListenConfig { local, backlog: listener.backlog, shared: true };
+                let listen = ListenConfig { backlog: listener.backlog, shared: true, ..ListenConfig::new(local) };
                 let id = core.listen(listen).map_err(|source| ListenError { local, source })?;
                 self.addresses.insert(id, number);
             }

@@ -107,7 +107,7 @@ fn unfinished() -> Result<()> {
 fn wrong_checksums() -> Result<()> {
     use synward_proto::segment::SynOptions;
     use synward_proto::wire::{HEADROOM, write_segment};
-    use synward_proto::{Endpoint, Flags, Head, Link, MacAddr, Options, SeqNum, Tuple};
+    use synward_proto::{Endpoint, Flags, Head, Link, MacAddr, Marking, Options, SeqNum, Tuple};
     let bed = Bed::new(&[])?;
     let (client, front) = (bed.client(), bed.lab.front());
     let head = Head {
@@ -120,6 +120,7 @@ fn wrong_checksums() -> Result<()> {
         flags: Flags::SYN,
         window: 1000,
         options: Options::Syn(SynOptions::default()),
+        marking: Marking::DEFAULT,
     };
     let link = Link { local: MacAddr(client.mac()), remote: MacAddr(front.mac()), outer: None, inner: None };
     let mut frame = [0; HEADROOM];

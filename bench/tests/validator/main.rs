@@ -17,7 +17,7 @@ use synward_ebpf::Interface;
 use synward_lab::{End, Host, Lab, LabConfig, Offloads, Pair, PairConfig};
 use synward_proto::segment::{Mss, SynOptions, Timestamps, WindowScale};
 use synward_proto::wire::{ChecksumPolicy, HEADROOM, SegmentWriter, parse};
-use synward_proto::{Flags, Head, Options, Segment, SeqNum};
+use synward_proto::{Flags, Head, Marking, Options, Segment, SeqNum};
 
 type Test = (&'static str, fn() -> Result<()>);
 
@@ -92,6 +92,7 @@ impl Bench {
             flags: Flags::SYN | Flags::ACK,
             window: 65_160,
             options: Options::NONE,
+            marking: Marking::DEFAULT,
         };
         let mut options = SynOptions {
             mss: Mss::announced(1460),
@@ -222,7 +223,8 @@ fn what_is_no_syn_ack_is_counted_as_what_it_is() -> Result<()> {
         (Sight::Other, Flags::ACK, b""),
         (Sight::Data, Flags::ACK | Flags::PSH, b"hello"),
     ] {
-        let frame = bench.written(&Head { tuple, seq, ack, flags, window, options }, payload)?;
+        let frame =
+            bench.written(&Head { tuple, seq, ack, flags, window, options, marking: Marking::DEFAULT }, payload)?;
         bench.must_be(sight, &frame, &format!("{flags:?}"))?;
     }
     let mut arp = syn;
@@ -340,7 +342,8 @@ fn a_server_that_lets_everybody_in_is_found_out() -> Result<()> {
                 continue;
             }
             let Segment { tuple, seq, ack, window, options, .. } = segment;
-            let head = Head { tuple, seq: ack, ack: seq, flags: Flags::ACK, window, options };
+            let head =
+                Head { tuple, seq: ack, ack: seq, flags: Flags::ACK, window, options, marking: Marking::DEFAULT };
             let payload = segment.payload.of(&frame);
             let mut echo = vec![0; HEADROOM + payload.len()];
             let mut writer = SegmentWriter::new(&mut echo, &segment.link, &head);

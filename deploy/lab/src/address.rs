@@ -8,7 +8,7 @@ use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
 };
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteMetric, RouteProtocol, RouteScope, RouteType,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
@@ -88,6 +88,9 @@ pub(crate) fn put_route(netlink: &mut Netlink, index: u32, route: Route) -> Resu
     let mut message = route_to(route.to, RouteType::Unicast);
     message.attributes.push(RouteAttribute::Gateway(route_address(route.via)));
     message.attributes.push(RouteAttribute::Oif(index));
+    if let Some(mtu) = route.mtu {
+        message.attributes.push(RouteAttribute::Metrics(vec![RouteMetric::Mtu(mtu)]));
+    }
     let attempt = format!("add the route to {} via {}", route.to, route.via);
     netlink.request(RouteNetlinkMessage::NewRoute(message), PUT, &attempt)
 }

@@ -1,9 +1,11 @@
 //! A test bed of network namespaces joined by veth pairs, made and cleaned by netlink.
 //!
-//! Two shapes exist:
+//! Three shapes exist:
 //!
 //! * [`Pair`]: two namespaces and one veth pair between them. For tests of a driver, of a program, and of the kernel as an
 //!   oracle.
+//! * [`RoutedPair`]: the same with a router between them, which can lose packets either way, and which tells of those that are
+//!   too large for the second link.
 //! * [`Lab`]: the namespace of the front end, and clients, attackers and backends with veth pairs of their own, joined by
 //!   bridges in a namespace called `switch`: by one, or by one for each role ([`FrontWiring`]).
 //!
@@ -40,6 +42,7 @@ mod pair;
 pub mod plan;
 mod process;
 mod role;
+mod routed;
 mod signals;
 mod state;
 mod topology;
@@ -55,5 +58,6 @@ pub use packet::{PacketSocket, send_frame};
 pub use pair::{Pair, PairConfig};
 pub use process::{Owner, root_available};
 pub use role::{MOST_FAR_HOSTS, Role, SPOOFED_V4, SPOOFED_V6};
+pub use routed::{RoutedPair, RoutedPairConfig};
 pub use signals::take_down_on_signals;
 pub use state::{Record, list};

@@ -134,6 +134,8 @@ pub struct Route {
     pub to: Prefix,
     /// The gateway, an address of the same family.
     pub via: IpAddr,
+    /// The MTU of the path beyond, in bytes, where it is smaller than the link's.
+    pub mtu: Option<u32>,
 }
 
 /// `10.77.0.0/16` and `fd77::/64`: the subnets of a bed where everybody is on one link.

@@ -126,7 +126,7 @@ impl Segment {
 
 /// Routes to an IPv4 and an IPv6 prefix through the same gateway.
 fn via(gateway: Addresses, [v4, v6]: [Prefix; 2]) -> [Route; 2] {
-    [Route { to: v4, via: gateway.ipv4.into() }, Route { to: v6, via: gateway.ipv6.into() }]
+    [(v4, gateway.ipv4.into()), (v6, gateway.ipv6.into())].map(|(to, via)| Route { to, via, mtu: None })
 }
 
 /// Answers to forged sources end at the attacker.

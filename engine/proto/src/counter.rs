@@ -106,18 +106,30 @@ counters! {
     TCPDSACKIgnoredDubious,
     /// Delayed acknowledgments sent by timer.
     DelayedACKs,
+    /// Segments that repeated what was received: an acknowledgment of ours must have been lost or late.
+    DelayedACKLost,
     /// Segments queued out of order.
     TCPOFOQueue,
     /// Segments dropped because the reassembly queue was full.
     TCPOFODrop,
+    /// Segments received out of order that were queued already, wholly.
+    TCPOFOMerge,
+    /// D-SACKs sent about what is in order (RFC 2883).
+    TCPDSACKOldSent,
+    /// D-SACKs sent about what is queued out of order.
+    TCPDSACKOfoSent,
     /// Segments refused by PAWS in an established state.
     PAWSEstab,
     /// Challenge acknowledgments sent (RFC 5961).
     TCPChallengeACK,
     /// Challenge acknowledgments caused by a SYN (RFC 5961, section 4).
     TCPSYNChallenge,
-    /// Answers withheld by the rate limit on invalid segments.
+    /// Challenge acknowledgments withheld by the rate limit on invalid segments.
     TCPACKSkippedChallenge,
+    /// Answers to segments refused by PAWS withheld by that limit.
+    TCPACKSkippedPAWS,
+    /// Answers to segments outside of the window withheld by that limit.
+    TCPACKSkippedSeq,
     /// Window went from zero to open.
     TCPFromZeroWindowAdv,
     /// Window went to zero.

@@ -1,7 +1,7 @@
 //! A connection between its SYN and its third segment.
 
 use crate::segment::{DataOptions, Mss, SynOptions, Timestamps, WindowScale};
-use crate::{Flags, Head, Instant, Options, SeqNum, Tuple};
+use crate::{Flags, Head, Instant, Marking, Options, SeqNum, Tuple};
 
 /// What our SYN-ACK offers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,6 +18,8 @@ pub struct Offer {
     pub sack: bool,
     /// Whether timestamps are used when the peer uses them.
     pub timestamps: bool,
+    /// What stands in the IP headers of our answers.
+    pub marking: Marking,
 }
 
 impl Default for Offer {
@@ -30,6 +32,7 @@ impl Default for Offer {
             window_scale: Some(WindowScale::clamped(7)),
             sack: true,
             timestamps: true,
+            marking: Marking::DEFAULT,
         }
     }
 }
@@ -130,6 +133,7 @@ impl Negotiated {
                 sack_permitted: self.sack,
                 timestamps: self.timestamps.map(|clock| clock.stamp(now)),
             }),
+            marking: offer.marking,
         }
     }
 
@@ -147,6 +151,7 @@ impl Negotiated {
                 timestamps: self.timestamps.map(|clock| clock.stamp(now)),
                 ..DataOptions::default()
             }),
+            marking: offer.marking,
         }
     }
 }

@@ -34,7 +34,7 @@ pub mod wire;
 pub use counter::{Counter, Counts};
 pub use drop_reason::DropReason;
 pub use icmp::IcmpError;
-pub use segment::{Flags, Head, Link, MacAddr, Options, Segment, Span};
+pub use segment::{Codepoint, Flags, Head, Link, MacAddr, Marking, Options, Segment, Span};
 pub use seq::SeqNum;
 pub use time::Instant;
 pub use tuple::{Endpoint, Tuple};

@@ -1,6 +1,6 @@
 //! The answer of nobody: which segment gets which RST (RFC 9293, section 3.5.2).
 
-use crate::{Flags, Head, Options, Segment, SeqNum};
+use crate::{Flags, Head, Marking, Options, Segment, SeqNum};
 
 /// The RST that answers a segment for which there is no connection; `None` for a segment with RST.
 ///
@@ -18,14 +18,14 @@ pub fn answer(segment: &Segment) -> Option<Head> {
         // "If the ACK bit is off, sequence number zero is used, <SEQ=0><ACK=SEG.SEQ+SEG.LEN><CTL=RST,ACK>".
         (SeqNum(0), segment.seq + segment.seq_len(), Flags::RST | Flags::ACK)
     };
-    Some(Head { tuple: segment.tuple, seq, ack, flags, window: 0, options: Options::NONE })
+    Some(Head { tuple: segment.tuple, seq, ack, flags, window: 0, options: Options::NONE, marking: Marking::DEFAULT })
 }
 
 #[cfg(test)]
 mod tests {
     use super::answer;
     use crate::segment::SynOptions;
-    use crate::{Endpoint, Flags, Head, Link, Options, Segment, SeqNum, Span, Tuple};
+    use crate::{Codepoint, Endpoint, Flags, Head, Link, Marking, Options, Segment, SeqNum, Span, Tuple};
     use core::net::{IpAddr, Ipv4Addr};
 
     const TUPLE: Tuple = Tuple {
@@ -42,6 +42,7 @@ mod tests {
             ack: SeqNum(777),
             flags,
             window: 1000,
+            ecn: Codepoint::NotEct,
             options: if is_syn { Options::Syn(SynOptions::default()) } else { Options::NONE },
             payload: Span { start: 54, len: payload },
             unfinished_checksum: false,
@@ -72,6 +73,7 @@ mod tests {
                     flags,
                     window: 0,
                     options: Options::NONE,
+                    marking: Marking::DEFAULT,
                 })
             };
             let rst_ack = head(0, acknowledged, Flags::RST | Flags::ACK);

@@ -29,6 +29,70 @@ bitflags! {
     }
 }
 
+/// What the two ECN bits of an IP header say (RFC 3168, section 5).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[repr(u8)]
+pub enum Codepoint {
+    /// Not ECN-capable: a congested router drops it.
+    #[default]
+    NotEct = 0b00,
+    /// ECN-capable, ECT(1).
+    Ect1 = 0b01,
+    /// ECN-capable, ECT(0).
+    Ect0 = 0b10,
+    /// A router on the way was congested.
+    Ce = 0b11,
+}
+
+impl Codepoint {
+    /// The bits within a traffic class or type of service.
+    pub const MASK: u8 = 0b11;
+
+    /// The codepoint in a traffic class or type of service.
+    pub const fn of(traffic_class: u8) -> Self {
+        match traffic_class & Self::MASK {
+            0b00 => Self::NotEct,
+            0b01 => Self::Ect1,
+            0b10 => Self::Ect0,
+            _ => Self::Ce,
+        }
+    }
+}
+
+/// What the IP header of a segment of ours says besides the addresses.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Marking {
+    /// The differentiated services field, in the upper six bits of the octet (RFC 2474; MUST-48, SHLD-22). The lower two are
+    /// taken from `ecn`.
+    pub service: u8,
+    /// The ECN bits.
+    pub ecn: Codepoint,
+    /// Time to live or hop limit (MUST-49).
+    pub hop_limit: u8,
+}
+
+impl Marking {
+    /// Best effort, not ECN-capable, 64 hops (Linux: `ip_default_ttl`, `IPV6_DEFAULT_HOPLIMIT`).
+    pub const DEFAULT: Self = Self { service: 0, ecn: Codepoint::NotEct, hop_limit: 64 };
+
+    /// The octet of the IP header.
+    pub const fn traffic_class(self) -> u8 {
+        self.service & !Codepoint::MASK | self.ecn as u8
+    }
+
+    /// The same, ECN-capable or not.
+    #[must_use]
+    pub const fn with(self, ecn: Codepoint) -> Self {
+        Self { ecn, ..self }
+    }
+}
+
+impl Default for Marking {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
 /// A link-layer address.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct MacAddr(pub [u8; 6]);
@@ -126,6 +190,13 @@ pub struct SackBlock {
     pub start: SeqNum,
     /// The one after its last.
     pub end: SeqNum,
+}
+
+impl SackBlock {
+    /// Whether `seq` is the number of a byte in it.
+    pub fn contains(&self, seq: SeqNum) -> bool {
+        !seq.before(self.start) && seq.before(self.end)
+    }
 }
 
 /// At most four SACK blocks, in the order of the option.
@@ -240,6 +311,8 @@ pub struct Segment {
     pub flags: Flags,
     /// Window field, unscaled.
     pub window: u16,
+    /// What the IP header says of congestion.
+    pub ecn: Codepoint,
     /// Options.
     pub options: Options,
     /// Payload within the frame.
@@ -271,4 +344,6 @@ pub struct Head {
     pub window: u16,
     /// Options, written in Linux's order and padding.
     pub options: Options,
+    /// What stands in the IP header.
+    pub marking: Marking,
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use synward_nic::{MemoryPort, MemoryPortConfig, MemoryWire};
 use synward_proto::segment::SynOptions;
 use synward_proto::wire::{HEADROOM, SegmentWriter};
-use synward_proto::{Counter, Endpoint, Flags, Head, Instant, Link, MacAddr, Options, SeqNum, Tuple};
+use synward_proto::{Counter, Endpoint, Flags, Head, Instant, Link, MacAddr, Marking, Options, SeqNum, Tuple};
 use synward_testkit::engine::small_budget;
 use witness::Witness;
 
@@ -232,7 +232,7 @@ impl World {
             let tuple = Tuple { local, remote: server(PORTS[self.rng.below(2)]) };
             let options = Options::Syn(SynOptions::default());
             let (seq, ack) = (SeqNum(self.rng.next() as u32), SeqNum(0));
-            let head = Head { tuple, seq, ack, flags: Flags::SYN, window: 1_000, options };
+            let head = Head { tuple, seq, ack, flags: Flags::SYN, window: 1_000, options, marking: Marking::DEFAULT };
             let mut bytes = vec![0; HEADROOM];
             let len = SegmentWriter::new(&mut bytes, &CLIENT_LINK, &head).finish();
             bytes.truncate(len);

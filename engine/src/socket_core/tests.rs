@@ -11,6 +11,7 @@ use crate::socket::{ConnectConfig, SocketId};
 use crate::steering::Steering;
 use crate::{Interest, SocketError, Source};
 use std::sync::Arc;
+use synward_proto::connection::SocketOption;
 use synward_proto::{Endpoint, Link};
 
 const LOCAL: Endpoint = Endpoint::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)), 7);
@@ -20,7 +21,12 @@ const BUFFER: u32 = 1_000;
 
 fn pair(slots: usize) -> (ShardEnds, SocketCore) {
     let (shard, worker) = one_to_one(slots);
-    let config = EngineConfig { receive_buffer: BUFFER, frames_per_reader: 8, ..EngineConfig::default() };
+    let config = EngineConfig {
+        receive_buffer: BUFFER,
+        receive_buffer_max: BUFFER,
+        frames_per_reader: 8,
+        ..EngineConfig::default()
+    };
     let steering = Arc::new([Arc::new(Steering::new(0..1, &[0; 16], None))]);
     (shard, SocketCore::new(WorkerLimits::of(&config), worker, Arc::new(Registry::new(Arc::default())), steering))
 }
@@ -100,7 +106,7 @@ fn a_full_ring_loses_nothing_and_keeps_the_order() {
     for _ in 0..3 {
         sockets.recv(socket, &mut [0]).expect("reads");
     }
-    sockets.set_nodelay(socket, true).expect("set");
+    sockets.set(socket, SocketOption::NoDelay(true)).expect("set");
     sockets.poll();
     assert_eq!(requests(&mut shard), ["Send([97, 98])"; 4]);
     assert_eq!(sockets.send(socket, b"ab"), Err(SocketError::WouldBlock), "not before what waits");
@@ -108,16 +114,16 @@ fn a_full_ring_loses_nothing_and_keeps_the_order() {
     assert!(matches!(sockets.next_ready(), Some((Source::Socket(ready), _)) if ready == socket));
     sockets.close(socket).expect("closes");
     sockets.poll();
-    assert_eq!(requests(&mut shard), ["Nagle(false)", "Consumed { bytes: 3, frames: 0 }", "Close"]);
+    assert_eq!(requests(&mut shard), ["Set(NoDelay(true))", "Consumed { bytes: 3, frames: 0 }", "Close"]);
 }
 
 #[test]
 fn what_waits_for_room_is_bounded() {
     let (mut shard, mut sockets) = pair(4);
     let socket = connected(&mut shard, &mut sockets);
-    let set = (0..10_000).filter(|_| sockets.set_keepalive(socket, None).is_ok()).count();
+    let set = (0..10_000).filter(|_| sockets.set(socket, SocketOption::Keepalive(None)).is_ok()).count();
     assert_eq!(set, 4 + MAX_BACKLOG);
-    assert_eq!(sockets.set_nodelay(socket, true), Err(SocketError::NoBuffers));
+    assert_eq!(sockets.set(socket, SocketOption::NoDelay(true)), Err(SocketError::NoBuffers));
     assert_eq!(sockets.listen(ListenConfig::new(LOCAL)), Err(SocketError::NoBuffers));
     for _ in 0..10_000 {
         give(&mut shard, &mut sockets, socket, 1);

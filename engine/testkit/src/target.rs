@@ -1,5 +1,7 @@
 //! Who can be talked to.
 
+use crate::script::Setting;
+use bitflags::bitflags;
 use std::fmt;
 use std::time::Duration;
 use synward_proto::Endpoint;
@@ -16,6 +18,58 @@ pub struct Sent {
 /// A socket of a target, by the order in which it was made.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct SocketKey(pub usize);
+
+/// Which way a shutdown ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Direction {
+    /// SHUT_RD
+    Read,
+    /// SHUT_WR
+    Write,
+    /// SHUT_RDWR
+    Both,
+}
+
+/// Bytes that a socket holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Queue {
+    /// Received and not read (SIOCINQ).
+    In,
+    /// Written and not acknowledged (SIOCOUTQ).
+    Out,
+}
+
+bitflags! {
+    /// What poll(2) tells of a socket.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub struct Ready: u8 {
+        /// POLLIN
+        const IN = 1;
+        /// POLLOUT
+        const OUT = 2;
+        /// POLLHUP
+        const HUP = 4;
+        /// POLLERR
+        const ERR = 8;
+    }
+}
+
+impl Ready {
+    /// The words of a script.
+    pub const NAMES: [(&'static str, Self); 4] =
+        [("in", Self::IN), ("out", Self::OUT), ("hup", Self::HUP), ("err", Self::ERR)];
+}
+
+impl fmt::Display for Ready {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_empty() {
+            return f.write_str("nothing");
+        }
+        let names: Vec<&str> =
+            Self::NAMES.into_iter().filter(|(_, ready)| self.contains(*ready)).map(|(name, _)| name).collect();
+        f.write_str(&names.join(" "))
+    }
+}
 
 /// What a socket call gave.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -89,7 +143,13 @@ pub trait Target {
     /// Waits a little for something that should have happened; false when waiting cannot help.
     fn pause(&mut self) -> bool;
 
-    /// Takes a completed connection from the listener: its socket and its peer.
+    /// The interface's MTU changes.
+    fn set_mtu(&mut self, mtu: u16) -> Io<()>;
+
+    /// Listens on another port, with the settings of the script's listener.
+    fn listen(&mut self, port: u16) -> Io<()>;
+
+    /// Takes a completed connection from a listener: its socket and its peer.
     fn accept(&mut self) -> Io<(SocketKey, Endpoint)>;
 
     /// Begins an active open.
@@ -104,8 +164,20 @@ pub trait Target {
     /// Writes; the number of bytes taken.
     fn write(&mut self, socket: SocketKey, bytes: &[u8]) -> Io<usize>;
 
-    /// Ends sending.
-    fn shutdown(&mut self, socket: SocketKey) -> Io<()>;
+    /// Ends a direction, or both.
+    fn shutdown(&mut self, socket: SocketKey, direction: Direction) -> Io<()>;
+
+    /// Sets an option.
+    fn set(&mut self, socket: SocketKey, setting: Setting) -> Io<()>;
+
+    /// What the socket can do now.
+    fn ready(&mut self, socket: SocketKey) -> Io<Ready>;
+
+    /// How many bytes it holds.
+    fn queued(&mut self, socket: SocketKey, queue: Queue) -> Io<u64>;
+
+    /// The value of a field of TCP_INFO, by Linux's name without `tcpi_`; `None` when the target has none of that name.
+    fn info(&mut self, socket: SocketKey, field: &str) -> Io<Option<u64>>;
 
     /// Closes.
     fn close(&mut self, socket: SocketKey) -> Io<()>;

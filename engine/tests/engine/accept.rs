@@ -134,7 +134,7 @@ fn a_tuple_is_free_again_while_its_last_connection_still_waits() {
     let mut bed = Bed::new();
     let listener = bed.listen(8);
     let config = ConnectConfig::new(client(0), SERVER, CLIENT_LINK);
-    let first = bed.client.sockets.connect(config).expect("connects");
+    let first = bed.client.sockets.connect(config.clone()).expect("connects");
     bed.settle();
     bed.client.sockets.abort(first).expect("aborts");
     bed.settle();

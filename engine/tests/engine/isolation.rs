@@ -5,6 +5,7 @@ use std::time::Duration;
 use synward_engine::{ConnectionRow, EngineConfig, SocketId};
 use synward_nic::{FrameBudget, Port};
 use synward_proto::Counter;
+use synward_proto::connection::SocketOption;
 
 fn rows(bed: &mut Bed) -> Vec<ConnectionRow> {
     let mut listing = bed.server.observer.connections().expect("asks");
@@ -33,8 +34,13 @@ fn stuff(bed: &mut Bed, socket: SocketId) -> usize {
 
 #[test]
 fn a_slow_reader_stalls_alone_and_holds_no_more_than_its_share() {
-    let server = EngineConfig { frames_per_reader: 8, receive_buffer: 64 * 1024, ..config(2) };
-    let mut bed = Bed::with(EngineConfig { send_buffer: 64 * 1024, ..config(1) }, server, small_budget());
+    let server =
+        EngineConfig { frames_per_reader: 8, receive_buffer: 64 * 1024, receive_buffer_max: 64 * 1024, ..config(2) };
+    let mut bed = Bed::with(
+        EngineConfig { send_buffer: 64 * 1024, send_buffer_max: 64 * 1024, ..config(1) },
+        server,
+        small_budget(),
+    );
     let listener = bed.listen(8);
     let (slow_near, slow_far) = bed.connect(listener);
     let (near, far) = bed.connect(listener);
@@ -47,7 +53,7 @@ fn a_slow_reader_stalls_alone_and_holds_no_more_than_its_share() {
     assert_eq!(held.iter().max(), Some(&8), "{held:?}");
     assert_eq!(bed.server.poll_loop.port().ledger().lent, 8);
 
-    bed.client.sockets.set_nodelay(near, true).expect("set");
+    bed.client.sockets.set(near, SocketOption::NoDelay(true)).expect("set");
     for round in 0..100_u8 {
         bed.client.sockets.send(near, &[round; 1000]).expect("sends");
         bed.advance(Duration::from_millis(1));
@@ -67,8 +73,10 @@ fn a_slow_reader_stalls_alone_and_holds_no_more_than_its_share() {
 #[test]
 fn all_readers_together_stay_within_their_line_of_the_budget() {
     let budget = FrameBudget { readers: 20, ..small_budget() };
-    let server = EngineConfig { frames_per_reader: 16, receive_buffer: 32 * 1024, ..config(2) };
-    let mut bed = Bed::with(EngineConfig { send_buffer: 64 * 1024, ..config(1) }, server, budget);
+    let server =
+        EngineConfig { frames_per_reader: 16, receive_buffer: 32 * 1024, receive_buffer_max: 32 * 1024, ..config(2) };
+    let mut bed =
+        Bed::with(EngineConfig { send_buffer: 64 * 1024, send_buffer_max: 64 * 1024, ..config(1) }, server, budget);
     let listener = bed.listen(64);
     let clients: Vec<_> = (0..10).map(|_| bed.dial()).collect();
     bed.settle();
@@ -89,7 +97,8 @@ fn all_readers_together_stay_within_their_line_of_the_budget() {
 /// The worker takes no events at all: rings fill, news wait in the shard, and what is held is bounded by buffers.
 #[test]
 fn a_worker_that_stops_polling_stalls_its_connections_and_nothing_is_lost() {
-    let server = EngineConfig { receive_buffer: 16 * 1024, max_connections: 2_000, ..config(2) };
+    let server =
+        EngineConfig { receive_buffer: 16 * 1024, receive_buffer_max: 16 * 1024, max_connections: 2_000, ..config(2) };
     let client = EngineConfig { max_connections: 2_000, ..config(1) };
     let mut bed = Bed::with(client, server, FrameBudget::default());
     let listener = bed.listen(2_000);

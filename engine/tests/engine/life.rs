@@ -169,7 +169,7 @@ fn names_and_arguments_are_checked() {
     let mixed = ConnectConfig::new(client(0), SERVER_V6, CLIENT_LINK);
     assert_eq!(bed.client.sockets.connect(mixed), Err(SocketError::Invalid));
     let config = ConnectConfig::new(client(0), SERVER, CLIENT_LINK);
-    let first = bed.client.sockets.connect(config).expect("connects");
+    let first = bed.client.sockets.connect(config.clone()).expect("connects");
     let second = bed.client.sockets.connect(config).expect("refused later");
     bed.settle();
     assert_eq!(bed.client.sockets.send(second, b"x"), Err(SocketError::AddressInUse));
@@ -199,14 +199,14 @@ fn a_socket_closed_before_its_connect_was_heard_of_leaves_nothing() {
 
 #[test]
 fn keepalive_and_nodelay_reach_the_connection() {
-    use synward_proto::connection::Keepalive;
+    use synward_proto::connection::{Keepalive, SocketOption};
     let mut bed = Bed::new();
     let listener = bed.listen(8);
     let (near, far) = bed.connect(listener);
     let second = Duration::from_secs(1);
     let keepalive = Keepalive { idle: 10 * second, interval: second, probes: 3 };
-    bed.client.sockets.set_keepalive(near, Some(keepalive)).expect("set");
-    bed.client.sockets.set_nodelay(near, true).expect("set");
+    bed.client.sockets.set(near, SocketOption::Keepalive(Some(keepalive))).expect("set");
+    bed.client.sockets.set(near, SocketOption::NoDelay(true)).expect("set");
     bed.advance(30 * second);
     assert!(bed.client.count(Counter::TCPKeepAlive) >= 2);
     // Without Nagle both leave at once, though the first is not acknowledged.
@@ -222,7 +222,11 @@ fn keepalive_and_nodelay_reach_the_connection() {
 
 #[test]
 fn shutdown_read_throws_away_what_comes() {
-    let mut bed = Bed::with(config(1), EngineConfig { receive_buffer: 8192, ..config(2) }, small_budget());
+    let mut bed = Bed::with(
+        config(1),
+        EngineConfig { receive_buffer: 8192, receive_buffer_max: 8192, ..config(2) },
+        small_budget(),
+    );
     let listener = bed.listen(8);
     let (near, far) = bed.connect(listener);
     bed.server.sockets.shutdown(far, Shutdown::Read).expect("shuts down");

@@ -9,6 +9,7 @@ mod life;
 mod loss;
 mod mutations;
 mod observing;
+mod path_mtu;
 mod peer;
 mod readiness;
 mod replay;

@@ -6,7 +6,7 @@ use synward_engine::{EngineConfig, Shield};
 use synward_nic::{FrameBudget, MemoryPort, MemoryPortConfig, MemoryWire};
 use synward_proto::segment::{Mss, SynOptions, WindowScale};
 use synward_proto::wire::{ChecksumPolicy, HEADROOM, SegmentWriter, parse};
-use synward_proto::{Flags, Head, Instant, Options, Segment, SeqNum, Tuple};
+use synward_proto::{Flags, Head, Instant, Marking, Options, Segment, SeqNum, Tuple};
 
 /// An engine, and the wire to it.
 pub struct Wire {
@@ -42,7 +42,8 @@ impl Wire {
 /// The frame of a segment from the client with this number.
 pub fn frame(n: u32, seq: u32, ack: u32, flags: Flags, options: Options, payload: &[u8]) -> Vec<u8> {
     let tuple = Tuple { local: client(n), remote: SERVER };
-    let head = Head { tuple, seq: SeqNum(seq), ack: SeqNum(ack), flags, window: 0xffff, options };
+    let head =
+        Head { tuple, seq: SeqNum(seq), ack: SeqNum(ack), flags, window: 0xffff, options, marking: Marking::DEFAULT };
     let mut bytes = vec![0; HEADROOM + payload.len()];
     let mut writer = SegmentWriter::new(&mut bytes, &CLIENT_LINK, &head);
     writer.append(payload);

@@ -60,7 +60,7 @@ fn what_is_ready_is_told_once_a_round_for_as_long_as_it_is() {
 
 #[test]
 fn a_full_send_buffer_becomes_writable_again() {
-    let small = EngineConfig { send_buffer: 10_000, ..config(1) };
+    let small = EngineConfig { send_buffer: 10_000, send_buffer_max: 10_000, ..config(1) };
     let mut bed = Bed::with(small, config(2), small_budget());
     let listener = bed.listen(8);
     let (near, far) = bed.connect(listener);

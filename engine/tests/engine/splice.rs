@@ -6,6 +6,7 @@ use std::time::Duration;
 use synward_engine::{
     ConnectConfig, Delivery, ListenConfig, ListenerId, Shutdown, SocketError, SocketId, SpliceEnd, SpliceReport,
 };
+use synward_proto::connection::SocketOption;
 use synward_proto::{Endpoint, Link};
 
 const IDLE: Duration = Duration::from_secs(100);
@@ -221,7 +222,7 @@ fn a_worker_that_stalls_hears_of_every_end() {
     let mut world = Joined::new();
     let pairs: Vec<_> = (0..20).map(|_| world.joined()).collect();
     let (talker, heard) = world.bed.connect(world.listener);
-    world.bed.client.sockets.set_nodelay(talker, true).expect("open");
+    world.bed.client.sockets.set(talker, SocketOption::NoDelay(true)).expect("open");
     let turn = |world: &mut Joined| {
         world.bed.client.turn(world.bed.now);
         world.bed.server.poll_loop.poll_once(world.bed.now);

@@ -4,6 +4,7 @@ use crate::bed::{CLIENT_LINK, SERVER, config, small_budget};
 use crate::peer::{Wire, establish, frame, read, syn};
 use std::time::Duration;
 use synward_engine::{ConnectConfig, EngineConfig, ListenConfig, SocketError};
+use synward_proto::connection::SocketOption;
 use synward_proto::wire::ChecksumPolicy;
 use synward_proto::{Counter, DropReason, Flags, MacAddr, Options};
 
@@ -59,7 +60,7 @@ fn only_valid_segments_move_a_connection_to_another_neighbour() {
         bytes
     };
     let next_hop = |wire: &mut Wire| {
-        wire.host.sockets.set_nodelay(socket, true).expect("set");
+        wire.host.sockets.set(socket, SocketOption::NoDelay(true)).expect("set");
         wire.host.sockets.send(socket, b"where to?").expect("sends");
         let frames = wire.exchange([]);
         read(frames.last().expect("a segment")).link.local

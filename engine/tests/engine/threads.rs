@@ -30,7 +30,7 @@ fn soon() -> Option<Instant> {
 fn connect(near: &mut BlockingSockets) -> SocketId {
     let config = ConnectConfig::new(client(0), SERVER, CLIENT_LINK);
     loop {
-        match near.connect(config, soon()) {
+        match near.connect(config.clone(), soon()) {
             Err(SocketError::ConnectionRefused) => thread::yield_now(),
             result => return result.expect("connects"),
         }

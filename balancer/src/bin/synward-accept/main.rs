@@ -4,6 +4,7 @@
 //! every wanted thing was seen.
 
 mod bed;
+mod crowd;
 mod flood;
 mod frames;
 mod herd;
@@ -38,9 +39,11 @@ struct Options {
 
 type Part = (&'static str, fn(&Options) -> Result<Vec<Row>>);
 
-const PARTS: [Part; 10] = [
+const PARTS: [Part; 12] = [
     ("scripts", scripts::run),
     ("syn-cost", syn_cost::run),
+    ("crowd-size", crowd::size),
+    ("crowd-cost", crowd::cost),
     ("frames", frames::run),
     ("proxy-bulk", proxy_bulk::run),
     ("proxy-herd", proxy_herd::run),

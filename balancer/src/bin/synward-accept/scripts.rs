@@ -7,7 +7,7 @@ use std::process::Command;
 
 pub fn run(_: &Options) -> Result<Vec<Row>> {
     let output = Command::new("cargo")
-        .args(["test", "--quiet", "--package", "synward-engine", "--test", "conversations", "--", "kernel::"])
+        .args(["test", "--quiet", "--package", "synward-engine", "--test", "conversations", "--", "kernel"])
         .env("SYNWARD_LONG", "1")
         .output()
         .context("cargo test")?;

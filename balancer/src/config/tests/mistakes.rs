@@ -380,9 +380,7 @@ fn settings_that_do_not_go_together() {
     );
     engine_says(
         "window_scale = 'off'",
-        &[
-            "front.toml:2:16: engine: receive_buffer is 256KiB, but without window_scale a window is at most 65535 bytes",
-        ],
+        &["front.toml:2:16: engine: receive_buffer is 6MiB, but without window_scale a window is at most 65535 bytes"],
     );
     engine_says(
         "timestamps = false\ncookie_timestamps = 'required'",

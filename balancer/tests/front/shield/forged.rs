@@ -7,7 +7,7 @@ use std::time::Duration;
 use synward_lab::Role;
 use synward_proto::segment::SynOptions;
 use synward_proto::wire::{HEADROOM, SegmentWriter};
-use synward_proto::{Endpoint, Flags, Head, Link, MacAddr, Options, SeqNum, Tuple};
+use synward_proto::{Endpoint, Flags, Head, Link, MacAddr, Marking, Options, SeqNum, Tuple};
 
 /// How long a client waits that is to get no answer.
 const NO_ANSWER: Duration = Duration::from_millis(1500);
@@ -46,6 +46,7 @@ fn send(bed: &Bed, flags: Flags, payload: &[u8]) -> Result<()> {
         flags,
         window: 1000,
         options: if flags.contains(Flags::SYN) { Options::Syn(SynOptions::default()) } else { Options::NONE },
+        marking: Marking::DEFAULT,
     };
     let link = Link { local: MacAddr(client.mac()), remote: MacAddr(front.mac()), outer: None, inner: None };
     let mut frame = vec![0; HEADROOM + payload.len()];

@@ -40,13 +40,13 @@ pub fn tests() -> Tests {
 /// A free port on every host.
 const PORT: u16 = 80;
 /// A port that the kernel picks: what a test binds again and again may still be open in a child between fork and exec.
-const ANY: u16 = 0;
+pub const ANY: u16 = 0;
 
-fn addresses(host: &Host) -> [IpAddr; 2] {
+pub fn addresses(host: &Host) -> [IpAddr; 2] {
     [host.ipv4().into(), host.ipv6().into()]
 }
 
-fn connects(from: &Host, to: &Host) -> Outcome {
+pub fn connects(from: &Host, to: &Host) -> Outcome {
     for address in addresses(to) {
         let listener = to.enter(|| TcpListener::bind((address, ANY)))??;
         let at = listener.local_addr()?;

@@ -1,7 +1,7 @@
 //! What a connection is told when it is made, and what it keeps of that.
 
 use super::congestion::CongestionAlgorithm;
-use crate::segment::Mss;
+use crate::segment::{Marking, Mss};
 use alloc::sync::Arc;
 use core::num::NonZeroU8;
 use core::time::Duration;
@@ -9,10 +9,14 @@ use core::time::Duration;
 /// What a connection is told once, when it is made.
 #[derive(Clone, Debug)]
 pub struct ConnectionConfig {
-    /// Bytes that the peer may have in flight or unread here.
+    /// Bytes that the peer may have in flight or unread here, at first.
     pub receive_buffer: u32,
-    /// Bytes that the application may have unsent or unacknowledged.
+    /// What that may grow to while the application reads as fast as the peer sends. No more than `receive_buffer`: it never grows.
+    pub receive_buffer_max: u32,
+    /// Bytes that the application may have unsent or unacknowledged, at first.
     pub send_buffer: u32,
+    /// What that may grow to with the congestion window. No more than `send_buffer`: it never grows.
+    pub send_buffer_max: u32,
     /// The largest segment that fits the interface's MTU, without options.
     pub mss: Mss,
     /// Keepalive, when on (RFC 9293, section 3.8.4).
@@ -26,10 +30,15 @@ pub struct ConnectionConfig {
     pub congestion: CongestionAlgorithm,
     /// Retransmissions of data before the connection is given up (Linux: `tcp_retries2`, 15).
     pub retries: u8,
+    /// How long data may stay unacknowledged, a window closed, or keepalive unanswered (Linux: TCP_USER_TIMEOUT); `None`: as the
+    /// counts say.
+    pub user_timeout: Option<Duration>,
     /// How long TIME_WAIT lasts (60 s).
     pub time_wait: Duration,
     /// How long FIN_WAIT_2 lasts once the application has closed (60 s).
     pub fin_wait_2: Duration,
+    /// What the IP headers of its segments say.
+    pub marking: Marking,
 }
 
 /// Keepalive times (Linux: `tcp_keepalive_time`, `_intvl`, `_probes`).
@@ -96,16 +105,24 @@ impl From<&ConnectionConfig> for Terms {
 }
 
 /// A connection's options: each may be changed on one connection alone, as socket options are.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Settings {
-    /// SO_RCVBUF, bytes.
+    /// SO_RCVBUF, bytes: where auto-tuning begins.
     pub receive_buffer: u32,
-    /// SO_SNDBUF, bytes.
+    /// Where it ends.
+    pub receive_buffer_max: u32,
+    /// TCP_WINDOW_CLAMP: the largest window to offer.
+    pub window_clamp: u32,
+    /// SO_SNDBUF, bytes: where auto-tuning begins.
     pub send_buffer: u32,
+    /// Where it ends.
+    pub send_buffer_max: u32,
     /// The interface's MSS.
     pub mss: Mss,
     /// Whether Nagle's algorithm is on (not TCP_NODELAY).
     pub nagle: bool,
+    /// TCP_CORK.
+    pub cork: bool,
     /// Whether the first segments are acknowledged at once.
     pub quick_acks: bool,
     /// TCP_CONGESTION.
@@ -114,38 +131,60 @@ pub(super) struct Settings {
     pub retries: u8,
     /// SO_KEEPALIVE and its times.
     pub keepalive: Option<KeepaliveTimes>,
+    /// TCP_USER_TIMEOUT.
+    pub user_timeout: Option<Millis>,
     /// The length of TIME-WAIT.
     pub time_wait: Millis,
-    /// TCP_LINGER2.
+    /// The length of FIN-WAIT-2 after close, unless TCP_LINGER2 says otherwise.
     pub fin_wait_2: Millis,
+    /// TCP_LINGER2.
+    pub linger: Option<Millis>,
+    /// IP_TOS and IP_TTL, or their counterparts in IPv6.
+    pub marking: Marking,
 }
 
 impl Settings {
+    /// The window that the SYN or SYN-ACK offers, as far as its field can say.
+    pub fn first_window(&self) -> u32 {
+        self.receive_buffer.min(self.window_clamp)
+    }
+
     /// The settings of `config`, within the limits of sequence space.
     fn of(config: &ConnectionConfig) -> Self {
         let ConnectionConfig {
             receive_buffer,
+            receive_buffer_max,
             send_buffer,
+            send_buffer_max,
             mss,
             keepalive,
             nagle,
             quick_acks,
             congestion,
             retries,
+            user_timeout,
             time_wait,
             fin_wait_2,
+            marking,
         } = *config;
         Self {
             receive_buffer: receive_buffer.min(MAX_BUFFER),
+            receive_buffer_max: receive_buffer_max.max(receive_buffer).min(MAX_BUFFER),
+            window_clamp: MAX_BUFFER,
             send_buffer: send_buffer.min(MAX_BUFFER),
+            send_buffer_max: send_buffer_max.max(send_buffer).min(MAX_BUFFER),
             mss,
             nagle,
+            cork: false,
             quick_acks,
             congestion,
             retries,
             keepalive: keepalive.map(KeepaliveTimes::from),
+            user_timeout: user_timeout.map(Millis::from),
             time_wait: time_wait.into(),
             fin_wait_2: fin_wait_2.into(),
+            linger: None,
+            marking,
         }
     }
 }

@@ -4,8 +4,9 @@
 //! Two checks stand before the first: RST and SYN are judged by RFC 5961 from their sequence number alone, and are exempt
 //! from PAWS (RFC 7323, section 5.3), so that what the later checks see is an ordinary segment.
 
-use super::acknowledge::{DELAY, Urgency};
+use super::acknowledge::{Arrived, Urgency};
 use super::closing::Stage;
+use super::reassembly::Repeated;
 use super::receiver::Text;
 use super::sender::{AckRange, Acknowledgment};
 use super::synchronised::{Context, Synchronised};
@@ -96,7 +97,7 @@ impl Synchronised {
         match (&self.clock, arrival.segment.options.timestamps()) {
             (Some(clock), Some(option)) if clock.rejects(arrival.context.now, option.value) => {
                 self.count(&[Counter::PAWSEstab]);
-                Break(self.refuse(arrival, DropReason::Paws))
+                Break(self.refuse(arrival, DropReason::Paws, Counter::TCPACKSkippedPAWS))
             }
             // Linux, too, accepts segments that lack a timestamp once it is negotiated.
             (Some(_) | None, _) => Continue(()),
@@ -109,7 +110,7 @@ impl Synchronised {
         if self.receiver.accepts(segment.seq, segment.seq_len()) {
             Continue(())
         } else {
-            Break(self.refuse(arrival, DropReason::OutOfWindow))
+            Break(self.refuse(arrival, DropReason::OutOfWindow, Counter::TCPACKSkippedSeq))
         }
     }
 
@@ -161,6 +162,10 @@ impl Synchronised {
         let bare = segment.seq_len() == 0;
         let progress = self.sender.on_ack(now, &Acknowledgment { seq, ack, window, bare, ece: false, sack, echo });
         self.counts = self.counts.and(progress.counts);
+        if progress.advanced {
+            self.path.on_progress(progress.full_sized);
+            self.expire_path(&arrival.context);
+        }
         if progress.fin_acked {
             self.advance_to(self.stage.on_fin_acked());
         }
@@ -173,28 +178,34 @@ impl Synchronised {
         // When the peer's FIN leads to TIME-WAIT its acknowledgment must go out as the reply, and a frame cannot both
         // carry a reply and be delivered: then the payload is copied out.
         let last = self.stage == Stage::FinWait2 && (segment.flags.contains(Flags::FIN) || self.receiver.fin_seen());
-        match self.receiver.take_text(segment, frame, last) {
+        let mut repeated = Repeated::default();
+        let text = self.receiver.take_text(segment, frame, last, &mut repeated);
+        self.report(repeated);
+        match text {
             Text::Empty => Decision { verdict: Verdict::CONSUMED, events },
             Text::InOrder { span, reassembled, gap } => {
                 let mut events = events;
                 events.set(Events::REASSEMBLED, reassembled);
-                self.on_in_order(segment, gap);
+                self.on_in_order(arrival, gap);
                 self.finish_in_order(arrival, span.map_or(Fate::Consumed, Fate::Delivered), events)
             }
             Text::OutOfOrder => {
                 self.count(&[Counter::TCPOFOQueue]);
+                if repeated.is_all_of(segment) {
+                    self.count(&[Counter::TCPOFOMerge]);
+                }
                 self.receiver.acks.on_disorder();
                 self.answer(arrival, Verdict::CONSUMED, events)
             }
             Text::Duplicate => {
-                self.receiver.acks.on_disorder();
-                self.answer(arrival, Verdict::dropped(DropReason::DuplicateData), events)
+                self.count(&[Counter::DelayedACKLost]);
+                self.hurry(arrival, DropReason::DuplicateData, events)
             }
             Text::Beyond { closed: true } => {
                 self.count(&[Counter::TCPZeroWindowDrop]);
-                self.answer(arrival, Verdict::dropped(DropReason::ZeroWindow), events)
+                self.hurry(arrival, DropReason::ZeroWindow, events)
             }
-            Text::Beyond { closed: false } => self.answer(arrival, Verdict::dropped(DropReason::OutOfWindow), events),
+            Text::Beyond { closed: false } => self.hurry(arrival, DropReason::OutOfWindow, events),
             Text::Full => {
                 self.count(&[Counter::TCPOFODrop]);
                 self.answer(arrival, Verdict::dropped(DropReason::ReassemblyFull), events)
@@ -202,13 +213,36 @@ impl Synchronised {
         }
     }
 
+    /// Drops what is of no use, answers at once, and goes on answering at once for a while.
+    fn hurry(&mut self, arrival: &Arrival<'_>, reason: DropReason, events: Events) -> Decision {
+        self.receiver.acks.on_duplicate(self.receiver.window());
+        self.answer(arrival, Verdict::dropped(reason), events)
+    }
+
+    /// The next acknowledgment reports what came twice, where SACK is agreed (RFC 2883; Linux: `tcp_dsack_set`).
+    fn report(&mut self, repeated: Repeated) {
+        let Some(block) = repeated.0.filter(|_| self.sender.sack()) else { return };
+        let is_old = block.start.before(self.receiver.nxt());
+        self.count(&[if is_old { Counter::TCPDSACKOldSent } else { Counter::TCPDSACKOfoSent }]);
+        self.receiver.report(block);
+    }
+
     /// The stream grew: decides when to acknowledge.
-    fn on_in_order(&mut self, segment: &Segment, gap: bool) {
-        let receiver = &mut self.receiver;
-        let unacked = receiver.nxt().distance_from(receiver.acked());
-        match receiver.acks.on_data(self.heard, segment.payload.len, unacked, gap) {
+    fn on_in_order(&mut self, arrival: &Arrival<'_>, gap: bool) {
+        let (Context { now, settings, .. }, segment, receiver) = (arrival.context, arrival.segment, &mut self.receiver);
+        let arrived = Arrived {
+            now,
+            len: segment.payload.len,
+            pushed: segment.flags.intersects(Flags::PSH | Flags::FIN),
+            unacked: receiver.unacked(),
+            gap,
+            window: receiver.window(),
+            rto: self.sender.rtt().rto(),
+            round_trip: self.sender.rtt().smoothed(),
+        };
+        match receiver.acks.on_data(&arrived, settings.mss.get()) {
             Urgency::Now => receiver.acks.due = true,
-            Urgency::Delayed => self.timers.set_if_off(Timer::DelayedAck, self.heard + DELAY),
+            Urgency::Delayed(delay) => self.timers.set_if_off(Timer::DelayedAck, now + delay),
         }
     }
 
@@ -252,14 +286,17 @@ impl Synchronised {
     /// Drops an unacceptable segment and answers with what we expect (RFC 9293, section 3.10.7.4, first check). Where both
     /// sides answered everything they would never stop, so that segments without data are answered at a limited rate
     /// (Linux: `tcp_oow_rate_limited`).
-    fn refuse(&mut self, arrival: &Arrival<'_>, reason: DropReason) -> Decision {
-        self.receiver.acks.on_disorder();
-        let verdict = Verdict::dropped(reason);
-        if arrival.segment.payload.len > 0 || self.limit.allows(arrival.context.now) {
-            self.answer(arrival, verdict, Events::empty())
-        } else {
-            silent(verdict.counting(Counts::of(&[Counter::TCPACKSkippedChallenge])))
+    fn refuse(&mut self, arrival: &Arrival<'_>, reason: DropReason, skipped: Counter) -> Decision {
+        let segment = arrival.segment;
+        if segment.seq_len() == 0 && !self.limit.allows(arrival.context.now) {
+            return silent(Verdict::dropped(reason).counting(Counts::of(&[skipped])));
         }
+        if segment.seq_len() > 0 && segment.seq.before(self.receiver.nxt()) {
+            self.count(&[Counter::DelayedACKLost]);
+            self.report(self.receiver.repeated_by(segment));
+            return self.hurry(arrival, reason, Events::empty());
+        }
+        self.answer(arrival, Verdict::dropped(reason), Events::empty())
     }
 
     /// A challenge ACK: a peer that meant it will answer with a reset that has the right sequence number (RFC 5961).

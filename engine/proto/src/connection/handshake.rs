@@ -37,6 +37,8 @@ pub(super) struct SynSent {
     due: Due,
     /// What the connection is told about acknowledgments once it is open.
     quick_acks: bool,
+    /// The path's MTU, where it is known to be smaller than the interface's.
+    pub path_mtu: Option<u16>,
     /// Counters not handed out yet.
     pub counts: Counts,
 }
@@ -96,6 +98,7 @@ impl SynSent {
             next_at: now,
             due: Due::Scheduled,
             quick_acks,
+            path_mtu: None,
             counts: Counts::of(&[Counter::ActiveOpens]),
         }
     }
@@ -214,6 +217,7 @@ impl SynSent {
                 sack_permitted: offer.sack,
                 timestamps: Some(self.clock.option(context.now)),
             }),
+            marking: offer.marking,
         }
     }
 
@@ -232,6 +236,7 @@ impl SynSent {
             rtt: self.measure(context, negotiated.timestamps.zip(options.timestamps)),
             syn_timeouts: self.retransmits(),
             quick_acks: self.quick_acks,
+            path_mtu: self.path_mtu,
         }
     }
 
@@ -243,6 +248,7 @@ impl SynSent {
             rtt: Rtt::new(rtt::initial(self.retransmits())),
             syn_timeouts: self.retransmits(),
             quick_acks: self.quick_acks,
+            path_mtu: self.path_mtu,
         }
     }
 
@@ -276,10 +282,11 @@ fn offer(settings: &Settings) -> Offer {
     Offer {
         mss_v4: settings.mss,
         mss_v6: settings.mss,
-        window: syn_window(settings.receive_buffer),
-        window_scale: Some(scale_for(settings.receive_buffer)),
+        window: syn_window(settings.first_window()),
+        window_scale: Some(scale_for(settings.receive_buffer_max)),
         sack: true,
         timestamps: true,
+        marking: settings.marking,
     }
 }
 

@@ -1,46 +1,96 @@
 //! ICMP errors about a connection's segments: RFC 5927, sections 4 and 5; RFC 9293, section 3.9.2.2; Linux: `tcp_v4_err`,
 //! `tcp_v6_err`.
 
+use super::path_mtu::{Claim, OnTheWay};
+use super::synchronised::{Context, Synchronised};
 use super::{Connection, Decision, Events, Failure, Phase};
 use crate::icmp::{IcmpError, IcmpKind, Unreachable};
-use crate::{Counter, Counts, DropReason, Verdict};
+use crate::{Counter, Counts, DropReason, Instant, Verdict};
 
 impl Connection {
     /// Takes an ICMP error about a segment of this connection. Nothing is ever answered, so the verdict has no reply.
     ///
     /// An open fails at once, as in Linux, when the error quotes its SYN and says that it cannot arrive. In the synchronised
-    /// states every error is soft (MUST-56; RFC 5927, section 5.2; Linux): retransmission decides.
-    pub fn on_icmp_error(&mut self, error: &IcmpError) -> Decision {
-        let is_outstanding = match &self.phase {
-            Phase::SynSent(syn_sent) => syn_sent.is_outstanding(error.seq),
+    /// states every error is soft (MUST-54, MUST-56; RFC 5927, section 5.2; Linux): retransmission decides, and if it gives up,
+    /// the error says why. A packet that is too big is sent again in smaller segments.
+    pub fn on_icmp_error(&mut self, now: Instant, error: &IcmpError) -> Decision {
+        let Self { tuple, settings, phase } = self;
+        match phase {
+            Phase::SynSent(syn_sent) if !syn_sent.is_outstanding(error.seq) => out_of_window(),
+            Phase::SynSent(_) => match failure(error) {
+                Some(failure) => self.fail_to_open(failure, Counts::NONE),
+                None => dropped(DropReason::IcmpIgnored, &[]),
+            },
             Phase::Synchronised(synchronised) if !synchronised.stage.is_over() => {
-                synchronised.sender.is_outstanding(error.seq)
+                synchronised.on_icmp_error(&Context { now, tuple, settings }, error)
             }
-            Phase::Synchronised(_) | Phase::NeverOpened(_) => return dropped(DropReason::IcmpNoConnection, &[]),
-        };
-        if !is_outstanding {
-            return dropped(DropReason::IcmpOutOfWindow, &[Counter::OutOfWindowIcmps]);
+            Phase::Synchronised(_) | Phase::NeverOpened(_) => dropped(DropReason::IcmpNoConnection, &[]),
         }
-        match (&self.phase, failure(error)) {
-            (Phase::SynSent(_), Some(failure)) => self.fail_to_open(failure, Counts::NONE),
-            (Phase::SynSent(_), None) | (Phase::Synchronised(_) | Phase::NeverOpened(_), _) => {
-                dropped(DropReason::IcmpIgnored, &[])
+    }
+}
+
+impl Synchronised {
+    fn on_icmp_error(&mut self, context: &Context<'_>, error: &IcmpError) -> Decision {
+        // RFC 5927, section 4: SND.UNA <= SEQ < SND.NXT.
+        if !self.sender.is_outstanding(error.seq) {
+            return out_of_window();
+        }
+        match (error.kind, failure(error)) {
+            (IcmpKind::PacketTooBig { mtu }, _) => self.on_packet_too_big(context, mtu),
+            (_, None) => dropped(DropReason::IcmpIgnored, &[]),
+            (_, Some(failure)) => {
+                self.soft_error = Some(failure);
+                Decision::NOTHING
             }
         }
     }
+
+    fn on_packet_too_big(&mut self, context: &Context<'_>, claimed: u32) -> Decision {
+        let sent = OnTheWay { bytes: self.sender.in_flight(), timeouts: self.sender.timeouts() };
+        match self.path.judge(context.now, context.tuple, self.mss(), claimed, &sent) {
+            Claim::Void => dropped(DropReason::IcmpIgnored, &[]),
+            Claim::Doubted => Decision::NOTHING,
+            Claim::Believed => {
+                self.resize_segments(context);
+                self.sender.resend_in_flight();
+                self.arm_timers(context.now, context.settings);
+                Decision { events: Events::PATH_MTU, ..Decision::NOTHING }
+            }
+        }
+    }
+
+    /// Forgets a path MTU that has lasted its time.
+    pub fn expire_path(&mut self, context: &Context<'_>) {
+        if self.path.expire(context.now) {
+            self.resize_segments(context);
+        }
+    }
+
+    /// The retransmission timer fired: an error that was doubted may have been right.
+    pub fn review_path(&mut self, context: &Context<'_>) -> Events {
+        if !self.path.on_timeout(context.now) {
+            return Events::empty();
+        }
+        self.resize_segments(context);
+        Events::PATH_MTU
+    }
+}
+
+fn out_of_window() -> Decision {
+    dropped(DropReason::IcmpOutOfWindow, &[Counter::OutOfWindowIcmps])
 }
 
 fn dropped(reason: DropReason, counters: &[Counter]) -> Decision {
     Decision { verdict: Verdict::dropped(reason).counting(Counts::of(counters)), events: Events::empty() }
 }
 
-/// How an open fails that meets this error (Linux: `icmp_unreach`, `icmp_err_convert`, `icmpv6_err_convert` and what
-/// `tcp_v4_err` and `tcp_v6_err` add); `None` when it goes on.
+/// How an open fails that meets this error, and what a connection remembers of it (Linux: `icmp_unreach`, `icmp_err_convert`, `icmpv6_err_convert` and what
+/// `tcp_v4_err` and `tcp_v6_err` add); `None` when it means nothing to either.
 fn failure(error: &IcmpError) -> Option<Failure> {
     let is_ipv6 = error.tuple.is_ipv6();
     match error.kind {
         IcmpKind::Unreachable(why) => unreachable(why, is_ipv6),
-        // A SYN fits the least MTU of either family.
+        // A SYN fits the least MTU of either family. Of a connection's segments `path_mtu` judges.
         IcmpKind::PacketTooBig { .. } => None,
         IcmpKind::TimeExceeded => Some(Failure::HostUnreachable),
         IcmpKind::ReassemblyTimeExceeded => is_ipv6.then_some(Failure::HostUnreachable),

@@ -44,6 +44,7 @@ impl Synchronised {
     /// The peer sent something acceptable.
     pub fn on_heard(&mut self, now: Instant) {
         self.heard = now;
+        self.soft_error = None;
         self.keepalive = KeepaliveState::IDLE;
         self.persist.on_answer();
     }

@@ -4,7 +4,7 @@
 //! change state; [`Connection::poll_transmit`] then writes one segment at a time.
 //!
 //! Inside, `handshake` is SYN-SENT and `synchronised` everything after it. `established` walks a segment through the
-//! RFC's checks, `icmp` judges what is said about ours, `timeouts` runs the timers, `transmit` finds the next segment; they act on a `sender` (with `send_queue`,
+//! RFC's checks, `icmp` judges what is said about ours, `path_mtu` how large they may be, `timeouts` runs the timers, `transmit` finds the next segment; they act on a `sender` (with `send_queue`,
 //! `rtt`, `recovery`, `congestion`), a `receiver` (with `reassembly`, `acknowledge`) and a `closing` stage.
 
 mod acknowledge;
@@ -17,6 +17,8 @@ mod handshake;
 mod icmp;
 mod info;
 mod keepalive;
+mod options;
+mod path_mtu;
 mod persist;
 mod rack;
 mod reassembly;
@@ -39,6 +41,7 @@ mod tests;
 pub use config::{ConnectionConfig, Keepalive, Terms};
 pub use congestion::CongestionAlgorithm;
 pub use info::Info;
+pub use options::{MAX_LINGER, MAX_SEGMENT, MIN_RECEIVE_BUFFER, MIN_SEND_BUFFER, SocketOption};
 pub use recovery::CaState;
 pub use time_wait::{Reuse, TimeWait, TimeWaitOutcome};
 
@@ -47,7 +50,7 @@ use crate::{Counter, Counts, DropReason, Head, Instant, Link, Segment, SeqNum, T
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bitflags::bitflags;
-use config::{KeepaliveTimes, Settings};
+use config::Settings;
 use core::mem;
 use established::Arrival;
 use handshake::{Answer, Expiry, SynSent};
@@ -117,6 +120,8 @@ bitflags! {
         const TIME_WAIT = 0x20;
         /// The connection is over: remove it.
         const CLOSED = 0x40;
+        /// The path's MTU is smaller than was known: [`Connection::path_mtu`] says it.
+        const PATH_MTU = 0x80;
     }
 }
 
@@ -161,7 +166,7 @@ enum Phase {
 }
 
 // Connections are many; what is rare (bytes in flight, disorder) is on the heap while it lasts.
-const _: () = assert!(size_of::<Connection>() <= 392);
+const _: () = assert!(size_of::<Connection>() <= 408);
 
 impl Connection {
     /// A connection from a completed handshake. It has not seen the third segment yet: give it to
@@ -171,12 +176,13 @@ impl Connection {
         let opening = Opening {
             negotiated: half_open.negotiated,
             peer_window: 0,
-            our_window: receiver::syn_window(settings.receive_buffer),
+            our_window: receiver::syn_window(settings.first_window()),
             rtt: rtt::Rtt::new(rtt::initial(half_open.timeouts)),
             syn_timeouts: half_open.timeouts,
             quick_acks: settings.quick_acks,
+            path_mtu: None,
         };
-        let synchronised = Synchronised::new(now, &opening, &mut settings);
+        let synchronised = Synchronised::new(now, &tuple, &opening, &mut settings);
         Self { tuple, settings, phase: Phase::Synchronised(synchronised) }
     }
 
@@ -297,9 +303,11 @@ impl Connection {
     /// Queues bytes to send; the caller keeps within [`send_space`](Self::send_space). Ignored before the connection is
     /// established and after `shutdown`.
     pub fn send(&mut self, now: Instant, chunk: Vec<u8>) {
-        if let Phase::Synchronised(synchronised) = &mut self.phase {
+        let Self { tuple, settings, phase } = self;
+        if let Phase::Synchronised(synchronised) = phase {
+            synchronised.expire_path(&Context { now, tuple, settings });
             synchronised.sender.push(now, chunk);
-            synchronised.arm_timers(now, &self.settings);
+            synchronised.arm_timers(now, settings);
         }
     }
 
@@ -379,19 +387,6 @@ impl Connection {
         }
     }
 
-    /// Turns keepalive on or off (SO_KEEPALIVE with TCP_KEEPIDLE, TCP_KEEPINTVL and TCP_KEEPCNT; MUST-25).
-    pub fn set_keepalive(&mut self, now: Instant, keepalive: Option<Keepalive>) {
-        self.settings_mut().keepalive = keepalive.map(KeepaliveTimes::from);
-        if let Phase::Synchronised(synchronised) = &mut self.phase {
-            synchronised.start_keepalive(now, &self.settings);
-        }
-    }
-
-    /// Whether small segments may wait for acknowledgments (the opposite of TCP_NODELAY; MUST-17).
-    pub fn set_nagle(&mut self, nagle: bool) {
-        self.settings_mut().nagle = nagle;
-    }
-
     /// Its two ends.
     pub fn tuple(&self) -> &Tuple {
         &self.tuple
@@ -424,6 +419,47 @@ impl Connection {
         }
     }
 
+    /// The path's MTU, where it is known to be smaller than the interface's.
+    pub fn path_mtu(&self) -> Option<u16> {
+        match &self.phase {
+            Phase::SynSent(syn_sent) => syn_sent.path_mtu,
+            Phase::Synchronised(synchronised) => synchronised.path.limit(),
+            Phase::NeverOpened(_) => None,
+        }
+    }
+
+    /// Begins with a path that is known not to carry more than `mtu` bytes. The SYN announces the interface's MSS all the
+    /// same: the way back may be wider.
+    pub fn begin_with_path_mtu(&mut self, now: Instant, mtu: u16) {
+        let Self { tuple, settings, phase } = self;
+        match phase {
+            Phase::SynSent(syn_sent) => syn_sent.path_mtu = Some(mtu),
+            Phase::Synchronised(synchronised) => {
+                synchronised.path.lower(now, mtu);
+                synchronised.resize_segments(&Context { now, tuple, settings });
+            }
+            Phase::NeverOpened(_) => {}
+        }
+    }
+
+    /// The interface's MTU has changed: `new` are the terms of connections made from now on, `old` those of connections
+    /// made before. What is in flight stays as it is; if it does not arrive, it is sent again in segments of the new size.
+    pub fn on_interface_mtu(&mut self, now: Instant, old: &Terms, new: &Terms) {
+        if Arc::ptr_eq(&self.settings, &old.0) {
+            self.settings = Arc::clone(&new.0);
+        } else {
+            // One that is smaller than the interface's is the application's.
+            let limited = self.settings.mss < old.0.mss;
+            let mss = if limited { self.settings.mss.min(new.0.mss) } else { new.0.mss };
+            Arc::make_mut(&mut self.settings).mss = mss;
+        }
+        let Self { tuple, settings, phase } = self;
+        if let Phase::Synchronised(synchronised) = phase {
+            synchronised.path.resized();
+            synchronised.resize_segments(&Context { now, tuple, settings });
+        }
+    }
+
     /// What `ss -i` would show.
     pub fn info(&self, now: Instant) -> Info {
         match &self.phase {
@@ -435,7 +471,7 @@ impl Connection {
 
     /// Our SYN was answered (RFC 9293, section 3.10.7.3, fourth check).
     fn open(&mut self, now: Instant, opening: &Opening) -> Decision {
-        let mut synchronised = Synchronised::new(now, opening, &mut self.settings);
+        let mut synchronised = Synchronised::new(now, &self.tuple, opening, &mut self.settings);
         let counts = mem::take(&mut synchronised.counts);
         self.phase = Phase::Synchronised(synchronised);
         Decision { verdict: Verdict::CONSUMED.counting(counts), events: Events::CONNECTED }
@@ -463,11 +499,6 @@ impl Connection {
             Phase::Synchronised(synchronised) => Some(synchronised),
             Phase::SynSent(_) | Phase::NeverOpened(_) => None,
         }
-    }
-
-    /// The options of this connection alone.
-    fn settings_mut(&mut self) -> &mut Settings {
-        Arc::make_mut(&mut self.settings)
     }
 
     fn context(&self, now: Instant) -> Context<'_> {

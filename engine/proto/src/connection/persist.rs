@@ -39,6 +39,11 @@ impl Persist {
         self.unanswered = 0;
     }
 
+    /// What is queued goes at once, if the window takes it.
+    pub fn push(&mut self) {
+        self.due = Due::Override;
+    }
+
     /// The timer fired. False when it is time to give up: `retries` probes went unanswered, or the application has
     /// `closed` and nobody waits for this window to open.
     pub fn on_timer(&mut self, window: u32, retries: u8, closed: bool) -> bool {

@@ -3,15 +3,17 @@
 //! Bounded in pieces here and in bytes by the receive window, ordered, and the first copy of a byte wins. What a peer
 //! makes us do for one segment is bounded by [`MAX_PIECES`] steps and one copy of its payload.
 
-use crate::SeqNum;
 use crate::segment::{SackBlock, SackBlocks};
+use crate::{Segment, SeqNum};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 /// The most pieces that wait (SegmentSmack, CVE-2018-5390: without a limit one-byte segments make long lists).
 pub(super) const MAX_PIECES: usize = 256;
-/// The most bytes that contiguous payload is joined to.
-const PIECE_BYTES: usize = 16 * 1024;
+/// The most bytes that contiguous payload is joined to. One gap in a window of 6 MiB (the largest by default) does not use up the
+/// pieces.
+const PIECE_BYTES: usize = 64 * 1024;
+const _: () = assert!(MAX_PIECES * PIECE_BYTES >= 2 * (6 << 20));
 
 #[derive(Clone, Debug)]
 struct Piece {
@@ -25,18 +27,61 @@ impl Piece {
     }
 }
 
+/// What of a segment was here already: the first such range (RFC 2883, section 4), grown by others that touch it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Repeated(pub Option<SackBlock>);
+
+impl Repeated {
+    /// Nothing, or the bytes from `start` to `end`.
+    pub fn of(start: SeqNum, end: SeqNum) -> Self {
+        Self(end.after(start).then_some(SackBlock { start, end }))
+    }
+
+    /// Whether it is all of a segment's payload.
+    pub fn is_all_of(self, segment: &Segment) -> bool {
+        let end = segment.seq + u32::from(segment.payload.len);
+        self.0.is_some_and(|block| block.start == segment.seq && block.end == end)
+    }
+
+    /// Adds the bytes from `start` to `end` (Linux: `tcp_dsack_extend`).
+    fn add(&mut self, start: SeqNum, end: SeqNum) {
+        match &mut self.0 {
+            Some(block) if start == block.end => block.end = end,
+            Some(_) => {}
+            none @ None => *none = Some(SackBlock { start, end }),
+        }
+    }
+}
+
 /// Pieces that do not overlap, in order. Those before RCV.NXT wait for the reader, the others for a gap to close.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Reassembly {
     pieces: VecDeque<Piece>,
-    /// Where the most recent arrivals began, latest first (RFC 2018, section 4).
+    /// Where the most recent arrivals began, latest first, each in another block (RFC 2018, section 4).
     recent: [SeqNum; 4],
+    /// What the next acknowledgment reports as received twice (RFC 2883).
+    repeated: Option<SackBlock>,
 }
 
 impl Reassembly {
-    /// Whether nothing waits.
+    /// Whether nothing waits, for the reader, a gap or the next acknowledgment.
     pub fn is_empty(&self) -> bool {
-        self.pieces.is_empty()
+        self.pieces.is_empty() && self.repeated.is_none()
+    }
+
+    /// The next acknowledgment reports that `block` was received twice.
+    pub fn report(&mut self, block: SackBlock) {
+        self.repeated = Some(block);
+    }
+
+    /// An acknowledgment has reported it (RFC 2883, section 4: once).
+    pub fn reported(&mut self) {
+        self.repeated = None;
+    }
+
+    /// Whether something lies beyond a gap after `nxt`.
+    pub fn has_gap(&self, nxt: SeqNum) -> bool {
+        self.pieces.back().is_some_and(|piece| piece.start.after(nxt))
     }
 
     /// Where the first piece at or after `nxt` begins.
@@ -49,14 +94,15 @@ impl Reassembly {
         self.pieces.back().map(Piece::end)
     }
 
-    /// Keeps what of `bytes`, from `start` on, is not here yet; false when a piece had to be left out.
-    pub fn insert(&mut self, start: SeqNum, bytes: &[u8]) -> bool {
-        let complete = self.fill(start, bytes);
+    /// Keeps what of `bytes`, from `start` on, is not here yet, and adds what is to `repeated`; false when a piece had to be left
+    /// out.
+    pub fn insert(&mut self, start: SeqNum, bytes: &[u8], repeated: &mut Repeated) -> bool {
+        let complete = self.fill(start, bytes, repeated);
         self.note(start);
         complete
     }
 
-    fn fill(&mut self, mut start: SeqNum, mut bytes: &[u8]) -> bool {
+    fn fill(&mut self, mut start: SeqNum, mut bytes: &[u8], repeated: &mut Repeated) -> bool {
         let mut at = self.index_after(start);
         while !bytes.is_empty() {
             let ahead = self.pieces.get(at).map(|next| (next.start, next.end()));
@@ -68,6 +114,7 @@ impl Reassembly {
             let take = gap.max(known).min(bytes.len());
             let (piece, rest) = bytes.split_at(take);
             if known > 0 {
+                repeated.add(start, start + take as u32);
                 at += 1;
             } else {
                 match self.put(at, start, piece) {
@@ -105,21 +152,25 @@ impl Reassembly {
         self.pieces.front().is_some_and(|piece| piece.start.before(nxt))
     }
 
-    /// At most `limit` blocks of what lies beyond `nxt`: the one that the latest segment belongs to first, then those
-    /// reported most recently, then any (RFC 2018, section 4).
+    /// At most `limit` blocks: what was received twice (RFC 2883, section 4), then of what lies beyond `nxt` the block that the
+    /// latest segment belongs to, then those reported most recently, then any (RFC 2018, section 4).
     pub fn blocks(&self, nxt: SeqNum, limit: usize) -> SackBlocks {
         let mut blocks = SackBlocks::NONE;
+        let mut known = SackBlocks::NONE;
+        if let Some(repeated) = self.repeated {
+            blocks.push(repeated);
+        }
         let starts = self.recent.iter().copied().chain(self.pieces.iter().map(|piece| piece.start));
         for seq in starts {
             if blocks.as_slice().len() >= limit {
                 break;
             }
-            let known = blocks.as_slice().iter().any(|block| !seq.before(block.start) && seq.before(block.end));
-            if known || seq.before(nxt) {
+            if known.as_slice().iter().any(|block| block.contains(seq)) || seq.before(nxt) {
                 continue;
             }
             if let Some(block) = self.block_at(seq) {
                 blocks.push(block);
+                known.push(block);
             }
         }
         blocks
@@ -144,11 +195,13 @@ impl Reassembly {
         self.pieces.partition_point(|piece| !piece.end().after(seq))
     }
 
-    /// Remembers an arrival at `start`; one that belongs to the same block as the latest takes its place.
+    /// Remembers an arrival at `start` in place of those that belong to the same block (Linux: `tcp_sack_new_ofo_skb`).
     fn note(&mut self, start: SeqNum) {
-        let [a, b, c, _] = self.recent;
-        let same = self.block_at(a).is_some_and(|block| !start.before(block.start) && start.before(block.end));
-        self.recent = if same { [start, b, c, self.recent[3]] } else { [start, a, b, c] };
+        let block = self.block_at(start);
+        let others = self.recent.into_iter().filter(|&seq| !block.is_some_and(|block| block.contains(seq)));
+        let mut recent = [start; 4];
+        recent[1..].iter_mut().zip(others).for_each(|(place, seq)| *place = seq);
+        self.recent = recent;
     }
 
     /// Stores bytes that touch no other piece's bytes, behind the piece before `at` when they continue it.
@@ -168,6 +221,7 @@ impl Reassembly {
     }
 }
 
+#[derive(PartialEq, Eq, Debug)]
 enum Put {
     /// The piece before grew.
     Joined,
@@ -190,7 +244,7 @@ mod tests {
     fn with(ranges: &[(u32, u32)]) -> Reassembly {
         let mut reassembly = Reassembly::default();
         for &(start, end) in ranges {
-            assert!(reassembly.insert(SeqNum(start), &vec![0; (end - start) as usize]));
+            assert!(reassembly.insert(SeqNum(start), &vec![0; (end - start) as usize], &mut Repeated::default()));
         }
         reassembly
     }
@@ -213,6 +267,48 @@ mod tests {
         assert_eq!(lengths, [PIECE_BYTES, 1]);
     }
 
+    /// RFC 2883, section 4: one range, the first, whatever else of the segment was here.
+    #[test]
+    fn what_was_here_already_is_found() {
+        for (segment, repeated) in [
+            ((0, 10), None),
+            ((20, 30), None),
+            ((12, 18), Some((12, 18))),
+            ((10, 20), Some((10, 20))),
+            ((15, 25), Some((15, 20))),
+            ((5, 25), Some((10, 20))),
+            ((25, 35), Some((30, 35))),
+            ((15, 45), Some((15, 20))),
+            ((35, 55), Some((35, 50))),
+        ] {
+            let mut reassembly = with(&[(10, 20), (30, 40)]);
+            assert!(reassembly.put(2, SeqNum(40), &[0; 10]) == Put::Joined);
+            let mut found = Repeated::default();
+            let (start, end) = segment;
+            assert!(reassembly.insert(SeqNum(start), &vec![0; (end - start) as usize], &mut found));
+            assert_eq!(found.0, repeated.map(|(start, end)| block(start, end)), "{segment:?}");
+        }
+        let mut two = with(&[(0, 60_000)]);
+        assert!(two.insert(SeqNum(60_000), &vec![0; 10_000], &mut Repeated::default()));
+        assert_eq!(two.pieces.len(), 2);
+        let mut found = Repeated::default();
+        assert!(two.insert(SeqNum(50_000), &vec![0; 15_000], &mut found));
+        assert_eq!(found.0, Some(block(50_000, 65_000)), "pieces that touch are one range");
+    }
+
+    #[test]
+    fn what_came_twice_is_reported_first_and_once() {
+        let mut reassembly = with(&[(10, 20), (30, 40), (50, 60), (70, 80)]);
+        reassembly.report(block(1, 5));
+        let all = [block(1, 5), block(70, 80), block(50, 60), block(30, 40)];
+        assert_eq!(reassembly.blocks(SeqNum(8), 4).as_slice(), all);
+        assert_eq!(reassembly.blocks(SeqNum(8), 3).as_slice(), &all[..3]);
+        reassembly.report(block(52, 55));
+        assert_eq!(reassembly.blocks(SeqNum(8), 3).as_slice(), [block(52, 55), block(70, 80), block(50, 60)]);
+        reassembly.reported();
+        assert_eq!(reassembly.blocks(SeqNum(8), 1).as_slice(), [block(70, 80)]);
+    }
+
     /// RFC 2018, section 4: the block of the latest segment first, then the most recently reported ones.
     #[test]
     fn blocks_are_reported_latest_first() {
@@ -221,21 +317,26 @@ mod tests {
         assert_eq!(reassembly.blocks(SeqNum(0), 4).as_slice(), latest);
         assert_eq!(reassembly.blocks(SeqNum(0), 3).as_slice(), &latest[..3]);
         let mut joined = reassembly;
-        assert!(joined.insert(SeqNum(95), &[0; 5]) && joined.insert(SeqNum(100), &[0; 5]));
+        assert!(
+            joined.insert(SeqNum(95), &[0; 5], &mut Repeated::default())
+                && joined.insert(SeqNum(100), &[0; 5], &mut Repeated::default())
+        );
         assert_eq!(joined.blocks(SeqNum(0), 4).as_slice()[..3], [block(90, 105), block(70, 80), block(50, 60)]);
-        assert!(joined.insert(SeqNum(20), &[0; 10]));
+        assert!(joined.insert(SeqNum(20), &[0; 10], &mut Repeated::default()));
         assert_eq!(joined.blocks(SeqNum(0), 2).as_slice(), [block(10, 40), block(90, 105)]);
         assert_eq!(joined.blocks(SeqNum(40), 4).as_slice(), [block(90, 105), block(70, 80), block(50, 60)]);
+        assert!(joined.insert(SeqNum(60), &[0; 5], &mut Repeated::default()));
+        assert_eq!(joined.blocks(SeqNum(0), 3).as_slice(), [block(50, 65), block(10, 40), block(90, 105)]);
     }
 
     #[test]
     fn the_number_of_pieces_is_limited_but_growth_of_one_is_not() {
         let mut reassembly = Reassembly::default();
         for index in 0..MAX_PIECES as u32 {
-            assert!(reassembly.insert(SeqNum(2 * index), &[1]));
+            assert!(reassembly.insert(SeqNum(2 * index), &[1], &mut Repeated::default()));
         }
-        assert!(!reassembly.insert(SeqNum(2 * MAX_PIECES as u32), &[1]));
-        assert!(reassembly.insert(SeqNum(1), &[1]), "it continues the first piece");
+        assert!(!reassembly.insert(SeqNum(2 * MAX_PIECES as u32), &[1], &mut Repeated::default()));
+        assert!(reassembly.insert(SeqNum(1), &[1], &mut Repeated::default()), "it continues the first piece");
         assert_eq!(reassembly.pieces.len(), MAX_PIECES);
     }
 
@@ -249,7 +350,7 @@ mod tests {
             let mut reassembly = Reassembly::default();
             let mut model = [None; 300];
             for (copy, &(start, len)) in arrivals.iter().enumerate() {
-                prop_assert!(reassembly.insert(SeqNum(base) + start as u32, &vec![copy as u8; len]));
+                prop_assert!(reassembly.insert(SeqNum(base) + start as u32, &vec![copy as u8; len], &mut Repeated::default()));
                 for slot in &mut model[start..start + len] {
                     *slot = slot.or(Some(copy as u8));
                 }

@@ -2,8 +2,8 @@
 //! 3.8.6 and 3.10.7.4, first, seventh and eighth check).
 
 use super::acknowledge::AckSchedule;
-use super::reassembly::Reassembly;
-use crate::segment::{SackBlocks, WindowScale};
+use super::reassembly::{Reassembly, Repeated};
+use crate::segment::{SackBlock, SackBlocks, WindowScale};
 use crate::{Counter, Counts, Flags, Segment, SeqNum, Span};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -81,7 +81,7 @@ pub(super) struct Receiver {
 
 impl Receiver {
     /// Everything up to `nxt` is received, and a `window` was offered.
-    pub fn new(nxt: SeqNum, window: u32, scale: WindowScale) -> Self {
+    pub fn new(nxt: SeqNum, window: u32, scale: WindowScale, mss: u16) -> Self {
         Self {
             nxt,
             edge: nxt + window,
@@ -90,7 +90,7 @@ impl Receiver {
             fin: PeerFin::Open,
             reassembly: None,
             scale,
-            acks: AckSchedule::new(),
+            acks: AckSchedule::new(mss, window),
         }
     }
 
@@ -102,6 +102,11 @@ impl Receiver {
     /// Last.ACK.sent.
     pub fn acked(&self) -> SeqNum {
         self.acked
+    }
+
+    /// Bytes that are received in order and not acknowledged.
+    pub fn unacked(&self) -> u32 {
+        self.nxt.distance_from(self.acked)
     }
 
     /// Bytes that the application has not read.
@@ -151,12 +156,13 @@ impl Receiver {
         (segment.seq + u32::from(segment.payload.len)).after(self.nxt) && segment.payload.len > 0 && !self.finished()
     }
 
-    /// Takes the payload and FIN of an acceptable segment. With `copy` nothing is left in the frame: what is in order
-    /// goes to the reassembly queue too.
-    pub fn take_text(&mut self, segment: &Segment, frame: &[u8], copy: bool) -> Text {
+    /// Takes the payload and FIN of an acceptable segment, and adds to `repeated` what was here already. With `copy` nothing is
+    /// left in the frame: what is in order goes to the reassembly queue too.
+    pub fn take_text(&mut self, segment: &Segment, frame: &[u8], copy: bool, repeated: &mut Repeated) -> Text {
         if segment.seq_len() == 0 {
             return Text::Empty;
         }
+        *repeated = self.repeated_by(segment);
         if !(segment.seq + segment.seq_len()).after(self.nxt) {
             return Text::Duplicate;
         }
@@ -164,10 +170,21 @@ impl Receiver {
         if fresh.span.len == 0 && !fresh.fin {
             Text::Beyond { closed: self.window() == 0 }
         } else if fresh.start == self.nxt {
-            self.take_in_order(fresh.span, frame, copy)
+            self.take_in_order(fresh.span, frame, copy, repeated)
         } else {
-            self.take_out_of_order(fresh, frame)
+            self.take_out_of_order(fresh, frame, repeated)
         }
+    }
+
+    /// What of a segment lies before RCV.NXT.
+    pub fn repeated_by(&self, segment: &Segment) -> Repeated {
+        let end = segment.seq + segment.seq_len();
+        Repeated::of(segment.seq, end.earliest(self.nxt))
+    }
+
+    /// The next acknowledgment reports that `block` was received twice.
+    pub fn report(&mut self, block: SackBlock) {
+        self.waiting().report(block);
     }
 
     /// The peer's FIN, once everything before it is in order; true only the first time.
@@ -182,11 +199,8 @@ impl Receiver {
 
     /// The next bytes that waited for a gap and are in order now.
     pub fn take_reassembled(&mut self) -> Option<Vec<u8>> {
-        let reassembly = self.reassembly.as_mut()?;
-        let bytes = reassembly.take_before(self.nxt);
-        if reassembly.is_empty() {
-            self.reassembly = None;
-        }
+        let bytes = self.reassembly.as_mut()?.take_before(self.nxt);
+        self.tidy();
         bytes
     }
 
@@ -195,10 +209,13 @@ impl Receiver {
         self.reassembly = None;
     }
 
-    /// The application has read `bytes`. True when the window has grown so much that the peer should hear of it at once:
-    /// to twice what it knows of (Linux: `tcp_cleanup_rbuf`).
+    /// The application has read `bytes`. True when the peer should hear of it at once: an acknowledgment waited for this, or the
+    /// window has grown to twice what it knows of (Linux: `tcp_cleanup_rbuf`).
     pub fn consumed(&mut self, bytes: u32, buffer: u32, mss: u32) -> bool {
         self.unread = self.unread.saturating_sub(bytes);
+        if self.acks.on_read(self.unacked(), self.unread) {
+            return true;
+        }
         let (known, possible) = (self.window(), self.offer(buffer, mss));
         !self.finished() && possible > known && possible >= known.saturating_mul(2)
     }
@@ -214,7 +231,7 @@ impl Receiver {
         let field = u16::try_from(units).unwrap_or(u16::MAX);
         self.acked = self.nxt;
         self.edge = self.edge.latest(self.nxt + (u32::from(field) << shift));
-        self.acks.due = false;
+        self.acks.on_acknowledged();
         let counts = match (was_closed, field == 0) {
             (false, true) => Counts::of(&[Counter::TCPToZeroWindowAdv]),
             (true, false) => Counts::of(&[Counter::TCPFromZeroWindowAdv]),
@@ -223,9 +240,24 @@ impl Receiver {
         (field, counts)
     }
 
-    /// At most `limit` blocks of what lies beyond a gap.
+    /// At most `limit` blocks of what came twice or lies beyond a gap.
     pub fn sack_blocks(&self, limit: usize) -> SackBlocks {
         self.reassembly.as_ref().map_or(SackBlocks::NONE, |reassembly| reassembly.blocks(self.nxt, limit))
+    }
+
+    /// An acknowledgment has reported the blocks.
+    pub fn blocks_reported(&mut self) {
+        if let Some(reassembly) = &mut self.reassembly {
+            reassembly.reported();
+            self.tidy();
+        }
+    }
+
+    /// A connection without disorder owns no heap.
+    fn tidy(&mut self) {
+        if self.reassembly.as_ref().is_some_and(|reassembly| reassembly.is_empty()) {
+            self.reassembly = None;
+        }
     }
 
     /// The window to offer. Silly window syndrome is avoided on this side by moving the edge only in steps of
@@ -271,24 +303,24 @@ impl Receiver {
         }
     }
 
-    fn take_in_order(&mut self, span: Span, frame: &[u8], copy: bool) -> Text {
-        let start = self.nxt;
-        let (direct, gap) = match &self.reassembly {
-            _ if copy => (0, false),
-            None => (span.len, false),
+    fn take_in_order(&mut self, span: Span, frame: &[u8], copy: bool, repeated: &mut Repeated) -> Text {
+        let (start, had_gap) = (self.nxt, self.has_gap());
+        let direct = match &self.reassembly {
+            _ if copy => 0,
+            None => span.len,
             // Bytes that are to be read before these still wait: these join the queue behind them.
-            Some(waiting) if waiting.has_before(start) => (0, true),
+            Some(waiting) if waiting.has_before(start) => 0,
             // The first copy of a byte wins: the frame gives only what comes before the first piece that waits.
             Some(waiting) => {
                 let ahead = waiting.first_start(start).map_or(u32::MAX, |first| first.distance_from(start));
-                (span.len.min(u16::try_from(ahead).unwrap_or(u16::MAX)), true)
+                span.len.min(u16::try_from(ahead).unwrap_or(u16::MAX))
             }
         };
         self.nxt += u32::from(direct);
         let rest = span.skip(direct);
         if rest.len > 0 {
             let from = self.nxt;
-            self.waiting().insert(from, rest.of(frame));
+            self.waiting().insert(from, rest.of(frame), repeated);
         }
         let end = self.reassembly.as_ref().map_or(self.nxt, |waiting| waiting.contiguous_end(self.nxt));
         let reassembled = end != self.nxt;
@@ -297,11 +329,15 @@ impl Receiver {
         if end == start && span.len > 0 {
             return Text::Full;
         }
-        Text::InOrder { span: (direct > 0).then(|| span.truncate(direct)), reassembled, gap }
+        Text::InOrder { span: (direct > 0).then(|| span.truncate(direct)), reassembled, gap: had_gap }
     }
 
-    fn take_out_of_order(&mut self, fresh: Fresh, frame: &[u8]) -> Text {
-        let stored = fresh.span.len == 0 || self.waiting().insert(fresh.start, fresh.span.of(frame));
+    fn has_gap(&self) -> bool {
+        self.reassembly.as_ref().is_some_and(|reassembly| reassembly.has_gap(self.nxt))
+    }
+
+    fn take_out_of_order(&mut self, fresh: Fresh, frame: &[u8], repeated: &mut Repeated) -> Text {
+        let stored = fresh.span.len == 0 || self.waiting().insert(fresh.start, fresh.span.of(frame), repeated);
         if stored { Text::OutOfOrder } else { Text::Full }
     }
 
@@ -313,7 +349,7 @@ impl Receiver {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Endpoint, Link, Options, Tuple};
+    use crate::{Codepoint, Endpoint, Link, Options, Tuple};
     use core::net::{IpAddr, Ipv4Addr};
 
     #[test]
@@ -326,14 +362,15 @@ mod tests {
             ack: SeqNum(0),
             flags: Flags::ACK,
             window: 0,
+            ecn: Codepoint::NotEct,
             options: Options::NONE,
             payload: Span { start: 0, len },
             unfinished_checksum: false,
         };
-        let mut receiver = Receiver::new(SeqNum(0), 1000, WindowScale::default());
-        assert_eq!(receiver.take_text(&segment(10, 10), &[0; 10], false), Text::OutOfOrder);
+        let mut receiver = Receiver::new(SeqNum(0), 1000, WindowScale::default(), 500);
+        assert_eq!(receiver.take_text(&segment(10, 10), &[0; 10], false, &mut Repeated::default()), Text::OutOfOrder);
         assert!(receiver.reassembly.is_some());
-        let filled = receiver.take_text(&segment(0, 10), &[0; 10], false);
+        let filled = receiver.take_text(&segment(0, 10), &[0; 10], false, &mut Repeated::default());
         assert!(matches!(filled, Text::InOrder { reassembled: true, .. }));
         assert_eq!(receiver.take_reassembled().map(|bytes| bytes.len()), Some(10));
         assert!(receiver.reassembly.is_none());

@@ -5,13 +5,14 @@ use super::closing::Stage;
 use super::config::{SMALL_MSS, SMALL_MSS_SEND_BUFFER, Settings};
 use super::congestion::Congestion;
 use super::keepalive::KeepaliveState;
+use super::path_mtu::PathMtu;
 use super::persist::Persist;
 use super::receiver::Receiver;
 use super::rtt::Rtt;
 use super::sender::{Patience, SendTimer, Sender};
 use super::timers::{Timer, Timers};
 use super::timestamps::TimestampClock;
-use super::{Events, TimeWait};
+use super::{Events, Failure, TimeWait};
 use crate::half_open::Negotiated;
 use crate::segment::{DataOptions, SackBlocks};
 use crate::{Counter, Counts, Flags, Head, Instant, Options, SeqNum, Tuple};
@@ -36,6 +37,8 @@ pub(super) struct Opening {
     pub syn_timeouts: u8,
     /// Whether the first segments are acknowledged at once.
     pub quick_acks: bool,
+    /// The path's MTU, where it is known to be smaller than the interface's.
+    pub path_mtu: Option<u16>,
 }
 
 /// Who is asked to act, on whose behalf: what every step needs and none changes.
@@ -59,6 +62,9 @@ pub(super) struct Synchronised {
     pub persist: Persist,
     pub keepalive: KeepaliveState,
     pub limit: AnswerLimit,
+    pub path: PathMtu,
+    /// What an ICMP error has said since the peer was last heard (Linux: `sk_err_soft`).
+    pub soft_error: Option<Failure>,
     /// When the peer last sent something acceptable.
     pub heard: Instant,
     /// Counters not handed out yet.
@@ -67,14 +73,16 @@ pub(super) struct Synchronised {
 
 impl Synchronised {
     /// A connection in ESTABLISHED.
-    pub fn new(now: Instant, opening: &Opening, settings: &mut Arc<Settings>) -> Self {
-        let Opening { negotiated, peer_window, our_window, rtt, syn_timeouts, quick_acks } = opening;
+    pub fn new(now: Instant, tuple: &Tuple, opening: &Opening, settings: &mut Arc<Settings>) -> Self {
+        let Opening { negotiated, peer_window, our_window, rtt, syn_timeouts, quick_acks, path_mtu } = opening;
         let Negotiated { iss, irs, send_mss, scales, sack, timestamps } = *negotiated;
-        let mss = send_mss.min(settings.mss).get();
+        let path = PathMtu::new(now, send_mss, *path_mtu);
+        let mss = path.mss(tuple, settings.mss);
         let mut counts = Counts::NONE;
         if mss < SMALL_MSS {
             let settings = Arc::make_mut(settings);
             settings.send_buffer = settings.send_buffer.min(SMALL_MSS_SEND_BUFFER);
+            settings.send_buffer_max = settings.send_buffer;
             counts = Counts::of(&[Counter::SmallMss]);
         }
         let payload = if timestamps.is_some() { mss.saturating_sub(TIMESTAMPS_LEN) } else { mss };
@@ -87,16 +95,18 @@ impl Synchronised {
             detached: false,
             clock: timestamps.map(|clock| TimestampClock::new(now, clock)),
             sender,
-            receiver: Receiver::new(irs + 1, u32::from(*our_window), our_scale),
+            receiver: Receiver::new(irs + 1, u32::from(*our_window), our_scale, settings.mss.get()),
             timers: Timers::OFF,
             persist: Persist::IDLE,
             keepalive: KeepaliveState::IDLE,
             limit: AnswerLimit::NEW,
+            path,
+            soft_error: None,
             heard: now,
             counts,
         };
         if !quick_acks {
-            connection.receiver.acks.expect_answers();
+            connection.receiver.acks.set_quick(false);
         }
         connection.start_keepalive(now, settings);
         connection
@@ -109,7 +119,11 @@ impl Synchronised {
 
     /// How short segments may be.
     pub fn patience(settings: &Settings) -> Patience {
-        if settings.nagle { Patience::Nagle } else { Patience::NoDelay }
+        match settings {
+            Settings { cork: true, .. } => Patience::Cork,
+            Settings { nagle: true, .. } => Patience::Nagle,
+            Settings { nagle: false, .. } => Patience::NoDelay,
+        }
     }
 
     /// The head of a segment with ACK. Whatever it goes with, it acknowledges what is received and offers a window.
@@ -120,7 +134,9 @@ impl Synchronised {
         self.timers.clear(Timer::DelayedAck);
         let timestamps = self.clock.map(|clock| clock.option(context.now));
         let options = Options::Data(DataOptions { timestamps, sack: self.sack_blocks() });
-        Head { tuple: *context.tuple, seq, ack: self.receiver.nxt(), flags: flags | Flags::ACK, window, options }
+        self.receiver.blocks_reported();
+        let (ack, flags) = (self.receiver.nxt(), flags | Flags::ACK);
+        Head { tuple: *context.tuple, seq, ack, flags, window, options, marking: context.settings.marking }
     }
 
     /// A bare acknowledgment.
@@ -142,6 +158,17 @@ impl Synchronised {
         }
     }
 
+    /// Applies what changed the largest segment. What is in flight stays as it is.
+    pub fn resize_segments(&mut self, context: &Context<'_>) {
+        let mss = self.path.mss(context.tuple, context.settings.mss);
+        self.sender.resize(if self.clock.is_some() { mss.saturating_sub(TIMESTAMPS_LEN) } else { mss });
+    }
+
+    /// The largest segment, options included.
+    pub fn mss(&self) -> u16 {
+        self.sender.mss() + if self.clock.is_some() { TIMESTAMPS_LEN } else { 0 }
+    }
+
     /// Leaves the synchronised states for `stage`: no timer runs any more.
     pub fn end(&mut self, stage: Stage) {
         self.stage = stage;
@@ -156,7 +183,8 @@ impl Synchronised {
         }
         self.arm_send_timer(now, settings);
         if self.stage == Stage::FinWait2 && self.detached {
-            self.timers.set_if_off(Timer::FinWait2, now + Duration::from(settings.fin_wait_2));
+            self.timers
+                .set_if_off(Timer::FinWait2, now + Duration::from(settings.linger.unwrap_or(settings.fin_wait_2)));
         }
     }
 

@@ -5,7 +5,7 @@ use super::config::Millis;
 use super::synchronised::Context;
 use super::timestamps::TimestampClock;
 use crate::segment::DataOptions;
-use crate::{Counter, Counts, DropReason, Flags, Head, Instant, Options, Segment, SeqNum, Tuple, Verdict};
+use crate::{Counter, Counts, DropReason, Flags, Head, Instant, Marking, Options, Segment, SeqNum, Tuple, Verdict};
 use core::time::Duration;
 
 /// TIME-WAIT (RFC 9293, section 3.3.2): just enough to answer old segments and to admit a newer SYN.
@@ -153,6 +153,7 @@ impl TimeWait {
             flags: Flags::ACK,
             window: self.window,
             options: Options::Data(DataOptions { timestamps, ..DataOptions::default() }),
+            marking: Marking::DEFAULT,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! or it may be a cookie that comes home (`listen.rs`); anything else is answered with RST or ignored. From the third segment on,
 //! nobody can tell whether a table entry or a cookie led to it.
 
+mod icmp;
 mod listen;
 mod syn_received;
 #[cfg(test)]

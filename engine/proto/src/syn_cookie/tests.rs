@@ -2,7 +2,7 @@ use super::options::{MssClass, Options};
 use super::{CookieJar, Echo, KeySchedule, Keys, LIFE, TICK, masked, tick, unmasked};
 use crate::half_open::{Clock, HalfOpen, Negotiated, Offer, Syn};
 use crate::segment::{Mss, SynOptions, Timestamps, WindowScale};
-use crate::{Endpoint, Instant, SeqNum, Tuple};
+use crate::{Endpoint, Instant, Marking, SeqNum, Tuple};
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::net::{Ipv4Addr, Ipv6Addr};
@@ -29,6 +29,7 @@ const OFFER: Offer = Offer {
     window_scale: Some(WindowScale::MAX),
     sack: true,
     timestamps: true,
+    marking: Marking::DEFAULT,
 };
 
 /// A jar with one key for ever.

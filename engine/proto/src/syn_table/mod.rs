@@ -222,6 +222,11 @@ impl SynTable {
         self.queues.offer(listener)
     }
 
+    /// A listener's SYN-ACKs offer this from now on, also those that are sent again.
+    pub fn set_offer(&mut self, listener: ListenerId, offer: &Offer) {
+        self.queues.set_offer(listener, offer);
+    }
+
     /// The entry of `tuple`, or where it would get one.
     ///
     /// # Errors

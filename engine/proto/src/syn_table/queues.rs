@@ -72,6 +72,10 @@ impl Queues {
         &self.rows[usize::from(listener.0)].offer
     }
 
+    pub(super) fn set_offer(&mut self, listener: ListenerId, offer: &Offer) {
+        self.rows[usize::from(listener.0)].offer = *offer;
+    }
+
     /// An entry came.
     pub(super) fn entered(&mut self, listener: ListenerId) {
         let queue = self.get_mut(listener);

@@ -71,8 +71,8 @@ impl<'a> SegmentWriter<'a> {
         ethernet::write(&mut out, link, ether_type);
         let network = out.len;
         match addresses {
-            Addresses::V4 { source, destination } => ipv4::write(&mut out, source, destination),
-            Addresses::V6 { source, destination } => ipv6::write(&mut out, source, destination),
+            Addresses::V4 { source, destination } => ipv4::write(&mut out, source, destination, head.marking),
+            Addresses::V6 { source, destination } => ipv6::write(&mut out, source, destination, head.marking),
         }
         let transport = out.len;
         tcp::write(&mut out, head);

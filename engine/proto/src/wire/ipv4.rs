@@ -4,6 +4,7 @@ use super::checksum::Sum;
 use super::emit::Cursor;
 use super::{Packet, Quoted, Upper, icmp, tcp};
 use crate::DropReason;
+use crate::segment::{Codepoint, Marking};
 use core::net::Ipv4Addr;
 use zerocopy::byteorder::network_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -34,8 +35,6 @@ const _: () = assert!(HEADER_LEN == 4 * (VERSION_AND_LENGTH & 0x0f) as usize);
 const DONT_FRAGMENT: u16 = 0x4000;
 /// More fragments, and the fragment offset: not zero in any fragment.
 const FRAGMENT: u16 = 0x3fff;
-/// The time to live that we send (MUST-49: configurable above; Linux: `ip_default_ttl`).
-const TIME_TO_LIVE: u8 = 64;
 
 /// Reads the header of the packet that `bytes` start with, `start` bytes into the frame.
 #[inline(always)]
@@ -64,6 +63,7 @@ pub(super) fn parse(bytes: &[u8], start: usize, upper: Upper) -> Result<Packet<'
     Ok(Packet {
         source: source.into(),
         destination: destination.into(),
+        ecn: Codepoint::of(header.traffic_class),
         payload_start: start + HEADER_LEN,
         payload,
         pseudo_header: match upper {
@@ -125,15 +125,15 @@ const fn is_martian(addr: Ipv4Addr) -> bool {
 }
 
 /// Writes a header whose length and checksum [`finish`] fills in.
-pub(super) fn write(out: &mut Cursor<'_>, source: Ipv4Addr, destination: Ipv4Addr) {
+pub(super) fn write(out: &mut Cursor<'_>, source: Ipv4Addr, destination: Ipv4Addr, marking: Marking) {
     out.put(&Header {
         version_and_length: VERSION_AND_LENGTH,
-        traffic_class: 0,
+        traffic_class: marking.traffic_class(),
         total_length: U16::ZERO,
         // With don't-fragment the identification means nothing (RFC 6864, section 4.1) and tells nothing.
         identification: U16::ZERO,
         fragment: U16::new(DONT_FRAGMENT),
-        time_to_live: TIME_TO_LIVE,
+        time_to_live: marking.hop_limit,
         protocol: tcp::PROTOCOL,
         checksum: [0; 2],
         source: source.octets(),

@@ -4,6 +4,7 @@ use super::checksum::Sum;
 use super::emit::Cursor;
 use super::{Packet, Quoted, Upper, icmp, tcp};
 use crate::DropReason;
+use crate::segment::{Codepoint, Marking};
 use core::net::Ipv6Addr;
 use zerocopy::byteorder::network_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -22,8 +23,8 @@ struct Header {
 /// The length of the fixed header.
 pub(super) const HEADER_LEN: usize = size_of::<Header>();
 
-/// The hop limit that we send (Linux: `IPV6_DEFAULT_HOPLIMIT`).
-const HOP_LIMIT: u8 = 64;
+/// Where the traffic class stands in the first word.
+const CLASS_SHIFT: u32 = 20;
 
 /// The most extension headers: hop-by-hop options, destination options, routing, destination options, which is every
 /// one that RFC 8200, section 4.1, places before an upper layer and that we walk.
@@ -46,7 +47,8 @@ const SHIM6: u8 = 140;
 #[inline(always)]
 pub(super) fn parse(bytes: &[u8], start: usize, upper: Upper) -> Result<Packet<'_>, DropReason> {
     let (header, rest) = Header::ref_from_prefix(bytes).map_err(|_| DropReason::FrameTooShort)?;
-    if header.version_class_flow.get() >> 28 != 6 {
+    let version_class_flow = header.version_class_flow.get();
+    if version_class_flow >> 28 != 6 {
         return Err(DropReason::IpVersion);
     }
     // As in IPv4, the IP length counts and not the frame's. A jumbogram has none (RFC 2675) and ends here.
@@ -63,6 +65,7 @@ pub(super) fn parse(bytes: &[u8], start: usize, upper: Upper) -> Result<Packet<'
     Ok(Packet {
         source: source.into(),
         destination: destination.into(),
+        ecn: Codepoint::of((version_class_flow >> CLASS_SHIFT) as u8),
         payload_start: start + HEADER_LEN + (rest.len() - payload.len()),
         payload,
         pseudo_header: match upper {
@@ -173,12 +176,12 @@ const fn is_martian(addr: Ipv6Addr) -> bool {
 }
 
 /// Writes a header whose length [`finish`] fills in.
-pub(super) fn write(out: &mut Cursor<'_>, source: Ipv6Addr, destination: Ipv6Addr) {
+pub(super) fn write(out: &mut Cursor<'_>, source: Ipv6Addr, destination: Ipv6Addr, marking: Marking) {
     out.put(&Header {
-        version_class_flow: U32::new(6 << 28),
+        version_class_flow: U32::new(6 << 28 | u32::from(marking.traffic_class()) << CLASS_SHIFT),
         payload_length: U16::ZERO,
         next_header: tcp::PROTOCOL,
-        hop_limit: HOP_LIMIT,
+        hop_limit: marking.hop_limit,
         source: source.octets(),
         destination: destination.octets(),
     });

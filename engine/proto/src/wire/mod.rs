@@ -20,6 +20,7 @@ mod vlan;
 pub use emit::{HEADROOM, SegmentWriter, write_segment};
 pub use parse::{ChecksumPolicy, parse, parse_icmp_error};
 
+use crate::segment::Codepoint;
 use checksum::Sum;
 use core::net::IpAddr;
 
@@ -27,6 +28,7 @@ use core::net::IpAddr;
 struct Packet<'a> {
     source: IpAddr,
     destination: IpAddr,
+    ecn: Codepoint,
     /// Where the payload starts in the frame.
     payload_start: usize,
     /// What the IP length says, without trailing link-layer padding.

@@ -41,6 +41,7 @@ pub fn parse(frame: &[u8], policy: ChecksumPolicy) -> Result<Segment, DropReason
         ack: header.ack(),
         flags,
         window: header.window(),
+        ecn: packet.ecn,
         options: tcp::options(flags, options),
         payload: span(payload_start, payload.len())?,
         unfinished_checksum,

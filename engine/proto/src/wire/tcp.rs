@@ -100,7 +100,7 @@ pub(super) fn options(flags: Flags, bytes: &[u8]) -> Options {
 
 /// Writes header and options; [`finish`] fills in the checksum.
 pub(super) fn write(out: &mut Cursor<'_>, head: &Head) {
-    let Head { tuple, seq, ack, flags, window, options } = head;
+    let Head { tuple, seq, ack, flags, window, options, marking: _ } = head;
     let options = Encoded::new(options);
     let options = options.as_bytes();
     let words = ((HEADER_LEN + options.len()) / 4) as u16;

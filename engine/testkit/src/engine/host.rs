@@ -14,7 +14,8 @@ const MAX_TURNS: u32 = 100_000;
 
 /// An engine, its application's sockets and the wire that it is plugged into.
 pub struct Host {
-    poll_loop: PollLoop<MemoryPort>,
+    /// The loop, to be turned by [`rest`](Self::rest) only.
+    pub poll_loop: PollLoop<MemoryPort>,
     wire: MemoryWire,
     sockets: Option<SocketCore>,
     observer: Observer,

@@ -4,17 +4,20 @@
 //! nanosecond and no tolerance is needed.
 
 mod host;
+mod info;
 
 pub use host::Host;
 
 use crate::play::{self, Failure, MACS};
-use crate::script::{LISTEN_PORT, Script, Setup, TargetKind};
-use crate::target::{Io, Sent, SocketKey, Target, Tolerance, errno_name};
-use anyhow::{Context, Result};
+use crate::script::{LISTEN_PORT, Script, Setting, Setup, TargetKind};
+use crate::target::{Direction, Io, Queue, Ready, Sent, SocketKey, Target, Tolerance, errno_name};
+use anyhow::Result;
 use std::time::Duration;
-use synward_engine::{ConnectConfig, EngineConfig, ListenConfig, ListenerId, Secrets, Shutdown, SocketError, SocketId};
+use synward_engine::{
+    ConnectConfig, EngineConfig, Interest, ListenConfig, ListenerId, Secrets, Shutdown, SocketError, SocketId, Source,
+};
 use synward_nic::FrameBudget;
-use synward_proto::connection::Keepalive;
+use synward_proto::connection::{Keepalive, SocketOption};
 use synward_proto::segment::Link;
 use synward_proto::{Endpoint, MacAddr};
 
@@ -48,20 +51,29 @@ pub fn play(script: &Script) -> Result<Result<(), Box<Failure>>> {
 /// The engine as a [`Target`].
 struct EngineTarget {
     host: Host,
-    listener: ListenerId,
-    sockets: Vec<SocketId>,
+    setup: Setup,
+    listeners: Vec<ListenerId>,
+    sockets: Vec<Ends>,
     now: Duration,
+}
+
+/// A socket and its two ends.
+#[derive(Clone, Copy)]
+struct Ends {
+    socket: SocketId,
+    local: Endpoint,
+    remote: Endpoint,
 }
 
 impl EngineTarget {
     fn new(setup: &Setup) -> Result<Self> {
-        let mut host = Host::new(config(setup))?;
-        let local = Endpoint::new(setup.our_address(), LISTEN_PORT);
-        let sockets = host.sockets().context("sockets")?;
-        let listener = sockets.listen(ListenConfig { backlog: setup.backlog, ..ListenConfig::new(local) })?;
-        let mut target = Self { host, listener, sockets: Vec::new(), now: Duration::ZERO };
-        target.rest();
-        Ok(target)
+        let host = Host::new(config(setup))?;
+        let mut target =
+            Self { host, setup: setup.clone(), listeners: Vec::new(), sockets: Vec::new(), now: Duration::ZERO };
+        match target.listen(LISTEN_PORT) {
+            Io::Done(()) => Ok(target),
+            came => anyhow::bail!("listen: {came:?}"),
+        }
     }
 
     fn rest(&mut self) {
@@ -84,12 +96,14 @@ impl EngineTarget {
         socket: SocketKey,
         call: impl FnOnce(&mut synward_engine::SocketCore, SocketId) -> Result<T, SocketError>,
     ) -> Io<T> {
-        let Some(id) = self.sockets.get(socket.0).copied() else { return Io::Failed(String::from("EBADF")) };
+        let Some(id) = self.sockets.get(socket.0).map(|ends| ends.socket) else {
+            return Io::Failed(String::from("EBADF"));
+        };
         self.call(|sockets| call(sockets, id))
     }
 
-    fn keep(&mut self, socket: SocketId) -> SocketKey {
-        self.sockets.push(socket);
+    fn keep(&mut self, ends: Ends) -> SocketKey {
+        self.sockets.push(ends);
         SocketKey(self.sockets.len() - 1)
     }
 }
@@ -106,17 +120,24 @@ fn config(setup: &Setup) -> EngineConfig {
         abort_on_overflow: setup.abort_on_overflow,
         mtu: setup.mtu,
         receive_buffer: setup.receive_buffer.unwrap_or(defaults.receive_buffer),
+        receive_buffer_max: setup.receive_buffer.unwrap_or(defaults.receive_buffer_max),
         send_buffer: setup.send_buffer.unwrap_or(defaults.send_buffer),
-        keepalive: setup.keepalive.map(|crate::script::Keepalive { idle, interval, probes }| Keepalive {
-            idle,
-            interval,
-            probes,
-        }),
+        send_buffer_max: setup.send_buffer.unwrap_or(defaults.send_buffer_max),
+        sack: setup.sack,
+        timestamps: setup.timestamps,
+        user_timeout: setup.user_timeout,
+        keepalive: setup.keepalive.map(|_| keepalive(setup)),
         nagle: setup.nagle,
         retries: setup.retries,
         secrets: Some(Secrets::from_seed(1)),
         ..defaults
     }
+}
+
+/// The times of the header line, or else Linux's.
+fn keepalive(setup: &Setup) -> Keepalive {
+    let crate::script::Keepalive { idle, interval, probes } = setup.keepalive.unwrap_or_default();
+    Keepalive { idle, interval, probes }
 }
 
 impl Target for EngineTarget {
@@ -154,13 +175,34 @@ impl Target for EngineTarget {
         false
     }
 
+    fn set_mtu(&mut self, mtu: u16) -> Io<()> {
+        self.host.poll_loop.set_mtu(mtu.into());
+        Io::Done(())
+    }
+
+    fn listen(&mut self, port: u16) -> Io<()> {
+        let local = Endpoint::new(self.setup.our_address(), port);
+        let config = ListenConfig { backlog: self.setup.backlog, ..ListenConfig::new(local) };
+        self.call(|sockets| sockets.listen(config)).map(|listener| self.listeners.push(listener))
+    }
+
     fn accept(&mut self) -> Io<(SocketKey, Endpoint)> {
-        let listener = self.listener;
-        self.call(|sockets| sockets.accept(listener)).map(|accepted| (self.keep(accepted.socket), accepted.peer))
+        let mut accepted = Io::Blocks;
+        for listener in self.listeners.clone() {
+            accepted = self.call(|sockets| sockets.accept(listener));
+            if accepted != Io::Blocks {
+                break;
+            }
+        }
+        accepted.map(|accepted| {
+            let ends = Ends { socket: accepted.socket, local: accepted.local, remote: accepted.peer };
+            (self.keep(ends), accepted.peer)
+        })
     }
 
     fn connect(&mut self, local: Endpoint, remote: Endpoint) -> Io<SocketKey> {
-        self.call(|sockets| sockets.connect(ConnectConfig::new(local, remote, LINK))).map(|socket| self.keep(socket))
+        let opened = self.call(|sockets| sockets.connect(ConnectConfig::new(local, remote, LINK)));
+        opened.map(|socket| self.keep(Ends { socket, local, remote }))
     }
 
     fn connected(&mut self, socket: SocketKey) -> Io<()> {
@@ -180,8 +222,41 @@ impl Target for EngineTarget {
         self.call_on(socket, |sockets, id| sockets.send(id, bytes))
     }
 
-    fn shutdown(&mut self, socket: SocketKey) -> Io<()> {
-        self.call_on(socket, |sockets, id| sockets.shutdown(id, Shutdown::Write))
+    fn shutdown(&mut self, socket: SocketKey, direction: Direction) -> Io<()> {
+        let how = match direction {
+            Direction::Read => Shutdown::Read,
+            Direction::Write => Shutdown::Write,
+            Direction::Both => Shutdown::Both,
+        };
+        self.call_on(socket, |sockets, id| sockets.shutdown(id, how))
+    }
+
+    fn set(&mut self, socket: SocketKey, setting: Setting) -> Io<()> {
+        let keepalive = keepalive(&self.setup);
+        self.call_on(socket, |sockets, id| match setting {
+            Setting::NoDelay(on) => sockets.set(id, SocketOption::NoDelay(on)),
+            Setting::Keepalive(on) => sockets.set(id, SocketOption::Keepalive(on.then_some(keepalive))),
+            _ => Err(SocketError::Invalid),
+        })
+    }
+
+    fn ready(&mut self, socket: SocketKey) -> Io<Ready> {
+        self.call_on(socket, |sockets, id| {
+            sockets.set_interest(id, Interest::BOTH)?;
+            sockets.poll();
+            let mut told = std::iter::from_fn(|| sockets.next_ready());
+            let found = told.find(|(source, _)| *source == Source::Socket(id));
+            Ok(found.map_or(Ready::empty(), |(_, ready)| ready.into()))
+        })
+    }
+
+    fn queued(&mut self, socket: SocketKey, queue: Queue) -> Io<u64> {
+        let row = self.row(socket);
+        row.map(|row| u64::from(if queue == Queue::In { row.recv_queue } else { row.send_queue }))
+    }
+
+    fn info(&mut self, socket: SocketKey, field: &str) -> Io<Option<u64>> {
+        self.row(socket).map(|row| info::field(&row, field))
     }
 
     fn close(&mut self, socket: SocketKey) -> Io<()> {

@@ -28,6 +28,17 @@ pub struct Weather {
 }
 
 impl Weather {
+    /// No accidents, and no time on the way.
+    pub const STILL: Self = Self {
+        delay: Duration::ZERO,
+        jitter: Duration::ZERO,
+        loss: 0,
+        duplication: 0,
+        reordering: 0,
+        holdup: Duration::ZERO,
+        corruption: 0,
+    };
+
     /// Any weather, from still to terrible.
     pub fn draw(rng: &mut Rng) -> Self {
         let millis = |rng: &mut Rng, bound: u64| Duration::from_micros(rng.below(bound * 1000));
@@ -114,15 +125,8 @@ mod tests {
     use super::*;
 
     fn weather() -> Weather {
-        Weather {
-            delay: Duration::from_millis(10),
-            jitter: Duration::from_millis(5),
-            loss: 0,
-            duplication: 0,
-            reordering: 0,
-            holdup: Duration::from_millis(50),
-            corruption: 0,
-        }
+        let ms = Duration::from_millis;
+        Weather { delay: ms(10), jitter: ms(5), holdup: ms(50), ..Weather::STILL }
     }
 
     /// Sends frames numbered by their first bytes, and returns what arrives.

@@ -331,13 +331,16 @@ fn draw_plan(rng: &mut Rng) -> Plan {
 
 fn draw_config(rng: &mut Rng, syncookies: u8) -> EngineConfig {
     let buffer = |rng: &mut Rng| 4096 << rng.below(7);
+    let (receive_buffer, send_buffer) = (buffer(rng), buffer(rng));
     EngineConfig {
         max_connections: 64,
         max_time_waits: 64,
         syncookies,
         mtu: 576 + rng.below(925) as u16,
-        receive_buffer: buffer(rng),
-        send_buffer: buffer(rng),
+        receive_buffer,
+        receive_buffer_max: receive_buffer << rng.below(4),
+        send_buffer,
+        send_buffer_max: send_buffer << rng.below(4),
         nagle: rng.chance(500),
         keepalive: Some(KEEPALIVE),
         // The unfinished form lets one corrupted frame in 65,536 through: it is for devices that lose no bits.

@@ -13,10 +13,11 @@
 
 mod counters;
 mod namespace;
+mod options;
 
 use crate::play::{self, Failure, MACS};
-use crate::script::{Script, Setup, TargetKind};
-use crate::target::{Io, Sent, SocketKey, Target, Tolerance, errno_name};
+use crate::script::{Algorithm, Ip, LISTEN_PORT, Script, Setting, Setup, TargetKind};
+use crate::target::{Direction, Io, Queue, Ready, Sent, SocketKey, Target, Tolerance, errno_name};
 use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -65,9 +66,9 @@ pub fn play(script: &Script) -> Result<Result<(), Box<Failure>>> {
 /// The kernel as a [`Target`]. It lives and dies on one thread, that of its namespace.
 struct KernelTarget {
     wire: OwnedFd,
-    listener: OwnedFd,
+    setup: Setup,
+    listeners: Vec<OwnedFd>,
     sockets: Vec<Option<OwnedFd>>,
-    family: AddressFamily,
     mtu: usize,
     start: Instant,
     /// By how much the script's clock was set back in all.
@@ -80,13 +81,12 @@ impl KernelTarget {
     fn new(setup: &Setup) -> Result<Self> {
         set_sysctls(setup)?;
         let wire = namespace::wire(setup.our_address(), setup.mtu)?;
-        let family = if setup.ipv6 { AddressFamily::INET6 } else { AddressFamily::INET };
-        let listener = listen(family, setup).context("listen")?;
+        let listener = listen(setup, LISTEN_PORT).context("listen")?;
         Ok(Self {
             wire,
-            listener,
+            setup: setup.clone(),
+            listeners: vec![listener],
             sockets: Vec::new(),
-            family,
             mtu: setup.mtu.into(),
             start: Instant::now(),
             slip: Duration::ZERO,
@@ -104,7 +104,8 @@ impl KernelTarget {
     }
 }
 
-fn socket(family: AddressFamily) -> rustix::io::Result<OwnedFd> {
+fn socket(ip: Ip) -> rustix::io::Result<OwnedFd> {
+    let family = if ip == Ip::V6 { AddressFamily::INET6 } else { AddressFamily::INET };
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
     sockopt::set_socket_reuseaddr(&socket, true)?;
@@ -112,8 +113,8 @@ fn socket(family: AddressFamily) -> rustix::io::Result<OwnedFd> {
 }
 
 /// What is set on the listener, its connections inherit.
-fn listen(family: AddressFamily, setup: &Setup) -> rustix::io::Result<OwnedFd> {
-    let socket = socket(family)?;
+fn listen(setup: &Setup, port: u16) -> rustix::io::Result<OwnedFd> {
+    let socket = socket(setup.ip)?;
     sockopt::set_tcp_nodelay(&socket, !setup.nagle)?;
     if let Some(keepalive) = setup.keepalive {
         sockopt::set_socket_keepalive(&socket, true)?;
@@ -127,7 +128,10 @@ fn listen(family: AddressFamily, setup: &Setup) -> rustix::io::Result<OwnedFd> {
     if let Some(bytes) = setup.send_buffer {
         sockopt::set_socket_send_buffer_size(&socket, bytes as usize)?;
     }
-    bind(&socket, SocketAddr::new(setup.our_address(), crate::script::LISTEN_PORT))?;
+    if let Some(timeout) = setup.user_timeout {
+        options::set(&socket, setup, Setting::UserTimeout(timeout))?;
+    }
+    bind(&socket, SocketAddr::new(setup.our_address(), port))?;
     rustix::net::listen(&socket, setup.backlog.try_into().unwrap_or(i32::MAX))?;
     Ok(socket)
 }
@@ -140,6 +144,9 @@ fn set_sysctls(setup: &Setup) -> Result<()> {
         ("ipv4/tcp_abort_on_overflow", setup.abort_on_overflow.into()),
         ("ipv4/tcp_synack_retries", setup.synack_retries.into()),
         ("ipv4/tcp_retries2", setup.retries.into()),
+        ("ipv4/tcp_ecn", setup.ecn.into()),
+        ("ipv4/tcp_timestamps", setup.timestamps.into()),
+        ("ipv4/tcp_sack", setup.sack.into()),
         // What the engine does not do yet is off: tail loss probe, RACK, F-RTO, memory of former connections.
         ("ipv4/tcp_early_retrans", 0),
         ("ipv4/tcp_recovery", 0),
@@ -151,7 +158,7 @@ fn set_sysctls(setup: &Setup) -> Result<()> {
     numbers.into_iter().try_for_each(|(name, value)| namespace::sysctl(name, value))?;
     // The buffer limit from which a window scale of 7 follows, as it was for most of Linux's life; newer kernels have 10.
     namespace::sysctl("ipv4/tcp_rmem", "4096 131072 6291456")?;
-    namespace::sysctl("ipv4/tcp_congestion_control", "reno")
+    namespace::sysctl("ipv4/tcp_congestion_control", setup.congestion.unwrap_or(Algorithm::Reno).name())
 }
 
 /// Binds. An IPv6 address is usable only once a work queue of the kernel has got round to it, even where no duplicates
@@ -212,17 +219,35 @@ impl Target for KernelTarget {
         true
     }
 
+    fn set_mtu(&mut self, mtu: u16) -> Io<()> {
+        self.mtu = mtu.into();
+        match namespace::set_mtu(self.setup.ip, mtu) {
+            Ok(()) => Io::Done(()),
+            Err(error) => Io::Failed(error.to_string()),
+        }
+    }
+
+    fn listen(&mut self, port: u16) -> Io<()> {
+        io(listen(&self.setup, port)).map(|listener| self.listeners.push(listener))
+    }
+
     fn accept(&mut self) -> Io<(SocketKey, Endpoint)> {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let accepted = rustix::net::acceptfrom_with(&self.listener, flags).and_then(|(socket, peer)| {
-            let peer: SocketAddr = peer.ok_or(Errno::NOTCONN)?.try_into()?;
-            Ok((socket, peer))
-        });
+        let mut accepted = Err(Errno::AGAIN);
+        for listener in &self.listeners {
+            accepted = rustix::net::acceptfrom_with(listener, flags).and_then(|(socket, peer)| {
+                let peer: SocketAddr = peer.ok_or(Errno::NOTCONN)?.try_into()?;
+                Ok((socket, peer))
+            });
+            if !matches!(accepted, Err(Errno::AGAIN)) {
+                break;
+            }
+        }
         io(accepted).map(|(socket, peer)| (self.keep(socket), peer.into()))
     }
 
     fn connect(&mut self, local: Endpoint, remote: Endpoint) -> Io<SocketKey> {
-        let opened = socket(self.family).and_then(|socket| {
+        let opened = socket(self.setup.ip).and_then(|socket| {
             bind(&socket, local.into())?;
             match rustix::net::connect(&socket, &SocketAddr::from(remote)) {
                 Ok(()) | Err(Errno::INPROGRESS) => Ok(socket),
@@ -255,8 +280,40 @@ impl Target for KernelTarget {
         io(self.get(socket).and_then(|socket| rustix::net::send(socket, bytes, SendFlags::NOSIGNAL)))
     }
 
-    fn shutdown(&mut self, socket: SocketKey) -> Io<()> {
-        io(self.get(socket).and_then(|socket| rustix::net::shutdown(socket, Shutdown::Write)))
+    fn shutdown(&mut self, socket: SocketKey, direction: Direction) -> Io<()> {
+        let how = match direction {
+            Direction::Read => Shutdown::Read,
+            Direction::Write => Shutdown::Write,
+            Direction::Both => Shutdown::Both,
+        };
+        io(self.get(socket).and_then(|socket| rustix::net::shutdown(socket, how)))
+    }
+
+    fn set(&mut self, socket: SocketKey, setting: Setting) -> Io<()> {
+        io(self.get(socket).and_then(|socket| options::set(socket, &self.setup, setting)))
+    }
+
+    fn ready(&mut self, socket: SocketKey) -> Io<Ready> {
+        io(self.get(socket).and_then(|socket| {
+            let mut asked = [PollFd::new(socket, PollFlags::IN | PollFlags::OUT)];
+            poll(&mut asked, Some(&Timespec::default()))?;
+            let told = asked[0].revents();
+            let names = [
+                (PollFlags::IN, Ready::IN),
+                (PollFlags::OUT, Ready::OUT),
+                (PollFlags::HUP, Ready::HUP),
+                (PollFlags::ERR, Ready::ERR),
+            ];
+            Ok(names.into_iter().filter_map(|(flag, name)| told.contains(flag).then_some(name)).collect())
+        }))
+    }
+
+    fn queued(&mut self, socket: SocketKey, queue: Queue) -> Io<u64> {
+        io(self.get(socket).and_then(|socket| options::queued(socket, queue)))
+    }
+
+    fn info(&mut self, socket: SocketKey, field: &str) -> Io<Option<u64>> {
+        io(self.get(socket).and_then(|socket| options::info(socket, field)))
     }
 
     fn close(&mut self, socket: SocketKey) -> Io<()> {

@@ -3,6 +3,7 @@
 //! Unsafe code here defends one invariant: each ioctl gets a pointer to a live structure of the type that its request
 //! reads or writes, and the thread that is moved to a new namespace was started for the purpose and ends in it.
 
+use crate::script::Ip;
 use anyhow::{Context, Result};
 use rustix::fs::{Mode, OFlags};
 use rustix::net::{AddressFamily, SocketType, netdevice};
@@ -42,14 +43,14 @@ pub(super) fn wire(address: IpAddr, mtu: u16) -> Result<OwnedFd> {
     for device in ["all", DEVICE] {
         sysctl(&format!("ipv4/conf/{device}/rp_filter"), 0)?;
     }
-    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let socket = rustix::net::socket(family, SocketType::DGRAM, None)?;
+    let ip = if address.is_ipv4() { Ip::V4 } else { Ip::V6 };
+    set_mtu(ip, mtu)?;
+    let socket = control(ip)?;
     let set = |name: &str, code: libc::Ioctl, fill: &dyn Fn(&mut libc::ifreq)| {
         let mut request = self::request();
         fill(&mut request);
         ioctl(&socket, code, &mut request).with_context(|| name.to_owned())
     };
-    set("SIOCSIFMTU", libc::SIOCSIFMTU, &|request| request.ifr_ifru.ifru_mtu = mtu.into())?;
     set("SIOCSIFFLAGS", libc::SIOCSIFFLAGS, &|request| request.ifr_ifru.ifru_flags = libc::IFF_UP as i16)?;
     match address {
         IpAddr::V4(v4) => {
@@ -71,6 +72,19 @@ pub(super) fn wire(address: IpAddr, mtu: u16) -> Result<OwnedFd> {
         }
     }
     Ok(wire)
+}
+
+/// Sets the MTU of the device.
+pub(super) fn set_mtu(ip: Ip, mtu: u16) -> Result<()> {
+    let mut request = request();
+    request.ifr_ifru.ifru_mtu = mtu.into();
+    ioctl(&control(ip)?, libc::SIOCSIFMTU, &mut request).context("SIOCSIFMTU")
+}
+
+/// A socket to ask for changes of the device by.
+fn control(ip: Ip) -> rustix::io::Result<OwnedFd> {
+    let family = if ip == Ip::V4 { AddressFamily::INET } else { AddressFamily::INET6 };
+    rustix::net::socket(family, SocketType::DGRAM, None)
 }
 
 /// An empty request that names the device.

@@ -2,7 +2,7 @@
 
 use super::{Mismatch, Player, Socket, mismatch};
 use crate::script::{Accepted, Action, Bytes, Outcome, Reading, Taken};
-use crate::target::{Io, Target};
+use crate::target::{Io, Queue, Ready, Target};
 use std::time::Duration;
 
 impl<T: Target> Player<'_, T> {
@@ -11,9 +11,18 @@ impl<T: Target> Player<'_, T> {
     pub(super) fn call(&mut self, action: &Action, step: Duration) -> Result<(), Mismatch> {
         let deadline = self.now + self.target.tolerance(step).late;
         match action {
-            Action::Inject(_) | Action::Expect(_) | Action::Silence => Ok(()),
+            Action::Inject(_) | Action::Icmp(_) | Action::Expect(_) | Action::Silence => Ok(()),
+            Action::Mtu(mtu) => {
+                self.log(format!("mtu {mtu}"));
+                let came = self.target.set_mtu(*mtu);
+                self.gives("mtu", &Outcome::Done(()), came)
+            }
+            Action::Listen { port, outcome } => {
+                let came = self.target.listen(*port);
+                self.gives(&format!("listen {port}"), outcome, came)
+            }
             Action::Accept(outcome) => self.accept(outcome, deadline),
-            Action::Connect { socket, peer } => self.connect(socket, *peer),
+            Action::Connect { socket, peer, outcome } => self.connect(socket, *peer, outcome),
             Action::Connected { socket, outcome } => {
                 let key = self.socket(socket)?.key;
                 self.until(deadline, |player| player.connected(key, outcome))?;
@@ -22,7 +31,19 @@ impl<T: Target> Player<'_, T> {
             }
             Action::Read { socket, outcome } => self.read(socket, outcome, deadline),
             Action::Write { socket, payload, outcome } => self.write(socket, payload, outcome),
-            Action::Shutdown { socket } => self.plain("shutdown", socket, T::shutdown),
+            Action::Poll { socket, ready } => self.poll(socket, *ready, deadline),
+            Action::Queued { socket, queue, bytes } => self.queued(socket, *queue, *bytes),
+            Action::Info { socket, fields } => {
+                fields.iter().try_for_each(|(field, wanted)| self.info(socket, field, *wanted))
+            }
+            Action::Set { socket, setting, outcome } => {
+                let key = self.socket(socket)?.key;
+                let came = self.target.set(key, *setting);
+                self.gives(&format!("set ${socket} {setting:?}"), outcome, came)
+            }
+            Action::Shutdown { socket, direction } => {
+                self.plain("shutdown", socket, |target, key| target.shutdown(key, *direction))
+            }
             Action::Close { socket } => self.plain("close", socket, T::close),
             Action::Abort { socket } => self.plain("abort", socket, T::abort),
             Action::Counter { name, rise } => {
@@ -103,17 +124,59 @@ impl<T: Target> Player<'_, T> {
         }
     }
 
-    fn connect(&mut self, socket: &str, peer: usize) -> Result<(), Mismatch> {
+    fn connect(&mut self, socket: &str, peer: usize, wanted: &Outcome<()>) -> Result<(), Mismatch> {
         let setup = &self.script.setup;
         let ends = &self.script.peers[peer];
-        match self.target.connect(setup.local(ends), setup.remote(ends)) {
-            Io::Done(key) => {
-                self.sockets.insert(socket.to_owned(), Socket { key, peer, read: 0 });
-                self.log(format!("connect ${socket} to {}", ends.name));
-                Ok(())
-            }
-            came @ (Io::Blocks | Io::Failed(_)) => mismatch("the connection under way", came.to_string()),
+        let came = self.target.connect(setup.local(ends), setup.remote(ends));
+        if let Io::Done(key) = came {
+            self.sockets.insert(socket.to_owned(), Socket { key, peer, read: 0 });
         }
+        self.gives(&format!("connect ${socket} to {}", ends.name), wanted, came.map(|_| ()))
+    }
+
+    /// Compares the outcome of a call that gives nothing but success.
+    fn gives(&mut self, call: &str, wanted: &Outcome<()>, came: Io<()>) -> Result<(), Mismatch> {
+        match (wanted, came) {
+            (Outcome::Done(()), Io::Done(())) => self.log(call.to_owned()),
+            (Outcome::Error(wanted), Io::Failed(came)) if *wanted == came => self.log(format!("{call} error {came}")),
+            (Outcome::Blocks, Io::Blocks) => self.log(format!("{call} blocks")),
+            (wanted, came) => {
+                return mismatch(say(wanted, |()| "success".into()), came.map(|()| "success").to_string());
+            }
+        }
+        Ok(())
+    }
+
+    fn poll(&mut self, name: &str, wanted: Ready, deadline: Duration) -> Result<(), Mismatch> {
+        let key = self.socket(name)?.key;
+        self.until(deadline, |player| match player.target.ready(key) {
+            Io::Done(came) if came == wanted => Ok(()),
+            Io::Done(came) => mismatch(wanted.to_string(), came.to_string()),
+            came => mismatch(wanted.to_string(), came.to_string()),
+        })?;
+        self.log(format!("poll ${name} {wanted}"));
+        Ok(())
+    }
+
+    fn queued(&mut self, name: &str, queue: Queue, wanted: u64) -> Result<(), Mismatch> {
+        let key = self.socket(name)?.key;
+        match self.target.queued(key, queue) {
+            Io::Done(came) if came == wanted => {}
+            came => return mismatch(format!("{wanted} bytes"), came.to_string()),
+        }
+        self.log(format!("{queue:?} queue of ${name}: {wanted}"));
+        Ok(())
+    }
+
+    fn info(&mut self, name: &str, field: &str, wanted: u64) -> Result<(), Mismatch> {
+        let key = self.socket(name)?.key;
+        match self.target.info(key, field) {
+            Io::Done(Some(came)) if came == wanted => {}
+            Io::Done(None) => return mismatch(format!("a field {field}"), "the target has none"),
+            came => return mismatch(format!("{field} {wanted}"), came.map(Option::unwrap_or_default).to_string()),
+        }
+        self.log(format!("info ${name} {field} {wanted}"));
+        Ok(())
     }
 
     fn connected(&mut self, key: crate::target::SocketKey, wanted: &Outcome<()>) -> Result<(), Mismatch> {

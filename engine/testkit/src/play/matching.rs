@@ -1,8 +1,8 @@
 //! Whether what came out is what the line demands.
 
 use super::values::Values;
-use crate::script::{Bytes, Expr, OptionLine, PeerId, SegmentLine, ValueName};
-use crate::wire::{WireOption, WireSegment};
+use crate::script::{Bytes, EnvelopeLine, Expr, OptionLine, PeerId, SegmentLine, ValueName};
+use crate::wire::{IpFields, WireOption, WireSegment};
 use synward_proto::Flags;
 
 /// Compares; the values that the line binds are kept in `values` only when everything fits. Otherwise every difference
@@ -34,6 +34,7 @@ impl Comparison {
         self.field("win", line.window.as_ref(), came.window.into(), line.open);
         self.field("urg", line.urgent.as_ref(), came.urgent.into(), line.open);
         self.payload(line, came);
+        self.envelope(&line.envelope, came, line.open);
         if line.open { self.some_options(line, came) } else { self.all_options(line, came) }
     }
 
@@ -47,6 +48,29 @@ impl Comparison {
             }
             None if open || came == 0 => {}
             None => self.differences.push(format!("{name}: wanted none, came {came}")),
+        }
+    }
+
+    /// The headers before TCP's: as usual where the line does not say, unless it is open; the identification only where it
+    /// does.
+    fn envelope(&mut self, line: &EnvelopeLine, came: &WireSegment, open: bool) {
+        let usual = IpFields::default();
+        if line.ecn.unwrap_or(if open { came.ip.ecn } else { usual.ecn }) != came.ip.ecn {
+            self.differences.push(format!("ECN: came {}", came.ip.ecn.word()));
+        }
+        self.octet("tos", line.tos.as_ref(), came.ip.tos, usual.tos, open);
+        self.octet("ttl", line.ttl.as_ref(), came.ip.ttl, usual.ttl, open);
+        self.field("id", line.id.as_ref(), came.ip.id.into(), true);
+        if line.vlans != came.vlans && !(open && line.vlans.is_empty()) {
+            self.differences.push(format!("vlan: wanted {:?}, came {:?}", line.vlans, came.vlans));
+        }
+    }
+
+    fn octet(&mut self, name: &str, wanted: Option<&Expr>, came: u8, usual: u8, open: bool) {
+        match wanted {
+            None if came == usual => {}
+            None if !open => self.differences.push(format!("{name}: wanted {usual}, came {came}")),
+            wanted => self.field(name, wanted, came.into(), open),
         }
     }
 

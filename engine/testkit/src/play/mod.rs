@@ -11,13 +11,16 @@ mod tests;
 
 pub use failure::Failure;
 
-use crate::script::{Action, Expr, OptionLine, PeerId, Script, SegmentLine, Step, TargetKind, When};
+use crate::script::{
+    Action, EnvelopeLine, Expr, IcmpLine, OptionLine, PeerId, Script, SegmentLine, Step, TargetKind, When,
+};
 use crate::target::{Sent, SocketKey, Target};
-use crate::wire::{self, Macs, WireError, WireOption, WireSegment};
+use crate::wire::{self, EcnMark, IcmpError, IpFields, Macs, WireError, WireOption, WireSegment};
 use failure::clock;
 use std::collections::HashMap;
 use std::time::Duration;
 use stream::Streams;
+use synward_proto::Flags;
 use values::Values;
 
 /// Link addresses of everything that goes in; what comes out must have them reversed.
@@ -32,7 +35,7 @@ pub fn play<T: Target>(script: &Script, kind: TargetKind, target: &mut T) -> Res
         script,
         target,
         now: Duration::ZERO,
-        values: Values::default(),
+        values: Values::given([("mss", script.setup.mss())]),
         streams: vec![Streams::default(); script.peers.len()],
         sockets: HashMap::new(),
         marks: HashMap::new(),
@@ -116,7 +119,11 @@ impl<T: Target> Player<'_, T> {
         }
         let step_length = from - self.now;
         self.now = from;
-        if let Action::Inject(line) = &step.action { self.inject(line) } else { self.call(&step.action, step_length) }
+        match &step.action {
+            Action::Inject(line) => self.inject(line),
+            Action::Icmp(line) => self.icmp(line),
+            action => self.call(action, step_length),
+        }
     }
 
     /// At the end nothing more may come out, and the target must be in order.
@@ -214,7 +221,8 @@ impl<T: Target> Player<'_, T> {
     /// The line's segment with the values that are known.
     fn describe(&self, line: &SegmentLine) -> String {
         let mut names = Vec::new();
-        let numbers = [&line.seq, &line.ack, &line.window, &line.urgent];
+        let EnvelopeLine { tos, ttl, id, .. } = &line.envelope;
+        let numbers = [&line.seq, &line.ack, &line.window, &line.urgent, tos, ttl, id];
         for expr in numbers.into_iter().flatten() {
             let Expr::Sum(terms) = expr else { continue };
             for term in terms {
@@ -236,7 +244,12 @@ impl<T: Target> Player<'_, T> {
         if !line.bad_checksum {
             self.streams[line.peer].inject(&segment);
         }
-        self.log(format!("{} -> {segment}", self.script.peers[line.peer].name));
+        self.put(frame, format!("{} -> {segment}", self.script.peers[line.peer].name))
+    }
+
+    /// A frame goes in.
+    fn put(&mut self, frame: Vec<u8>, what: String) -> Result<(), Mismatch> {
+        self.log(what);
         self.frames.push((self.now, frame.clone()));
         if self.target.inject(&frame) {
             return Ok(());
@@ -244,28 +257,51 @@ impl<T: Target> Player<'_, T> {
         mismatch("a frame that goes in", format!("{} bytes, not taken by the wire", frame.len()))
     }
 
-    fn build(&self, line: &SegmentLine) -> Result<WireSegment, String> {
-        let eval = |expr: &Expr| self.values.eval(line.peer, expr).map_err(matching::unknown);
-        let number = |expr: &Option<Expr>| expr.as_ref().map_or(Ok(0), eval);
-        let narrow = |expr: &Expr| -> Result<u16, String> {
-            let value = eval(expr)?;
-            u16::try_from(value).map_err(|_| format!("{value} does not fit in 16 bits"))
+    /// An error about a segment of ours goes in.
+    fn icmp(&mut self, line: &IcmpLine) -> Result<(), Mismatch> {
+        let setup = &self.script.setup;
+        let peer = &self.script.peers[line.peer];
+        let known = || -> Result<(u32, u32), String> {
+            let seq = self.number(line.peer, &Some(line.seq.clone()))?;
+            Ok((seq, self.number(line.peer, &line.mtu)?))
         };
-        let seq = number(&line.seq)?;
-        let mut options = Vec::new();
-        for option in &line.options {
-            options.push(match option {
-                OptionLine::Mss(mss) => WireOption::Mss(narrow(mss)?),
-                OptionLine::SackPermitted => WireOption::SackPermitted,
-                OptionLine::SackBlocks(blocks) => WireOption::SackBlocks(
-                    blocks.iter().map(|(start, end)| Ok((eval(start)?, eval(end)?))).collect::<Result<_, String>>()?,
-                ),
-                OptionLine::WindowScale(shift) => WireOption::WindowScale(narrow(shift)? as u8),
-                OptionLine::Timestamps(value, echo) => WireOption::Timestamps(eval(value)?, eval(echo)?),
-                OptionLine::Nop => WireOption::Nop,
-                OptionLine::Raw(bytes) => WireOption::Raw(bytes.clone()),
-            });
-        }
+        let (seq, parameter) = known().or_else(|name| mismatch("values that are known", name))?;
+        let Some((kind, code)) = line.kind.numbers(setup.ip) else {
+            return mismatch(
+                "an error that the family has",
+                format!("{} over IPv{}", line.kind.word(), setup.ip.number()),
+            );
+        };
+        let about = WireSegment {
+            source: setup.local(peer),
+            destination: setup.remote(peer),
+            flags: Flags::ACK,
+            seq,
+            ack: 0,
+            window: 0,
+            urgent: 0,
+            options: Vec::new(),
+            payload: Vec::new(),
+            ip: IpFields::default(),
+            vlans: Vec::new(),
+        };
+        let error = IcmpError { source: setup.router(), kind, code, parameter, about, short: line.short };
+        let frame = wire::encode_icmp(MACS, &error, line.bad_checksum);
+        self.put(frame, format!("{} -> icmp {} mtu {parameter} quoting seq {seq}", peer.name, line.kind.word()))
+    }
+
+    fn number(&self, peer: PeerId, expr: &Option<Expr>) -> Result<u32, String> {
+        expr.as_ref().map_or(Ok(0), |expr| self.values.eval(peer, expr).map_err(matching::unknown))
+    }
+
+    fn narrow<N: TryFrom<u32>>(&self, peer: PeerId, expr: &Expr) -> Result<N, String> {
+        let value = self.values.eval(peer, expr).map_err(matching::unknown)?;
+        N::try_from(value).map_err(|_| format!("{value} does not fit in {} bits", 8 * size_of::<N>()))
+    }
+
+    fn build(&self, line: &SegmentLine) -> Result<WireSegment, String> {
+        let narrow = |expr: &Option<Expr>| expr.as_ref().map_or(Ok(0), |expr| self.narrow(line.peer, expr));
+        let seq = self.number(line.peer, &line.seq)?;
         let payload = line.payload.as_ref();
         let peer = &self.script.peers[line.peer];
         Ok(WireSegment {
@@ -273,11 +309,41 @@ impl<T: Target> Player<'_, T> {
             destination: self.script.setup.local(peer),
             flags: line.flags,
             seq,
-            ack: number(&line.ack)?,
-            window: line.window.as_ref().map_or(Ok(0), narrow)?,
-            urgent: line.urgent.as_ref().map_or(Ok(0), narrow)?,
-            options,
+            ack: self.number(line.peer, &line.ack)?,
+            window: narrow(&line.window)?,
+            urgent: narrow(&line.urgent)?,
+            options: line.options.iter().map(|option| self.option(line.peer, option)).collect::<Result<_, _>>()?,
             payload: payload.map_or(Vec::new(), |bytes| self.streams[line.peer].payload(line.flags, seq, bytes)),
+            ip: self.ip_fields(line)?,
+            vlans: line.envelope.vlans.clone(),
+        })
+    }
+
+    fn ip_fields(&self, line: &SegmentLine) -> Result<IpFields, String> {
+        let EnvelopeLine { ecn, tos, ttl, id, vlans: _, options } = &line.envelope;
+        let usual = IpFields::default();
+        let octet = |expr: &Option<Expr>, usual| expr.as_ref().map_or(Ok(usual), |expr| self.narrow(line.peer, expr));
+        Ok(IpFields {
+            tos: octet(tos, usual.tos)?,
+            ecn: ecn.unwrap_or(EcnMark::NotEct),
+            ttl: octet(ttl, usual.ttl)?,
+            id: id.as_ref().map_or(Ok(0), |expr| self.narrow(line.peer, expr))?,
+            options: options.clone(),
+        })
+    }
+
+    fn option(&self, peer: PeerId, option: &OptionLine) -> Result<WireOption, String> {
+        let eval = |expr: &Expr| self.values.eval(peer, expr).map_err(matching::unknown);
+        Ok(match option {
+            OptionLine::Mss(mss) => WireOption::Mss(self.narrow(peer, mss)?),
+            OptionLine::SackPermitted => WireOption::SackPermitted,
+            OptionLine::SackBlocks(blocks) => WireOption::SackBlocks(
+                blocks.iter().map(|(start, end)| Ok((eval(start)?, eval(end)?))).collect::<Result<_, String>>()?,
+            ),
+            OptionLine::WindowScale(shift) => WireOption::WindowScale(self.narrow(peer, shift)?),
+            OptionLine::Timestamps(value, echo) => WireOption::Timestamps(eval(value)?, eval(echo)?),
+            OptionLine::Nop => WireOption::Nop,
+            OptionLine::Raw(bytes) => WireOption::Raw(bytes.clone()),
         })
     }
 }

@@ -1,7 +1,9 @@
 //! The player against a target that does what the test says.
 
 use super::*;
-use crate::target::{Io, Tolerance};
+use crate::script::Setting;
+use crate::target::{Direction, Io, Queue, Ready, Tolerance};
+use crate::wire::EcnMark;
 use std::collections::VecDeque;
 use std::path::Path;
 use synward_proto::{Endpoint, Flags};
@@ -35,6 +37,24 @@ impl Target for Puppet {
     fn pause(&mut self) -> bool {
         false
     }
+    fn set_mtu(&mut self, _mtu: u16) -> Io<()> {
+        Io::Done(())
+    }
+    fn listen(&mut self, _port: u16) -> Io<()> {
+        Io::Failed(String::from("EADDRINUSE"))
+    }
+    fn set(&mut self, _socket: SocketKey, _setting: Setting) -> Io<()> {
+        Io::Done(())
+    }
+    fn ready(&mut self, _socket: SocketKey) -> Io<Ready> {
+        Io::Done(Ready::IN | Ready::HUP)
+    }
+    fn queued(&mut self, _socket: SocketKey, queue: Queue) -> Io<u64> {
+        Io::Done(if queue == Queue::In { 5 } else { 7 })
+    }
+    fn info(&mut self, _socket: SocketKey, field: &str) -> Io<Option<u64>> {
+        Io::Done((field == "snd_cwnd").then_some(10))
+    }
     fn accept(&mut self) -> Io<(SocketKey, Endpoint)> {
         Io::Done((SocketKey(0), Endpoint::new([198, 18, 0, 2].into(), 40_000)))
     }
@@ -50,7 +70,7 @@ impl Target for Puppet {
     fn write(&mut self, _socket: SocketKey, bytes: &[u8]) -> Io<usize> {
         Io::Done(bytes.len())
     }
-    fn shutdown(&mut self, _socket: SocketKey) -> Io<()> {
+    fn shutdown(&mut self, _socket: SocketKey, _direction: Direction) -> Io<()> {
         Io::Done(())
     }
     fn close(&mut self, _socket: SocketKey) -> Io<()> {
@@ -85,6 +105,8 @@ fn syn_ack() -> WireSegment {
         urgent: 0,
         options: vec![WireOption::Mss(1460), WireOption::SackPermitted, WireOption::WindowScale(7)],
         payload: Vec::new(),
+        ip: IpFields::default(),
+        vlans: Vec::new(),
     }
 }
 
@@ -136,6 +158,32 @@ fn whatever_is_different_is_said() {
 }
 
 #[test]
+fn the_headers_before_tcp_are_compared() {
+    let marked = WireSegment {
+        ip: IpFields { ecn: EcnMark::Ect0, tos: 16, ttl: 9, id: 7, options: Vec::new() },
+        vlans: vec![5, 6],
+        ..syn_ack()
+    };
+    let frames = || vec![at(0, &marked)];
+    let said = "<- SA seq $iss ack 1001 win _ <mss $mss, sack, ws 7> ect0 tos 16 ttl 9 vlan 5 vlan 6";
+    assert_eq!(run(said, frames()), Ok(()));
+    assert_eq!(run(&format!("{said} id 7"), frames()), Ok(()));
+    assert_eq!(run("<- SA ..", frames()), Ok(()), "an open line does not look at what it does not say");
+    let cases = [
+        ("ect0", "ce", "ECN: came ect0"),
+        ("ect0", "", "ECN: came ect0"),
+        ("tos 16", "", "tos: wanted 0, came 16"),
+        ("tos 16", "tos 8", "tos: wanted 8, came 16"),
+        ("ttl 9", "", "ttl: wanted 64, came 9"),
+        ("vlan 5", "", "vlan: wanted [6], came [5, 6]"),
+        ("ttl 9", "ttl 9 id 8", "id: wanted 8, came 7"),
+    ];
+    for (right, wrong, came) in cases {
+        fails(&said.replace(right, wrong), frames(), 2, came);
+    }
+}
+
+#[test]
 fn nothing_else_may_come_out() {
     let frames = || vec![at(0, &syn_ack()), at(7, &syn_ack())];
     fails("<- SA ..\n@8ms silence", frames(), 3, "at 0.007000s: SA seq");
@@ -175,6 +223,20 @@ fn calls_and_counters_are_compared() {
     fails("accept $c\nread $c 5", vec![], 3, "5 bytes \"hello\"");
     fails("read $c eof", vec![], 2, "none of that name");
     fails("connect $c", vec![], 2, "error EINVAL");
+    fails("connect $c blocks", vec![], 2, "error EINVAL");
+    assert_eq!(run("connect $c error EINVAL", vec![]), Ok(()));
+    assert_eq!(run("listen 81 error EADDRINUSE", vec![]), Ok(()));
+    fails("listen 81", vec![], 2, "error EADDRINUSE");
+    assert_eq!(
+        run("accept $c\npoll $c hup in\ninq $c 5\noutq $c 7\ninfo $c snd_cwnd 10\nset $c nodelay 1", vec![]),
+        Ok(())
+    );
+    fails("accept $c\npoll $c in", vec![], 3, "in hup");
+    fails("accept $c\ninq $c 6", vec![], 3, "5");
+    fails("accept $c\ninfo $c snd_cwnd 11", vec![], 3, "10");
+    fails("accept $c\ninfo $c snd_wnd 11", vec![], 3, "the target has none");
+    fails("accept $c\nset $c nodelay 1 error EINVAL", vec![], 3, "success");
+    fails("-> icmp source_route_failed quoting seq $iss", vec![], 2, "$iss has no value yet");
     fails("half_open 2", vec![], 2, "3");
     fails("counter Nonsense +0", vec![], 2, "the target has none");
     fails("-> R seq 1\n-> R seq 1\ncounter ListenOverflows +1", vec![], 4, "+2");

@@ -7,12 +7,20 @@ use std::collections::HashMap;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Values {
     known: HashMap<(PeerId, String), u32>,
+    /// What every peer has from the start.
+    given: HashMap<&'static str, u32>,
 }
 
 impl Values {
+    /// None but these, which are every peer's.
+    pub fn given(values: impl IntoIterator<Item = (&'static str, u32)>) -> Self {
+        Self { known: HashMap::new(), given: values.into_iter().collect() }
+    }
+
     /// The value of `name` on a line of `peer`.
     pub fn get(&self, peer: PeerId, name: &ValueName) -> Option<u32> {
-        self.known.get(&(name.peer.unwrap_or(peer), name.name.clone())).copied()
+        let own = self.known.get(&(name.peer.unwrap_or(peer), name.name.clone()));
+        own.or_else(|| self.given.get(name.name.as_str())).copied()
     }
 
     /// Gives `name` its value.

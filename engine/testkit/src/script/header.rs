@@ -14,8 +14,10 @@ const FIRST_CONNECT_PORT: u16 = 50_000;
 /// What the header lines ask for. The defaults are Linux's, where Linux has one.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Setup {
-    /// `ip 6`: whether the conversation runs over IPv6.
-    pub ipv6: bool,
+    /// `ip 4|6`: the only family that the conversation is for.
+    pub only: Option<Ip>,
+    /// The family in which it runs.
+    pub ip: Ip,
     /// `backlog n`: what listen(2) is given.
     pub backlog: u32,
     /// `somaxconn n`
@@ -40,14 +42,27 @@ pub struct Setup {
     pub nagle: bool,
     /// `mtu n`
     pub mtu: u16,
+    /// `congestion reno|cubic`; where the script does not say, reno in the kernel.
+    pub congestion: Option<Algorithm>,
+    /// `ecn 0|1|2`: never, always, when asked (Linux: `tcp_ecn`).
+    pub ecn: u8,
+    /// `timestamps 0|1`
+    pub timestamps: bool,
+    /// `sack 0|1`
+    pub sack: bool,
+    /// `user_timeout 5s`: of every connection (Linux: `TCP_USER_TIMEOUT` on the listener).
+    pub user_timeout: Option<Duration>,
     /// `kernel 3s` or `kernel skip "reason"`.
     pub kernel: KernelRun,
+    /// `proves MUST-12 threats 4.2`: the requirements that cannot be broken without the script failing.
+    pub proves: Vec<String>,
 }
 
 impl Default for Setup {
     fn default() -> Self {
         Self {
-            ipv6: false,
+            only: None,
+            ip: Ip::V4,
             backlog: 128,
             somaxconn: 4096,
             max_syn_backlog: 4096,
@@ -60,7 +75,13 @@ impl Default for Setup {
             send_buffer: None,
             nagle: true,
             mtu: 1500,
+            congestion: None,
+            ecn: 2,
+            timestamps: true,
+            sack: true,
+            user_timeout: None,
             kernel: KernelRun::Unsaid,
+            proves: Vec::new(),
         }
     }
 }
@@ -71,23 +92,86 @@ impl Setup {
         self.address(1)
     }
 
+    /// A router's on the way to everybody.
+    pub fn router(&self) -> IpAddr {
+        self.address(254)
+    }
+
+    /// The segment size that the interface's MTU leaves room for: `$mss` in a script.
+    pub fn mss(&self) -> u32 {
+        u32::from(self.mtu) - if self.ip == Ip::V6 { 60 } else { 40 }
+    }
+
     /// Our end of the conversation with `peer`.
     pub fn local(&self, peer: &Peer) -> Endpoint {
-        Endpoint::new(self.our_address(), peer.to)
+        Endpoint::new(peer.at.unwrap_or_else(|| self.our_address()), peer.to)
     }
 
     /// The outside end of the conversation with `peer`.
     pub fn remote(&self, peer: &Peer) -> Endpoint {
-        Endpoint::new(self.address(peer.host), peer.port)
+        Endpoint::new(peer.address.unwrap_or_else(|| self.address(peer.host)), peer.port)
     }
 
     /// Host `number` of the script's network, 198.18.0.0/24 (RFC 2544) or 2001:db8::/64.
     fn address(&self, number: u8) -> IpAddr {
-        if self.ipv6 {
-            Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, number.into()).into()
-        } else {
-            Ipv4Addr::new(198, 18, 0, number).into()
+        match self.ip {
+            Ip::V6 => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, number.into()).into(),
+            Ip::V4 => Ipv4Addr::new(198, 18, 0, number).into(),
         }
+    }
+}
+
+/// A family of addresses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ip {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Ip {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::V4, Self::V6];
+
+    /// This one only.
+    pub fn alone(self) -> &'static [Self] {
+        match self {
+            Self::V4 => &Self::ALL[..1],
+            Self::V6 => &Self::ALL[1..],
+        }
+    }
+
+    /// Its number, as in `ip 6`.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::V4 => 4,
+            Self::V6 => 6,
+        }
+    }
+}
+
+/// A congestion control of `congestion reno|cubic`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Algorithm {
+    /// RFC 5681 and RFC 6582.
+    Reno,
+    /// RFC 9438.
+    Cubic,
+}
+
+impl Algorithm {
+    /// Linux's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Reno => "reno",
+            Self::Cubic => "cubic",
+        }
+    }
+
+    /// Reads it.
+    pub(super) fn read(line: &mut Line<'_>) -> Result<Self, ScriptError> {
+        Ok(if line.choice(&["reno", "cubic"])? == 0 { Self::Reno } else { Self::Cubic })
     }
 }
 
@@ -100,6 +184,13 @@ pub struct Keepalive {
     pub interval: Duration,
     /// Probes without answer before the connection is given up.
     pub probes: u8,
+}
+
+impl Default for Keepalive {
+    /// Linux's times.
+    fn default() -> Self {
+        Self { idle: Duration::from_secs(7200), interval: Duration::from_secs(75), probes: 9 }
+    }
 }
 
 /// Whether, and for how long, the kernel plays the script.
@@ -124,13 +215,17 @@ pub struct Peer {
     pub port: u16,
     /// Our port in its conversation.
     pub to: u16,
+    /// Its address, where it is not one of the script's network.
+    pub address: Option<IpAddr>,
+    /// Our address in its conversation, where it is not the usual one.
+    pub at: Option<IpAddr>,
 }
 
 impl Peer {
     /// The peer that is the `index`th to be mentioned, with the port that falls to it.
     pub(super) fn nth(index: PeerId, name: String) -> Self {
         let offset = u16::try_from(index).unwrap_or(u16::MAX - FIRST_PEER_PORT);
-        Self { name, host: 2, port: FIRST_PEER_PORT + offset, to: LISTEN_PORT }
+        Self { name, host: 2, port: FIRST_PEER_PORT + offset, to: LISTEN_PORT, address: None, at: None }
     }
 
     /// Makes its conversation one that is opened from here: our port is no longer the listener's.
@@ -142,7 +237,7 @@ impl Peer {
 }
 
 /// The words that begin header lines.
-const WORDS: [&str; 15] = [
+const WORDS: [&str; 21] = [
     "ip",
     "backlog",
     "somaxconn",
@@ -156,8 +251,14 @@ const WORDS: [&str; 15] = [
     "send_buffer",
     "nagle",
     "mtu",
+    "congestion",
+    "ecn",
+    "timestamps",
+    "sack",
+    "user_timeout",
     "kernel",
     "peer",
+    "proves",
 ];
 
 /// Whether a line that begins with `word` is a header line.
@@ -168,7 +269,10 @@ pub(super) fn is_header(word: &str) -> bool {
 /// Reads one header line, `word` being its first.
 pub(super) fn read(word: &str, line: &mut Line<'_>, setup: &mut Setup) -> Result<(), ScriptError> {
     match word {
-        "ip" => setup.ipv6 = line.choice(&["4", "6"])? == 1,
+        "ip" => {
+            let ip = Ip::ALL[line.choice(&["4", "6"])?];
+            (setup.only, setup.ip) = (Some(ip), ip);
+        }
         "backlog" => setup.backlog = line.number("a backlog, as in `backlog 8`")?,
         "somaxconn" => setup.somaxconn = line.number("a limit, as in `somaxconn 4096`")?,
         "max_syn_backlog" => setup.max_syn_backlog = line.number("a limit, as in `max_syn_backlog 128`")?,
@@ -181,7 +285,13 @@ pub(super) fn read(word: &str, line: &mut Line<'_>, setup: &mut Setup) -> Result
         "send_buffer" => setup.send_buffer = Some(line.number("a number of bytes")?),
         "nagle" => setup.nagle = line.choice(&["0", "1"])? == 1,
         "mtu" => setup.mtu = line.number("a number of bytes below 65536")?,
+        "congestion" => setup.congestion = Some(Algorithm::read(line)?),
+        "ecn" => setup.ecn = line.choice(&["0", "1", "2"])? as u8,
+        "timestamps" => setup.timestamps = line.choice(&["0", "1"])? == 1,
+        "sack" => setup.sack = line.choice(&["0", "1"])? == 1,
+        "user_timeout" => setup.user_timeout = Some(line.duration()?),
         "kernel" => setup.kernel = kernel(line)?,
+        "proves" => proves(line, &mut setup.proves)?,
         _ => peer(line)?,
     }
     line.end()
@@ -204,16 +314,43 @@ fn kernel(line: &mut Line<'_>) -> Result<KernelRun, ScriptError> {
     line.duration().map(KernelRun::For)
 }
 
-/// `peer b host 3 port 41000 to 81`
+/// `proves MUST-12 RFC-5961 threats 4.2`
+fn proves(line: &mut Line<'_>, proves: &mut Vec<String>) -> Result<(), ScriptError> {
+    const WANTED: &str = "a requirement, as in `proves MUST-12 threats 4.2`";
+    loop {
+        let list = line.word(WANTED)?;
+        let gap = if line.take_sign("-") { "-" } else { " " };
+        proves.push(format!("{list}{gap}{}", line.word(WANTED)?));
+        if line.at_end() {
+            return Ok(());
+        }
+    }
+}
+
+/// `peer b host 3 port 41000 to 81`, `peer m address "224.0.0.1"`, `peer n at "198.18.0.255"`
 fn peer(line: &mut Line<'_>) -> Result<(), ScriptError> {
     let name = line.word("a peer's name, as in `peer b host 3`")?;
     let id = line.peer(name);
     while !line.at_end() {
-        match line.choice(&["host", "port", "to"])? {
+        match line.choice(&["host", "port", "to", "address", "at"])? {
             0 => line.peers[id].host = line.number("the last byte of an address")?,
             1 => line.peers[id].port = line.number("a port")?,
-            _ => line.peers[id].to = line.number("a port")?,
+            2 => line.peers[id].to = line.number("a port")?,
+            3 => line.peers[id].address = Some(address(line)?),
+            _ => line.peers[id].at = Some(address(line)?),
         }
     }
     Ok(())
+}
+
+fn address(line: &mut Line<'_>) -> Result<IpAddr, ScriptError> {
+    const WANTED: &str = "an address in quotes, as in `address \"224.0.0.1\"`";
+    let text = line.text(WANTED)?;
+    match std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok()) {
+        Some(address) => Ok(address),
+        None => {
+            line.back(1);
+            line.wanted(WANTED)
+        }
+    }
 }

@@ -4,18 +4,24 @@
 
 mod breaking;
 mod header;
+mod icmp;
 mod lexer;
 mod line;
 mod parser;
 mod segment;
+mod setting;
 mod step;
 
 #[cfg(test)]
 mod tests;
 
-pub use header::{Keepalive, KernelRun, LISTEN_PORT, Peer, Setup};
+pub use header::{Algorithm, Ip, Keepalive, KernelRun, LISTEN_PORT, Peer, Setup};
+pub use icmp::{IcmpKind, IcmpLine};
 pub use segment::LETTERS as FLAG_LETTERS;
+pub use setting::Setting;
 
+use crate::target::{Direction, Queue, Ready};
+use crate::wire::EcnMark;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -60,6 +66,19 @@ impl Script {
         parser::parse(path, text)
     }
 
+    /// The families that the script is for.
+    pub fn families(&self) -> &'static [Ip] {
+        self.setup.only.map_or(&Ip::ALL, Ip::alone)
+    }
+
+    /// The script in one of its families.
+    #[must_use]
+    pub fn over(&self, ip: Ip) -> Self {
+        let mut script = self.clone();
+        script.setup.ip = ip;
+        script
+    }
+
     /// The names of all counters that the script mentions on `target`.
     pub fn counters(&self, target: TargetKind) -> impl Iterator<Item = &str> {
         self.steps_for(target).filter_map(|step| match &step.action {
@@ -70,7 +89,7 @@ impl Script {
 
     /// The steps that `target` takes.
     pub fn steps_for(&self, target: TargetKind) -> impl Iterator<Item = &Step> {
-        self.steps.iter().filter(move |step| step.only.is_none_or(|only| only == target))
+        self.steps.iter().filter(move |step| step.is_for(target, self.setup.ip))
     }
 }
 
@@ -104,10 +123,19 @@ pub struct Step {
     pub text: String,
     /// The target it is meant for, when not for all.
     pub only: Option<TargetKind>,
+    /// The family it is meant for, when not for both.
+    pub ip: Option<Ip>,
     /// When it happens.
     pub when: When,
     /// What happens.
     pub action: Action,
+}
+
+impl Step {
+    /// Whether it is one of `target` in a conversation over `ip`.
+    pub fn is_for(&self, target: TargetKind, ip: Ip) -> bool {
+        self.only.is_none_or(|only| only == target) && self.ip.is_none_or(|only| only == ip)
+    }
 }
 
 /// When a line happens, in time since the start of the script.
@@ -130,16 +158,29 @@ pub enum Action {
     Inject(SegmentLine),
     /// `<-`: the segment must come out.
     Expect(SegmentLine),
+    /// `-> icmp …`: an error about a segment that came out goes in.
+    Icmp(IcmpLine),
+    /// `mtu n`: the interface's MTU changes.
+    Mtu(u16),
+    /// `listen port …`: another listener.
+    Listen {
+        /// Its port.
+        port: u16,
+        /// What the call gives.
+        outcome: Outcome<()>,
+    },
     /// `silence`: nothing comes out before this line's time.
     Silence,
     /// `accept …`
     Accept(Outcome<Accepted>),
-    /// `connect $c`: an active open towards a peer begins.
+    /// `connect $c …`: an active open towards a peer begins.
     Connect {
         /// The name of the new socket.
         socket: String,
         /// Whom to.
         peer: PeerId,
+        /// What the call gives.
+        outcome: Outcome<()>,
     },
     /// `connected $c …`: how the active open stands.
     Connected {
@@ -155,6 +196,38 @@ pub enum Action {
         /// What the read gives.
         outcome: Outcome<Reading>,
     },
+    /// `poll $c in out hup err`: what it can do now.
+    Poll {
+        /// The socket.
+        socket: String,
+        /// All that it can do.
+        ready: Ready,
+    },
+    /// `inq $c n`, `outq $c n`: so many bytes wait to be read, or to be acknowledged.
+    Queued {
+        /// The socket.
+        socket: String,
+        /// Which way.
+        queue: Queue,
+        /// How many.
+        bytes: u64,
+    },
+    /// `info $c field n …`: what TCP_INFO tells.
+    Info {
+        /// The socket.
+        socket: String,
+        /// Fields by Linux's names, without `tcpi_`.
+        fields: Vec<(String, u64)>,
+    },
+    /// `set $c nodelay 1`
+    Set {
+        /// The socket.
+        socket: String,
+        /// What is set.
+        setting: Setting,
+        /// What the call gives.
+        outcome: Outcome<()>,
+    },
     /// `write $c …`
     Write {
         /// The socket.
@@ -164,10 +237,12 @@ pub enum Action {
         /// How much of it the socket takes.
         outcome: Outcome<Taken>,
     },
-    /// `shutdown $c`: no more will be written.
+    /// `shutdown $c [read|both]`: no more will be written, or read.
     Shutdown {
         /// The socket.
         socket: String,
+        /// Which way.
+        direction: Direction,
     },
     /// `close $c`
     Close {
@@ -280,6 +355,25 @@ pub struct SegmentLine {
     pub open: bool,
     /// `badsum`: goes in with a wrong checksum.
     pub bad_checksum: bool,
+    /// What its IP header and frame say.
+    pub envelope: EnvelopeLine,
+}
+
+/// What a line says of the headers before TCP's.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct EnvelopeLine {
+    /// `ect0`, `ect1`, `ce`: the ECN mark of the IP header.
+    pub ecn: Option<EcnMark>,
+    /// `tos n`: the Diffserv field, ECN's bits zero.
+    pub tos: Option<Expr>,
+    /// `ttl n`: time to live or hop limit.
+    pub ttl: Option<Expr>,
+    /// `id n`: identification of IPv4.
+    pub id: Option<Expr>,
+    /// `vlan n`, once or twice: VLAN identifiers, outer first.
+    pub vlans: Vec<u16>,
+    /// `ipoptions 0101…`: options of IPv4. Only for what goes in.
+    pub options: Vec<u8>,
 }
 
 /// An option as a line writes it.
@@ -320,6 +414,13 @@ impl Expr {
             },
             Self::Any => None,
         }
+    }
+
+    /// One more; `None` where any value would do.
+    pub(super) fn plus_one(&self) -> Option<Self> {
+        let Self::Sum(terms) = self else { return None };
+        let one = Term { negative: false, atom: Atom::Number(1) };
+        Some(Self::Sum(terms.iter().cloned().chain([one]).collect()))
     }
 }
 

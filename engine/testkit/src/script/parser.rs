@@ -101,6 +101,7 @@ impl<'a> Reader<'a> {
         let text = self.lines[index];
         if let Some(Token { kind: Kind::Word(word), .. }) = tokens.first()
             && header::is_header(word)
+            && (word != "mtu" || self.steps.is_empty())
             && !matches!(tokens.get(1), Some(Token { kind: Kind::Sign(":" | "->" | "<-"), .. }))
         {
             if !self.steps.is_empty() {

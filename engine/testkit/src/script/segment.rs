@@ -2,7 +2,8 @@
 
 use super::lexer::Kind;
 use super::line::Line;
-use super::{Atom, Bytes, Expr, OptionLine, PeerId, ScriptError, SegmentLine, Term, ValueName};
+use super::{Atom, Bytes, EnvelopeLine, Expr, OptionLine, PeerId, ScriptError, SegmentLine, Term, ValueName};
+use crate::wire::EcnMark;
 use synward_proto::Flags;
 
 /// The letters of the control bits.
@@ -35,6 +36,7 @@ impl Line<'_> {
             options: Vec::new(),
             open: false,
             bad_checksum: false,
+            envelope: EnvelopeLine::default(),
         };
         while !self.at_end() && !segment.open {
             self.field(&mut segment, inward)?;
@@ -89,6 +91,9 @@ impl Line<'_> {
             segment.bad_checksum = true;
             return Ok(());
         }
+        if self.envelope(&mut segment.envelope, inward)? {
+            return Ok(());
+        }
         match self.choice(&["seq", "ack", "win", "len", "data", "urg"])? {
             0 => segment.seq = Some(self.expr(inward)?),
             1 => segment.ack = Some(self.expr(inward)?),
@@ -98,6 +103,30 @@ impl Line<'_> {
             _ => segment.urgent = Some(self.expr(inward)?),
         }
         Ok(())
+    }
+
+    /// A word of the headers before TCP's; false when the next is none.
+    fn envelope(&mut self, envelope: &mut EnvelopeLine, inward: bool) -> Result<bool, ScriptError> {
+        for mark in [EcnMark::Ect0, EcnMark::Ect1, EcnMark::Ce] {
+            if self.take_word(mark.word()) {
+                envelope.ecn = Some(mark);
+                return Ok(true);
+            }
+        }
+        if self.take_word("tos") {
+            envelope.tos = Some(self.expr(inward)?);
+        } else if self.take_word("ttl") {
+            envelope.ttl = Some(self.expr(inward)?);
+        } else if self.take_word("id") {
+            envelope.id = Some(self.expr(inward)?);
+        } else if self.take_word("vlan") {
+            envelope.vlans.push(self.number("a VLAN identifier")?);
+        } else if inward && self.take_word("ipoptions") {
+            envelope.options = self.hex()?;
+        } else {
+            return Ok(false);
+        }
+        Ok(true)
     }
 
     fn options(&mut self, segment: &mut SegmentLine, inward: bool) -> Result<(), ScriptError> {
@@ -160,7 +189,7 @@ impl Line<'_> {
     }
 
     /// A number, a name, a sum of those; `_` for any, where something comes out.
-    fn expr(&mut self, inward: bool) -> Result<Expr, ScriptError> {
+    pub(super) fn expr(&mut self, inward: bool) -> Result<Expr, ScriptError> {
         if !inward && self.take_sign("_") {
             return Ok(Expr::Any);
         }

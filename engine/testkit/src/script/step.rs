@@ -2,13 +2,14 @@
 
 use super::lexer::Kind;
 use super::line::Line;
-use super::{Accepted, Action, Bytes, Outcome, Reading, ScriptError, Step, Taken, TargetKind, When};
+use super::{Accepted, Action, Bytes, Ip, Outcome, Reading, ScriptError, Step, Taken, TargetKind, When};
+use crate::target::{Direction, Queue, Ready};
 use synward_proto::DropReason;
 
 impl Line<'_> {
     /// Reads a line that is no header line.
     pub(super) fn step(&mut self) -> Result<Step, ScriptError> {
-        let only = self.only();
+        let (only, ip) = self.only();
         let when = self.when()?;
         let action = self.action()?;
         self.end()?;
@@ -16,18 +17,23 @@ impl Line<'_> {
             self.back(usize::MAX);
             return self.wanted("a single time: only a `<-` line can have a span of time");
         }
-        Ok(Step { line: self.index + 1, text: self.text.trim().to_owned(), only, when, action })
+        Ok(Step { line: self.index + 1, text: self.text.trim().to_owned(), only, ip, when, action })
     }
 
-    fn only(&mut self) -> Option<TargetKind> {
-        if self.peek_second() != Some(&Kind::Sign(":")) {
-            return None;
-        }
-        let only = [TargetKind::Engine, TargetKind::Kernel].into_iter().find(|only| self.take_word(&only.to_string()));
-        if only.is_some() {
+    /// `engine:` or `kernel:`, `ip4:` or `ip6:`, or one of each.
+    fn only(&mut self) -> (Option<TargetKind>, Option<Ip>) {
+        let (mut target, mut ip) = (None, None);
+        while self.peek_second() == Some(&Kind::Sign(":")) {
+            let taken =
+                [TargetKind::Engine, TargetKind::Kernel].into_iter().find(|only| self.take_word(&only.to_string()));
+            let family = Ip::ALL.into_iter().find(|ip| self.take_word(&format!("ip{}", ip.number())));
+            if taken.is_none() && family.is_none() {
+                break;
+            }
+            (target, ip) = (taken.or(target), family.or(ip));
             self.take_sign(":");
         }
-        only
+        (target, ip)
     }
 
     fn when(&mut self) -> Result<When, ScriptError> {
@@ -42,8 +48,9 @@ impl Line<'_> {
     }
 
     fn action(&mut self) -> Result<Action, ScriptError> {
-        const WANTED: &str = "`->`, `<-`, a peer before an arrow, `silence`, `accept`, `connect`, `connected`, `read`, \
-             `write`, `shutdown`, `close`, `abort`, `counter`, `drop` or `half_open`";
+        const WANTED: &str = "`->`, `<-`, a peer before an arrow, `silence`, `listen`, `accept`, `connect`, `connected`, \
+             `read`, `write`, `shutdown`, `close`, `abort`, `set`, `poll`, `inq`, `outq`, `info`, `mtu`, `counter`, `drop` or \
+             `half_open`";
         let named = matches!(self.peek_second(), Some(Kind::Sign("->" | "<-")));
         let peer = if named {
             let name = self.word("a peer's name")?;
@@ -52,6 +59,9 @@ impl Line<'_> {
             0
         };
         if self.take_sign("->") {
+            if self.take_word("icmp") {
+                return self.icmp(peer).map(Action::Icmp);
+            }
             return self.segment(peer, true).map(Action::Inject);
         }
         if self.take_sign("<-") {
@@ -65,7 +75,14 @@ impl Line<'_> {
             "connected" => self.connected(),
             "read" => self.read(),
             "write" => self.write(),
-            "shutdown" => Ok(Action::Shutdown { socket: self.socket()? }),
+            "listen" => self.listen(),
+            "shutdown" => self.shutdown(),
+            "set" => self.set(),
+            "poll" => self.poll(),
+            "inq" => self.queued(Queue::In),
+            "outq" => self.queued(Queue::Out),
+            "info" => self.info(),
+            "mtu" => Ok(Action::Mtu(self.number("a number of bytes below 65536")?)),
             "close" => Ok(Action::Close { socket: self.socket()? }),
             "abort" => Ok(Action::Abort { socket: self.socket()? }),
             "counter" => self.counter(),
@@ -123,7 +140,54 @@ impl Line<'_> {
             0
         };
         self.peers[peer].answers(peer);
-        Ok(Action::Connect { socket, peer })
+        let outcome = self.unsuccessful()?.unwrap_or(Outcome::Done(()));
+        Ok(Action::Connect { socket, peer, outcome })
+    }
+
+    fn listen(&mut self) -> Result<Action, ScriptError> {
+        let port = self.number("a port")?;
+        let outcome = self.unsuccessful()?.unwrap_or(Outcome::Done(()));
+        Ok(Action::Listen { port, outcome })
+    }
+
+    fn shutdown(&mut self) -> Result<Action, ScriptError> {
+        let socket = self.socket()?;
+        let direction = if self.at_end() {
+            Direction::Write
+        } else {
+            [Direction::Read, Direction::Write, Direction::Both][self.choice(&["read", "write", "both"])?]
+        };
+        Ok(Action::Shutdown { socket, direction })
+    }
+
+    fn set(&mut self) -> Result<Action, ScriptError> {
+        let socket = self.socket()?;
+        let setting = self.setting()?;
+        let outcome = self.unsuccessful()?.unwrap_or(Outcome::Done(()));
+        Ok(Action::Set { socket, setting, outcome })
+    }
+
+    fn poll(&mut self) -> Result<Action, ScriptError> {
+        let socket = self.socket()?;
+        let mut ready = Ready::empty();
+        while !self.at_end() {
+            ready |= Ready::NAMES[self.choice(&Ready::NAMES.map(|(name, _)| name))?].1;
+        }
+        Ok(Action::Poll { socket, ready })
+    }
+
+    fn queued(&mut self, queue: Queue) -> Result<Action, ScriptError> {
+        Ok(Action::Queued { socket: self.socket()?, queue, bytes: self.number("a number of bytes")? })
+    }
+
+    fn info(&mut self) -> Result<Action, ScriptError> {
+        const WANTED: &str = "a field of TCP_INFO and its value, as in `info $c snd_cwnd 10`";
+        let socket = self.socket()?;
+        let mut fields = Vec::new();
+        while fields.is_empty() || !self.at_end() {
+            fields.push((self.word(WANTED)?, self.number(WANTED)?));
+        }
+        Ok(Action::Info { socket, fields })
     }
 
     fn connected(&mut self) -> Result<Action, ScriptError> {

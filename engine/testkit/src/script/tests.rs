@@ -117,15 +117,16 @@ fn calls_say_what_they_give() {
 #[test]
 fn header_lines_set_the_stage() {
     let text = "ip 6\nbacklog 8\nsyncookies 2\nabort_on_overflow 1\nkeepalive idle 2s interval 1s probes 3\nmtu 1280\n\
-                peer b host 9 port 7 to 81\nkernel skip \"why\"\nconnect $c to d\n";
+                peer b host 9 port 7 to 81\nproves MUST-12 threats 4.2\nproves RFC-5961\nkernel skip \"why\"\nconnect $c to d\n";
     let script = parse(text).expect("a script");
     let setup = &script.setup;
-    assert!(setup.ipv6 && setup.abort_on_overflow);
+    assert!(setup.only == Some(Ip::V6) && setup.abort_on_overflow);
     assert_eq!((setup.backlog, setup.syncookies, setup.mtu), (8, 2, 1280));
     let keepalive = Keepalive { idle: Duration::from_secs(2), interval: Duration::from_secs(1), probes: 3 };
     assert_eq!(setup.keepalive, Some(keepalive));
     assert_eq!(setup.kernel, KernelRun::Skip("why".into()));
-    assert_eq!(script.peers[1], Peer { name: "b".into(), host: 9, port: 7, to: 81 });
+    assert_eq!(setup.proves, ["MUST-12", "threats 4.2", "RFC-5961"]);
+    assert_eq!(script.peers[1], Peer { name: "b".into(), host: 9, port: 7, to: 81, address: None, at: None });
     assert_eq!(script.peers[2].to, 50_002, "a peer that is connected to is not the listener's");
 }
 
@@ -162,6 +163,11 @@ fn an_error_says_where_and_what_would_be_right() {
         ("silence\nbacklog 8", 1, "`backlog` belongs in the header, before the first step"),
         ("for $i in 1..2\nsilence", 1, "this `for` has no `end`"),
         ("end", 1, "`end` without `for`"),
+        (
+            "proves MUST",
+            12,
+            "here stands the end of the line, wanted a requirement, as in `proves MUST-12 threats 4.2`",
+        ),
     ];
     for (text, column, message) in cases {
         let (_, found_column, found) = error(text);

@@ -27,7 +27,7 @@ pub(super) const fn fast_convergence(window: u32, last_max: u32) -> u32 {
 
 /// Where the window stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Path {
+pub(super) struct Position {
     /// cwnd.
     pub window: u32,
     /// W_max; zero when there is none.
@@ -75,43 +75,43 @@ impl Cubic {
     }
 
     /// The window after an acknowledgment in congestion avoidance (RFC 9438, sections 4.2 to 4.5).
-    pub fn grow(&mut self, credit: &mut Credit, acked: &Acked, path: &Path) -> u32 {
-        let epoch = self.epoch.get_or_insert_with(|| Epoch::begin(acked.now, path));
+    pub fn grow(&mut self, credit: &mut Credit, acked: &Acked, position: &Position) -> u32 {
+        let epoch = self.epoch.get_or_insert_with(|| Epoch::begin(acked.now, position));
         epoch.heard = acked.now;
-        let friendly = epoch.reno_would_have(acked.bytes, self.prior, path);
-        let target = epoch.target(acked, path);
-        let grown = match price(path, target) {
-            Some(price) => path.window.saturating_add(credit.earn(acked.bytes, price, path.mss)),
-            None => path.window,
+        let friendly = epoch.reno_would_have(acked.bytes, self.prior, position);
+        let target = epoch.target(acked, position);
+        let grown = match price(position, target) {
+            Some(price) => position.window.saturating_add(credit.earn(acked.bytes, price, position.mss)),
+            None => position.window,
         };
         grown.max(friendly)
     }
 }
 
 impl Epoch {
-    fn begin(now: Instant, path: &Path) -> Self {
-        let origin = path.last_max.max(path.window);
-        let k = time_to_climb(origin - path.window, path.mss);
-        Self { start: now, heard: now, k, origin, friendly: path.window, friendly_credit: Credit::default() }
+    fn begin(now: Instant, position: &Position) -> Self {
+        let origin = position.last_max.max(position.window);
+        let k = time_to_climb(origin - position.window, position.mss);
+        Self { start: now, heard: now, k, origin, friendly: position.window, friendly_credit: Credit::default() }
     }
 
     /// W_est (RFC 9438, figure 4): α segments for each window acknowledged, and one once the window of the last reduction is
     /// reached.
-    fn reno_would_have(&mut self, bytes: u32, prior: u32, path: &Path) -> u32 {
+    fn reno_would_have(&mut self, bytes: u32, prior: u32, position: &Position) -> u32 {
         let (numerator, denominator) = if self.friendly < prior { ALPHA } else { (1, 1) };
-        let price = u64::from(path.window) * u64::from(denominator) / u64::from(numerator);
+        let price = u64::from(position.window) * u64::from(denominator) / u64::from(numerator);
         let price = u32::try_from(price).unwrap_or(u32::MAX);
-        let earned = self.friendly_credit.earn(bytes, price, path.mss);
+        let earned = self.friendly_credit.earn(bytes, price, position.mss);
         self.friendly = self.friendly.saturating_add(earned).min(MAX_WINDOW);
         self.friendly
     }
 
     /// Where the window should be one round trip from now: between what it is and one and a half of that (RFC 9438, section
     /// 4.2).
-    fn target(&self, acked: &Acked, path: &Path) -> u32 {
-        let elapsed = acked.now - self.start + acked.srtt.unwrap_or(Duration::ZERO);
-        let most = path.window.saturating_add(path.window / 2);
-        self.curve(ticks(elapsed), path.mss).clamp(path.window, most)
+    fn target(&self, acked: &Acked, position: &Position) -> u32 {
+        let elapsed = (acked.now - self.start).saturating_add(acked.srtt.unwrap_or(Duration::ZERO));
+        let most = position.window.saturating_add(position.window / 2);
+        self.curve(ticks(elapsed), position.mss).clamp(position.window, most)
     }
 
     /// W_cubic(t) = C · (t - K)³ + W_max (RFC 9438, figure 1).
@@ -124,9 +124,9 @@ impl Epoch {
 
 /// Bytes to be acknowledged for one segment, so that the window reaches `target` within a window of them; `None` when it is
 /// there.
-fn price(path: &Path, target: u32) -> Option<u32> {
-    let way = target.checked_sub(path.window).filter(|&way| way > 0)?;
-    let price = u64::from(path.window) * u64::from(path.mss) / u64::from(way);
+fn price(position: &Position, target: u32) -> Option<u32> {
+    let way = target.checked_sub(position.window).filter(|&way| way > 0)?;
+    let price = u64::from(position.window) * u64::from(position.mss) / u64::from(way);
     Some(u32::try_from(price).unwrap_or(u32::MAX))
 }
 
@@ -160,4 +160,178 @@ const fn cube_root(value: u64) -> u32 {
         bit -= 1;
     }
     root as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::time::Duration;
+    use proptest::prelude::*;
+
+    const MSS: u32 = 1460;
+
+    fn acked(millis: u64, bytes: u32) -> Acked {
+        let rtt = Some(Duration::from_millis(100));
+        Acked {
+            now: Instant::from_millis(millis),
+            bytes,
+            is_window_limited: true,
+            is_paced: true,
+            rtt,
+            srtt: rtt,
+            begins_round: false,
+        }
+    }
+
+    fn reduced_position(last_max: u32) -> Position {
+        Position { window: reduced(last_max), last_max, mss: MSS }
+    }
+
+    #[test]
+    fn the_cube_root_is_exact() {
+        for root in [0u64, 1, 2, 3, 9, 10, 1000, 65_535, 1 << 20, 2_642_244, 2_642_245] {
+            let cube = root * root * root;
+            assert_eq!(u64::from(cube_root(cube)), root);
+            if cube > 0 {
+                assert_eq!(u64::from(cube_root(cube - 1)), root - 1);
+            }
+        }
+        assert_eq!(cube_root(u64::MAX), 2_642_245);
+    }
+
+    /// W_cubic(t) in bytes, t = 0 to 8 s, computed by RFC 9438, figures 1 and 2, for reductions from 100 and from 1000
+    /// segments; K is 4.2172 s and 9.0856 s.
+    #[test]
+    fn the_curve_is_the_rfcs() {
+        let tables = [
+            (100, 4318, [102_200, 126_554, 139_635, 144_947, 145_994, 146_280, 149_309, 158_586, 177_613]),
+            (
+                1000,
+                9303,
+                [1_022_000, 1_151_290, 1_252_249, 1_328_379, 1_383_186, 1_420_173, 1_442_843, 1_454_702, 1_459_253],
+            ),
+        ];
+        for (segments, k, curve) in tables {
+            let position = reduced_position(segments * MSS);
+            let epoch = Epoch::begin(Instant::from_millis(0), &position);
+            assert_eq!(epoch.k, k, "K in 1/1024 s");
+            for (second, wanted) in (0..).zip(curve) {
+                let seen = epoch.curve(second * 1024, MSS);
+                assert!(
+                    seen.abs_diff(wanted) <= wanted / 1000,
+                    "{segments} segments, {second} s: {seen}, not {wanted}"
+                );
+            }
+        }
+    }
+
+    /// A flow of full windows a round trip apart: where it stands after each second.
+    fn windows_after(seconds: u64, position: Position) -> alloc::vec::Vec<u32> {
+        let (mut cubic, mut credit, mut position) =
+            (Cubic::reduced_from(position.last_max), Credit::default(), position);
+        let mut seen = alloc::vec::Vec::new();
+        for round in 0..=10 * seconds {
+            if round % 10 == 0 {
+                seen.push(position.window / MSS);
+            }
+            for _ in 0..position.window / MSS {
+                position.window = cubic.grow(&mut credit, &acked(round * 100, MSS), &position);
+            }
+        }
+        seen
+    }
+
+    /// The window lags behind the curve by less than half a round trip: at most five of the twelve segments that it climbs in
+    /// the first.
+    #[test]
+    fn the_window_follows_the_curve() {
+        let curve = [700, 788, 857, 909, 947, 972, 988, 996, 999];
+        for (seen, wanted) in windows_after(8, reduced_position(1000 * MSS)).into_iter().zip(curve) {
+            assert!((wanted - 5..=wanted + 1).contains(&seen), "{seen}, not {wanted}");
+        }
+        let beyond = windows_after(16, reduced_position(1000 * MSS));
+        assert!(
+            (1125..=1135).contains(&beyond[16]),
+            "0.4 · (16 - 9.09)³ above 1000 in the convex region: {}",
+            beyond[16]
+        );
+    }
+
+    #[test]
+    fn the_target_is_at_most_half_a_window_away() {
+        let position = Position { window: 10 * MSS, last_max: 0, mss: MSS };
+        let epoch = Epoch::begin(Instant::ZERO, &position);
+        assert_eq!((epoch.k, epoch.origin), (0, 10 * MSS), "without W_max the curve begins flat (section 4.8)");
+        assert_eq!(epoch.target(&acked(100_000, MSS), &position), 15 * MSS);
+        assert_eq!(epoch.target(&acked(0, MSS), &position), 10 * MSS);
+        let above = Position { window: 12 * MSS, ..position };
+        assert_eq!(epoch.target(&acked(0, MSS), &above), 12 * MSS, "nor below the window");
+    }
+
+    /// RFC 9438, section 4.3: 9/17 of a segment a round trip up to cwnd_prior, then one.
+    #[test]
+    fn the_friendly_window_grows_as_renos_would() {
+        let position = Position { window: 90 * MSS, last_max: 0, mss: MSS };
+        let mut epoch = Epoch::begin(Instant::ZERO, &position);
+        let mut at = 0;
+        for _ in 0..17 {
+            at = epoch.reno_would_have(90 * MSS, 1000 * MSS, &position);
+        }
+        assert_eq!(at, (90 + 9) * MSS);
+        for _ in 0..17 {
+            at = epoch.reno_would_have(90 * MSS, 99 * MSS, &position);
+        }
+        assert_eq!(at, (99 + 17) * MSS);
+    }
+
+    /// RFC 9438, section 4.7.
+    #[test]
+    fn a_flow_that_got_less_far_makes_room() {
+        assert_eq!(fast_convergence(100, 0), 100);
+        assert_eq!(fast_convergence(100, 100), 100);
+        assert_eq!(fast_convergence(100, 101), 85);
+        assert_eq!(reduced(100), 70);
+    }
+
+    #[test]
+    fn time_without_use_of_the_window_does_not_count() {
+        let position = reduced_position(1000 * MSS);
+        let (mut steady, mut paused) = (Cubic::reduced_from(1000 * MSS), Cubic::reduced_from(1000 * MSS));
+        let _ = steady.grow(&mut Credit::default(), &acked(0, MSS), &position);
+        let _ = paused.grow(&mut Credit::default(), &acked(0, MSS), &position);
+        for late in 1..=50 {
+            paused.pause(Instant::from_millis(late * 100));
+        }
+        let in_time = steady.epoch.expect("begun").target(&acked(100, MSS), &position);
+        let later = paused.epoch.expect("begun").target(&acked(5100, MSS), &position);
+        assert_eq!(in_time, later);
+    }
+
+    proptest! {
+        #[test]
+        fn the_cube_root_is_the_floor(value: u64) {
+            let root = u128::from(cube_root(value));
+            prop_assert!(root.pow(3) <= value.into() && (root + 1).pow(3) > value.into());
+        }
+
+        /// Whatever the curve says, one acknowledgment opens the window by half of what it acknowledges and a segment, or to
+        /// where Reno would be.
+        #[test]
+        fn growth_is_bounded(
+            mss in 1u32..=65_535, window in 1u32..1 << 30, last_max in 0u32..1 << 30,
+            gaps in proptest::collection::vec((any::<u64>(), 0u32..1 << 20), 1..20),
+        ) {
+            let mut position = Position { window: window.max(mss), last_max, mss };
+            let (mut cubic, mut credit, mut now) = (Cubic::reduced_from(last_max), Credit::default(), Instant::ZERO);
+            for (gap, bytes) in gaps {
+                now += Duration::from_nanos(gap);
+                let acked = Acked { now, bytes, srtt: Some(Duration::MAX), ..acked(0, 0) };
+                let grown = cubic.grow(&mut credit, &acked, &position);
+                let friendly = cubic.epoch.expect("begun").friendly;
+                let most = position.window.saturating_add(bytes / 2 + 2 * mss).max(friendly);
+                prop_assert!(grown >= position.window && grown <= most, "{position:?} to {grown}");
+                position.window = grown.min(MAX_WINDOW);
+            }
+        }
+    }
 }

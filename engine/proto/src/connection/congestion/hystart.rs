@@ -100,3 +100,109 @@ impl HyStart {
         (self.last_round / MIN_RTT_DIVISOR).clamp(MIN_RTT_THRESHOLD, MAX_RTT_THRESHOLD)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Instant;
+
+    const MSS: u32 = 1000;
+
+    fn acked(micros: u64, begins_round: bool) -> Acked {
+        Acked {
+            now: Instant::ZERO,
+            bytes: MSS,
+            is_window_limited: true,
+            is_paced: true,
+            rtt: Some(Duration::from_micros(micros)),
+            srtt: None,
+            begins_round,
+        }
+    }
+
+    /// A round of so many acknowledgments.
+    fn round(hystart: &mut HyStart, micros: u64, acks: u8) -> Found {
+        let first = hystart.on_ack(&acked(micros, true));
+        for _ in 1..acks {
+            assert_eq!(hystart.on_ack(&acked(micros, false)), Found::Nothing, "only the end of a round decides");
+        }
+        first
+    }
+
+    /// By how much the round trip must rise from one round to the next: an eighth, within 4 and 16 ms.
+    #[test]
+    fn a_rise_of_an_eighth_begins_conservative_slow_start() {
+        for (last, rise) in [(1_000, 4_000), (32_000, 4_000), (80_000, 10_000), (128_000, 16_000), (400_000, 16_000)] {
+            let mut hystart = HyStart::default();
+            round(&mut hystart, last, 8);
+            round(&mut hystart, last + rise - 1, 8);
+            assert_eq!(hystart.conservative, None, "{last} µs and less than {rise} more");
+            let mut hystart = HyStart::default();
+            round(&mut hystart, last, 8);
+            round(&mut hystart, last + rise, 8);
+            assert_eq!(
+                hystart.conservative,
+                Some(Conservative { baseline: (last + rise) as u32, rounds: 0 }),
+                "{last} µs"
+            );
+        }
+    }
+
+    #[test]
+    fn fewer_than_eight_samples_say_nothing() {
+        let mut hystart = HyStart::default();
+        round(&mut hystart, 20_000, 8);
+        round(&mut hystart, 90_000, 7);
+        assert_eq!(hystart.conservative, None);
+        let unmeasured = Acked { rtt: None, ..acked(0, false) };
+        assert_eq!((hystart.on_ack(&unmeasured), hystart.conservative), (Found::Nothing, None));
+        hystart.on_ack(&acked(90_000, false));
+        assert!(hystart.conservative.is_some());
+    }
+
+    #[test]
+    fn the_least_of_a_round_counts() {
+        let mut hystart = HyStart::default();
+        round(&mut hystart, 20_000, 8);
+        hystart.on_ack(&acked(21_000, true));
+        for _ in 0..20 {
+            hystart.on_ack(&acked(90_000, false));
+        }
+        assert_eq!(hystart.conservative, None, "one sample without a queue");
+    }
+
+    /// The round in which it begins counts (section 4.2).
+    #[test]
+    fn five_conservative_rounds_end_slow_start() {
+        let mut hystart = HyStart::default();
+        round(&mut hystart, 20_000, 8);
+        round(&mut hystart, 30_000, 8);
+        for _ in 0..4 {
+            assert_eq!(round(&mut hystart, 30_000, 8), Found::Nothing);
+        }
+        assert_eq!(round(&mut hystart, 30_000, 1), Found::Congestion);
+    }
+
+    #[test]
+    fn a_round_trip_below_the_baseline_resumes_slow_start() {
+        let mut hystart = HyStart::default();
+        round(&mut hystart, 20_000, 8);
+        round(&mut hystart, 30_000, 8);
+        round(&mut hystart, 29_999, 7);
+        assert!(hystart.conservative.is_some(), "too few samples yet");
+        hystart.on_ack(&acked(40_000, false));
+        assert_eq!(hystart.conservative, None);
+        round(&mut hystart, 40_000, 8);
+        assert!(hystart.conservative.is_some(), "and may begin again");
+    }
+
+    #[test]
+    fn conservative_slow_start_is_four_times_slower_and_unpaced_slow_start_is_limited() {
+        let stretched = Acked { bytes: 100 * MSS, ..acked(0, false) };
+        let unpaced = Acked { is_paced: false, ..stretched };
+        let mut hystart = HyStart::default();
+        assert_eq!((hystart.step(&stretched, MSS), hystart.step(&unpaced, MSS)), (100 * MSS, 8 * MSS));
+        hystart.conservative = Some(Conservative { baseline: 1, rounds: 0 });
+        assert_eq!((hystart.step(&stretched, MSS), hystart.step(&unpaced, MSS)), (25 * MSS, 2 * MSS));
+    }
+}

@@ -11,6 +11,9 @@ mod hystart;
 mod new_reno;
 mod prr;
 
+#[cfg(test)]
+mod tests;
+
 pub(super) use prr::{Delivery, Prr};
 
 use crate::Instant;
@@ -145,9 +148,12 @@ impl Congestion {
     }
 
     /// Goes on with another algorithm from the same window (Linux: `tcp_reinit_congestion_control`).
-    pub fn set_algorithm(&mut self, algorithm: CongestionAlgorithm) {
+    pub fn set_algorithm(&mut self, algorithm: CongestionAlgorithm, growth: Option<&mut Growth>) {
         self.algorithm = algorithm;
         self.last_max = 0;
+        if let Some(growth) = growth {
+            *growth = Growth::default();
+        }
     }
 
     /// New data was acknowledged outside of recovery (RFC 5681, section 3.1; Linux: `tcp_reno_cong_avoid`,
@@ -245,7 +251,7 @@ impl Congestion {
         let window = match self.algorithm {
             CongestionAlgorithm::NewReno => self.window.saturating_add(credit.earn(acked.bytes, self.window, mss)),
             CongestionAlgorithm::Cubic => {
-                cubic.grow(credit, acked, &cubic::Path { window: self.window, last_max: self.last_max, mss })
+                cubic.grow(credit, acked, &cubic::Position { window: self.window, last_max: self.last_max, mss })
             }
         };
         self.set_window(window, mss);

@@ -22,3 +22,28 @@ impl Credit {
         (total / price).saturating_add(saved).saturating_mul(mss)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MSS: u32 = 1000;
+
+    #[test]
+    fn a_window_of_acknowledged_bytes_buys_a_segment() {
+        let mut credit = Credit::default();
+        for _ in 0..9 {
+            assert_eq!(credit.earn(MSS, 10 * MSS, MSS), 0);
+        }
+        assert_eq!(credit.earn(MSS, 10 * MSS, MSS), MSS);
+        assert_eq!(credit.earn(25 * MSS, 10 * MSS, MSS), 2 * MSS, "a stretch ACK loses nothing");
+        assert_eq!(credit, Credit(5 * MSS));
+    }
+
+    #[test]
+    fn what_was_saved_at_a_higher_price_buys_one_segment() {
+        let mut credit = Credit(95 * MSS);
+        assert_eq!(credit.earn(MSS, 2 * MSS, MSS), MSS);
+        assert_eq!(credit, Credit(MSS));
+    }
+}

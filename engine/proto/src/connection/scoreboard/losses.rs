@@ -56,6 +56,22 @@ impl Scoreboard {
         found
     }
 
+    /// What is longer than `mss` cannot arrive any more. Returns how many segments that is.
+    pub fn mark_oversized(&mut self, mss: u32) -> u32 {
+        let mut start = self.start;
+        let mut marked = 0;
+        for index in 0..self.segments.len() {
+            let Sent { end, marks, .. } = self.segments[index];
+            if end.distance_from(start) > mss && !marks.contains(Marks::SACKED) {
+                marked += 1;
+                self.mark(index, (marks | Marks::LOST) - Marks::RESENT);
+            }
+            start = end;
+        }
+        self.search_anew();
+        marked
+    }
+
     /// Nothing is lost after all (Linux: `tcp_undo_cwnd_reduction` with `unmark_loss`).
     pub fn unmark_losses(&mut self) {
         for index in 0..self.segments.len() {
@@ -74,13 +90,21 @@ impl Scoreboard {
         self.segments.get(self.index_of(start)).map(|sent| (start, sent.end))
     }
 
-    /// The end of the segments that one of `limit` bytes can carry which begins at `start` and holds the whole of the first
-    /// (Linux: `tcp_retrans_try_collapse`).
+    /// How far a segment of `limit` bytes can go that begins at `start` and holds the whole of what was sent from there: over
+    /// the segments after it that were not reported (Linux: `tcp_retrans_try_collapse`), and into one that is lost as well.
     pub fn end_within(&self, start: SeqNum, limit: u32) -> SeqNum {
         let first = self.index_of(start);
-        let fits = |sent: &&Sent| !sent.marks.contains(Marks::SACKED) && sent.end.distance_from(start) <= limit;
-        let others = self.segments.range((first + 1).min(self.segments.len())..).take_while(fits).last();
-        others.or(self.segments.get(first)).map_or(start, |sent| sent.end)
+        let mut end = self.segments.get(first).map_or(start, |sent| sent.end);
+        for sent in self.segments.iter().skip(first + 1) {
+            if sent.marks.contains(Marks::SACKED) {
+                break;
+            }
+            if sent.end.distance_from(start) > limit {
+                return if sent.marks.waits() { end.latest(start + limit) } else { end };
+            }
+            end = sent.end;
+        }
+        end
     }
 
     /// `[start, end)` was sent again, in one segment. It is the first one of those that begin there, or a part of it, or several.

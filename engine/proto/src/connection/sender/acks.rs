@@ -68,8 +68,11 @@ impl Sender {
     fn advance(&mut self, flight: &mut Flight, ack: SeqNum, findings: &mut Findings, progress: &mut Progress) {
         let acked = ack.distance_from(self.una);
         let bytes = acked.min(flight.queue.len());
+        let prior = self.una;
         self.una = ack;
         flight.queue.acknowledge(self.una, bytes);
+        let has_short = flight.short_end.after(prior) && !flight.short_end.after(ack);
+        progress.full_sized = bytes >= self.mss.into() && !has_short;
         self.freed = self.freed.saturating_add(bytes);
         self.acked = self.acked.saturating_add(bytes.into());
         flight.timeouts = 0;
@@ -202,7 +205,8 @@ impl Sender {
 
 impl Progress {
     /// Nothing.
-    const NONE: Self = Self { advanced: false, freed: false, fin_acked: false, counts: Counts::NONE };
+    const NONE: Self =
+        Self { advanced: false, freed: false, full_sized: false, fin_acked: false, counts: Counts::NONE };
 }
 
 impl Acknowledgment {

@@ -18,7 +18,7 @@ mod undo;
 pub(super) use segmentation::{Patience, Slice};
 pub(super) use sending::SendTimer;
 
-use super::congestion::Congestion;
+use super::congestion::{Congestion, CongestionAlgorithm};
 use super::rack::Reordering;
 use super::recovery::CaState;
 use super::rtt::Rtt;
@@ -66,6 +66,8 @@ pub(super) struct Progress {
     pub advanced: bool,
     /// Bytes left the send buffer.
     pub freed: bool,
+    /// Full-sized segments were acknowledged, and no others.
+    pub full_sized: bool,
     /// Our FIN was acknowledged.
     pub fin_acked: bool,
     /// Counters to raise.
@@ -229,9 +231,19 @@ impl Sender {
         self.flight.as_ref().map_or(CaState::Open, |flight| flight.recovery.state)
     }
 
+    /// Goes on with another congestion control.
+    pub fn set_congestion(&mut self, algorithm: CongestionAlgorithm) {
+        self.congestion.set_algorithm(algorithm, self.flight.as_mut().map(|flight| &mut flight.growth));
+    }
+
     /// Whether the application may still send.
     pub fn is_open(&self) -> bool {
         self.fin == Fin::Open
+    }
+
+    /// Bytes of sequence space sent and not acknowledged.
+    pub fn in_flight(&self) -> u32 {
+        self.nxt.distance_from(self.una)
     }
 
     /// When data was last sent.
@@ -279,6 +291,11 @@ impl Sender {
         } else {
             AckRange::Acceptable
         }
+    }
+
+    /// A full-sized segment has `mss` bytes of payload from now on.
+    pub fn resize(&mut self, mss: u16) {
+        self.mss = mss;
     }
 
     /// Adds bytes to the queue, unless the application has ended it.

@@ -32,6 +32,8 @@ impl Slice {
 /// How short a segment may be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in crate::connection) enum Patience {
+    /// Short segments wait (TCP_CORK).
+    Cork,
     /// Short segments wait while another is unacknowledged (Nagle).
     Nagle,
     /// Short segments go at once (TCP_NODELAY).
@@ -155,6 +157,7 @@ impl Sender {
         let window_share = len >= self.max_window / 2;
         match patience {
             Patience::Exhausted => true,
+            Patience::Cork => false,
             Patience::NoDelay => rest || window_share,
             Patience::Nagle if rest => !short_outstanding,
             Patience::Nagle => window_share,

@@ -127,6 +127,19 @@ impl Sender {
         }
     }
 
+    /// What is in flight and longer than a segment may be from now on cannot arrive: it is sent again, in segments of the present
+    /// size. That is no sign of congestion (RFC 1191, section 6.5; Linux: `tcp_simple_retransmit`).
+    pub fn resend_in_flight(&mut self) {
+        let Some(mut flight) = self.flight.take() else { return };
+        if flight.board.mark_oversized(self.mss.into()) > 0 && flight.recovery.state != CaState::Loss {
+            flight.recovery.high = self.nxt;
+            flight.recovery.forget_undo();
+            flight.recovery.state = CaState::Loss;
+            flight.recovery.frto = false;
+        }
+        self.flight = Some(flight);
+    }
+
     /// What was late has had its time (Linux: `tcp_rack_reo_timeout`).
     pub fn on_reorder_timer(&mut self, now: Instant) -> Counts {
         let Some(mut flight) = self.flight.take() else { return Counts::NONE };

@@ -35,7 +35,8 @@ impl Sender {
         if recovered {
             self.finish_recovery(flight, walk);
         } else if !self.sack {
-            if self.nxt.after(flight.recovery.high) {
+            // A duplicate tells of what was sent since, in step 2b.
+            if self.nxt.after(flight.recovery.high) && findings.is_duplicate() {
                 self.note_duplicate(flight, findings);
             } else if findings.advanced {
                 flight.board.forget_duplicates();

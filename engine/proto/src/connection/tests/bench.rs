@@ -3,12 +3,16 @@
 
 use crate::connection::{CongestionAlgorithm, Connection, ConnectionConfig, Decision, State, Terms};
 use crate::half_open::{Clock, HalfOpen, Negotiated, Scales};
+use crate::icmp::{IcmpError, IcmpKind};
 use crate::segment::{DataOptions, Mss, SackBlock, SackBlocks, Timestamps, WindowScale};
 use crate::wire::{ChecksumPolicy, parse};
-use crate::{Counter, Counts, Endpoint, Fate, Flags, Head, Instant, Link, Options, Segment, SeqNum, Span, Tuple};
+use crate::{
+    Codepoint, Counter, Counts, Endpoint, Fate, Flags, Head, Instant, Link, Marking, Options, Segment, SeqNum, Span,
+    Tuple,
+};
 use alloc::vec;
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
 
 pub(super) const ISS: SeqNum = SeqNum(u32::MAX - 500);
@@ -16,31 +20,40 @@ pub(super) const IRS: SeqNum = SeqNum(u32::MAX - 300);
 pub(super) const MSS: u16 = 1000;
 pub(super) const BUFFER: u32 = 60_000;
 
-pub(super) const TUPLE: Tuple = Tuple {
+pub(in crate::connection) const TUPLE: Tuple = Tuple {
     local: Endpoint::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 80),
     remote: Endpoint::new(IpAddr::V4(Ipv4Addr::new(198, 51, 100, 2)), 40000),
+};
+
+pub(in crate::connection) const TUPLE_V6: Tuple = Tuple {
+    local: Endpoint::new(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)), 80),
+    remote: Endpoint::new(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2)), 40000),
 };
 
 pub(super) fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-pub(super) fn mss(bytes: u16) -> Mss {
+pub(in crate::connection) fn mss(bytes: u16) -> Mss {
     Mss::announced(bytes).expect("not zero")
 }
 
 pub(super) fn config() -> ConnectionConfig {
     ConnectionConfig {
         receive_buffer: BUFFER,
+        receive_buffer_max: BUFFER,
         send_buffer: 1 << 20,
+        send_buffer_max: 1 << 20,
         mss: mss(MSS),
         keepalive: None,
         nagle: true,
         quick_acks: true,
         congestion: CongestionAlgorithm::NewReno,
         retries: 15,
+        user_timeout: None,
         time_wait: Duration::from_secs(60),
         fin_wait_2: Duration::from_secs(60),
+        marking: Marking::DEFAULT,
     }
 }
 
@@ -132,6 +145,7 @@ impl Says {
             ack: if self.flags.contains(Flags::ACK) { ISS + 1 + self.ack } else { SeqNum(0) },
             flags: self.flags,
             window: self.window,
+            ecn: Codepoint::NotEct,
             options,
             payload: Span { start: START, len: self.payload.len() as u16 },
             unfinished_checksum: false,
@@ -224,6 +238,14 @@ impl Bench {
     pub(super) fn arrive(&mut self, says: &Says) -> Decision {
         let (segment, frame) = says.segment();
         let decision = self.connection.on_segment(self.now, &segment, &frame);
+        self.note(decision.verdict.counts);
+        decision
+    }
+
+    /// An ICMP error about the byte at `offset`.
+    pub(super) fn told(&mut self, offset: u32, kind: IcmpKind) -> Decision {
+        let error = IcmpError { link: Link::default(), tuple: TUPLE, seq: ISS + 1 + offset, kind };
+        let decision = self.connection.on_icmp_error(self.now, &error);
         self.note(decision.verdict.counts);
         decision
     }

@@ -1,7 +1,7 @@
 //! Anything may arrive at any time, and the clock may step: nothing panics, and what always holds does.
 
 use super::bench::*;
-use crate::connection::{Connection, Events, Keepalive, State, Terms};
+use crate::connection::{Connection, Events, Keepalive, SocketOption, State, Terms};
 use crate::half_open::{Clock, Negotiated};
 use crate::segment::SynOptions;
 use crate::{Fate, Flags, Instant, Options};
@@ -107,7 +107,7 @@ fn apply(bench: &mut Bench, happening: &Happening, sent: &mut u32, read: &mut u3
         Happening::Closes => drop(bench.connection.close(bench.now)),
         Happening::SwitchesKeepalive(on) => {
             let keepalive = Keepalive { idle: ms(50), interval: ms(20), probes: 2 };
-            bench.connection.set_keepalive(bench.now, on.then_some(keepalive));
+            bench.connection.set(bench.now, SocketOption::Keepalive(on.then_some(keepalive)));
         }
     }
 }

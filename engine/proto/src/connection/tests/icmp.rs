@@ -1,11 +1,12 @@
 //! ICMP errors: RFC 5927, sections 4 and 5; RFC 9293, section 3.9.2.2.
 
 use super::bench::*;
-use crate::connection::{Connection, Events, Failure, State, Terms};
+use crate::connection::{Connection, ConnectionConfig, Events, Failure, State, Terms};
 use crate::icmp::{IcmpError, IcmpKind, Unreachable};
 use crate::{Counter, DropReason, Endpoint, Fate, Flags, Link, SeqNum, Tuple, Verdict};
 use alloc::vec;
 use core::net::{IpAddr, Ipv6Addr};
+use core::time::Duration;
 
 const V6: Tuple = Tuple {
     local: Endpoint::new(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)), 40000),
@@ -51,7 +52,7 @@ fn how_an_open_fails() {
             bench.connection = Connection::connect(bench.now, tuple, ISS, 5, &Terms::from(&config()));
             let mut frame = [0; 2048];
             bench.connection.poll_transmit(bench.now, &Link::default(), &mut frame).expect("a SYN");
-            let decision = bench.connection.on_icmp_error(&IcmpError { tuple, ..error(ISS, kind) });
+            let decision = bench.connection.on_icmp_error(bench.now, &IcmpError { tuple, ..error(ISS, kind) });
             assert_eq!(bench.connection.failure(), failure, "{kind:?}, {tuple:?}");
             assert_eq!(decision.verdict.reply, None);
             let (state, events, fate) = match failure {
@@ -70,7 +71,7 @@ fn how_an_open_fails() {
 fn an_open_fails_only_when_its_syn_is_quoted() {
     for (seq, fails) in [(ISS, true), (ISS - 1, false), (ISS + 1, false), (ISS + 0x8000_0000, false)] {
         let mut bench = connecting();
-        let decision = bench.connection.on_icmp_error(&error(seq, PORT));
+        let decision = bench.connection.on_icmp_error(bench.now, &error(seq, PORT));
         assert_eq!(bench.connection.failure().is_some(), fails, "{seq:?}");
         let out_of_window = decision.verdict.fate == Fate::Dropped(DropReason::IcmpOutOfWindow);
         assert_eq!(out_of_window, !fails);
@@ -78,7 +79,7 @@ fn an_open_fails_only_when_its_syn_is_quoted() {
     }
     let mut unsent = Bench::accepted(&config(), negotiated());
     unsent.connection = Connection::connect(unsent.now, TUPLE, ISS, 5, &Terms::from(&config()));
-    let decision = unsent.connection.on_icmp_error(&error(ISS, PORT));
+    let decision = unsent.connection.on_icmp_error(unsent.now, &error(ISS, PORT));
     assert_eq!(decision.verdict.fate, Fate::Dropped(DropReason::IcmpOutOfWindow), "nothing is on its way yet");
 }
 
@@ -88,12 +89,12 @@ fn an_open_that_lasts_fails_too() {
     let mut bench = connecting();
     let _ = bench.tick_next();
     assert_eq!(bench.sent().len(), 1);
-    let _ = bench.connection.on_icmp_error(&error(ISS, PORT));
+    let _ = bench.connection.on_icmp_error(bench.now, &error(ISS, PORT));
     assert_eq!(bench.connection.failure(), Some(Failure::Refused));
     let mut crossed = connecting();
     let _ = crossed.arrive(&ack(u32::MAX, 0).flags(Flags::SYN));
     assert_eq!(crossed.sent()[0].flags, Flags::SYN | Flags::ACK);
-    let _ = crossed.connection.on_icmp_error(&error(ISS, PORT));
+    let _ = crossed.connection.on_icmp_error(crossed.now, &error(ISS, PORT));
     assert_eq!(crossed.connection.failure(), Some(Failure::Refused));
 }
 
@@ -104,8 +105,10 @@ fn every_error_is_soft_once_synchronised() {
         PORT,
         IcmpKind::Unreachable(Unreachable::Protocol),
         IcmpKind::Unreachable(Unreachable::Host),
+        IcmpKind::Unreachable(Unreachable::Other(99)),
         IcmpKind::PacketTooBig { mtu: 0 },
         IcmpKind::TimeExceeded,
+        IcmpKind::ReassemblyTimeExceeded,
         IcmpKind::ParameterProblem,
     ];
     for kind in kinds {
@@ -114,18 +117,129 @@ fn every_error_is_soft_once_synchronised() {
         bench.sent();
         let _ = bench.arrive(&ack(0, 100));
         let before = bench.connection.info(bench.now);
-        for (offset, reason) in [
-            (99, DropReason::IcmpOutOfWindow),
-            (100, DropReason::IcmpIgnored),
-            (299, DropReason::IcmpIgnored),
-            (300, DropReason::IcmpOutOfWindow),
-        ] {
-            let decision = bench.connection.on_icmp_error(&error(ISS + 1 + offset, kind));
-            assert_eq!(decision.verdict.fate, Fate::Dropped(reason), "{kind:?}, {offset}");
-            assert_eq!((decision.verdict.reply, decision.events), (None, Events::empty()));
+        for (offset, is_outstanding) in [(99, false), (100, true), (299, true), (300, false)] {
+            let Verdict { fate, reply, .. } = bench.told(offset, kind).verdict;
+            let out_of_window = fate == Fate::Dropped(DropReason::IcmpOutOfWindow);
+            assert_eq!((out_of_window, reply), (!is_outstanding, None), "{kind:?}, {offset}");
         }
         assert_eq!((bench.connection.info(bench.now), bench.sent()), (before, vec![]));
+        assert_eq!(bench.count_of(Counter::OutOfWindowIcmps), 2);
     }
+}
+
+/// RFC 9293, section 3.9.2.2; Linux: `sk_err_soft`.
+#[test]
+fn what_an_error_said_is_the_reason_when_nobody_answers() {
+    for (said, answered, reason) in [
+        (IcmpKind::Unreachable(Unreachable::Host), false, Failure::HostUnreachable),
+        (IcmpKind::Unreachable(Unreachable::Network), false, Failure::NetworkUnreachable),
+        (PORT, false, Failure::Refused),
+        (IcmpKind::ParameterProblem, false, Failure::NotUnderstood),
+        (IcmpKind::ReassemblyTimeExceeded, false, Failure::TimedOut),
+        (IcmpKind::PacketTooBig { mtu: 1400 }, false, Failure::TimedOut),
+        (IcmpKind::Unreachable(Unreachable::Host), true, Failure::TimedOut),
+    ] {
+        let mut bench = Bench::with(&ConnectionConfig { retries: 2, ..config() }, negotiated());
+        bench.send(stream(0, 300));
+        bench.sent();
+        let decision = bench.told(0, said);
+        assert_eq!((decision.events, bench.connection.failure()), (Events::empty(), None));
+        if answered {
+            let _ = bench.arrive(&ack(0, 100));
+        }
+        for _ in 0..3 {
+            let _ = bench.tick_next();
+            bench.sent();
+        }
+        assert_eq!(bench.connection.failure(), Some(reason), "{said:?}");
+    }
+}
+
+/// With an MSS of 1000, three segments; the path takes no more than 700 bytes.
+#[test]
+fn what_is_too_big_is_sent_again_at_once_in_smaller_segments() {
+    let mut bench = Bench::established();
+    bench.send(stream(0, 3000));
+    assert_eq!(bench.sent_ranges(), [(0, 1000), (1000, 1000), (2000, 1000)]);
+    let decision = bench.told(1000, IcmpKind::PacketTooBig { mtu: 700 });
+    assert_eq!((decision.verdict, decision.events), (Verdict::CONSUMED, Events::PATH_MTU));
+    assert_eq!((bench.connection.path_mtu(), bench.connection.info(bench.now).mss), (Some(700), 660));
+    let window = bench.connection.info(bench.now).cwnd;
+    assert_eq!(bench.sent_ranges(), [(0, 660), (660, 660), (1320, 660), (1980, 660), (2640, 360)]);
+    let after = bench.connection.info(bench.now);
+    assert_eq!((after.cwnd, after.mss), (window, 660), "no sign of congestion");
+    assert_eq!((bench.count_of(Counter::RetransSegs), bench.count_of(Counter::TCPTimeouts)), (5, 0));
+    let repeated = bench.told(0, IcmpKind::PacketTooBig { mtu: 700 });
+    assert_eq!(repeated.verdict.fate, Fate::Dropped(DropReason::IcmpIgnored), "what is known already");
+    let _ = bench.arrive(&ack(0, 3000));
+    bench.send(stream(3000, 2000));
+    assert_eq!(bench.sent_ranges()[0], (3000, 660));
+}
+
+/// Timestamps count: the packet is to fit with them.
+#[test]
+fn options_are_part_of_the_packet() {
+    let mut bench = Bench::with_timestamps();
+    bench.send(stream(0, 2000));
+    assert_eq!(bench.sent_ranges(), [(0, 988), (988, 988), (1976, 24)]);
+    let _ = bench.told(0, IcmpKind::PacketTooBig { mtu: 700 });
+    assert_eq!(bench.sent_ranges()[0], (0, 700 - 40 - 12));
+}
+
+/// RFC 5927, section 7.2: segments of this size have arrived, so that the error may be forged.
+#[test]
+fn an_error_against_what_is_known_waits_for_the_timer() {
+    let doubted = || {
+        let mut bench = Bench::established();
+        bench.send(stream(0, 4000));
+        assert_eq!(bench.sent_ranges().len(), 4);
+        let _ = bench.arrive(&ack(0, 2000));
+        let decision = bench.told(2000, IcmpKind::PacketTooBig { mtu: 600 });
+        assert_eq!((decision.verdict, decision.events), (Verdict::CONSUMED, Events::empty()));
+        assert_eq!((bench.connection.path_mtu(), bench.sent_ranges()), (None, vec![]));
+        bench
+    };
+    let mut true_after_all = doubted();
+    let (_, decision) = true_after_all.tick_next();
+    assert_eq!((decision.events, true_after_all.connection.path_mtu()), (Events::PATH_MTU, Some(600)));
+    assert_eq!(true_after_all.sent_ranges(), [(2000, 560)]);
+
+    let mut forged = doubted();
+    let _ = forged.arrive(&ack(0, 3000));
+    let (_, decision) = forged.tick_next();
+    assert_eq!((decision.events, forged.connection.path_mtu()), (Events::empty(), None));
+    assert_eq!(forged.sent_ranges(), [(3000, 1000)]);
+}
+
+/// RFC 1191, section 6.3.
+#[test]
+fn after_ten_minutes_large_segments_are_tried_again() {
+    let mut bench = Bench::established();
+    bench.connection.begin_with_path_mtu(bench.now, 600);
+    for (start, waited, len) in [(0, 0, 560), (1000, 600, 560), (2000, 60, 1000)] {
+        bench.wait(Duration::from_secs(waited));
+        bench.send(stream(start, 1000));
+        assert_eq!(bench.sent_ranges()[0], (start, len), "after {waited} s");
+        let _ = bench.arrive(&ack(0, start + 1000));
+    }
+}
+
+/// A connection of either side may begin with what others have learnt about the path.
+#[test]
+fn the_path_is_known_from_the_start() {
+    let mut accepted = Bench::accepted(&config(), negotiated());
+    accepted.connection.begin_with_path_mtu(accepted.now, 700);
+    let _ = accepted.arrive(&ack(0, 0));
+    accepted.send(stream(0, 2000));
+    assert_eq!(accepted.sent_ranges()[0], (0, 660));
+
+    let mut opened = connecting();
+    opened.connection.begin_with_path_mtu(opened.now, 552);
+    assert_eq!(opened.connection.path_mtu(), Some(552));
+    let _ = opened.arrive(&ack(u32::MAX, 0).with(Flags::SYN));
+    opened.sent();
+    opened.send(stream(0, 2000));
+    assert_eq!(opened.sent_ranges()[0].1, 512, "less than the 536 bytes that a SYN-ACK without options announces");
 }
 
 #[test]
@@ -133,10 +247,10 @@ fn a_connection_that_is_over_takes_none() {
     let mut reset = Bench::established();
     let _ = reset.arrive(&ack(0, 0).flags(Flags::RST));
     let mut refused = connecting();
-    let _ = refused.connection.on_icmp_error(&error(ISS, PORT));
+    let _ = refused.connection.on_icmp_error(refused.now, &error(ISS, PORT));
     for mut bench in [reset, refused] {
         let failure = bench.connection.failure();
-        let decision = bench.connection.on_icmp_error(&error(ISS, IcmpKind::TimeExceeded));
+        let decision = bench.connection.on_icmp_error(bench.now, &error(ISS, IcmpKind::TimeExceeded));
         assert_eq!(decision.verdict, Verdict::dropped(DropReason::IcmpNoConnection));
         assert_eq!((decision.events, bench.connection.failure()), (Events::empty(), failure));
     }

@@ -1,7 +1,7 @@
 //! Keepalive: RFC 9293, section 3.8.4.
 
 use super::bench::*;
-use crate::connection::{ConnectionConfig, Events, Failure, Keepalive};
+use crate::connection::{ConnectionConfig, Events, Failure, Keepalive, SocketOption};
 use crate::{Counter, Flags};
 use core::time::Duration;
 
@@ -61,9 +61,9 @@ fn it_is_off_by_default_and_switched_at_run_time() {
     let mut bench = Bench::established();
     assert_eq!(bench.connection.deadline(), None);
     let keepalive = Keepalive { idle: HOURS, interval: INTERVAL, probes: 1 };
-    bench.connection.set_keepalive(bench.now, Some(keepalive));
+    bench.connection.set(bench.now, SocketOption::Keepalive(Some(keepalive)));
     assert_eq!(bench.connection.deadline(), Some(bench.now + HOURS));
-    bench.connection.set_keepalive(bench.now, None);
+    bench.connection.set(bench.now, SocketOption::Keepalive(None));
     assert_eq!(bench.connection.deadline(), None);
 }
 

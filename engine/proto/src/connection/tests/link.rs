@@ -105,7 +105,7 @@ pub(super) struct Pair {
 }
 
 pub(super) fn config() -> ConnectionConfig {
-    ConnectionConfig { receive_buffer: 1 << 20, send_buffer: 1 << 20, mss: mss(1460), ..super::bench::config() }
+    ConnectionConfig { receive_buffer: 1 << 20, receive_buffer_max: 1 << 20, mss: mss(1460), ..super::bench::config() }
 }
 
 impl Pair {

@@ -1,6 +1,6 @@
 //! Connections as a whole: one alone against segments made by hand, and two against each other over a hostile link.
 
-mod bench;
+pub(super) mod bench;
 mod blind;
 mod close;
 mod hostile;
@@ -8,6 +8,7 @@ mod icmp;
 mod keepalive;
 mod link;
 mod open;
+mod options;
 mod receive;
 mod retransmit;
 mod send;

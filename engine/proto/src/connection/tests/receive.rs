@@ -24,8 +24,8 @@ fn settled() -> Bench {
     let mut bench = Bench::established();
     for index in 0..u32::from(QUICK) {
         let _ = bench.arrive(&data(index, 0, 1));
+        assert_eq!(bench.sent().len(), 1, "at once");
     }
-    bench.sent();
     bench
 }
 
@@ -231,7 +231,7 @@ fn unacceptable_segments_are_answered_at_a_limited_rate_unless_they_carry_data()
     assert_eq!(bench.reply_to(&old).ack, 100);
     let second = bench.arrive(&old);
     assert_eq!((second.verdict.fate, second.verdict.reply), (Fate::Dropped(DropReason::OutOfWindow), None));
-    assert_eq!(bench.count_of(Counter::TCPACKSkippedChallenge), 1);
+    assert_eq!(bench.count_of(Counter::TCPACKSkippedSeq), 1);
     bench.wait(ms(500));
     assert_eq!(bench.reply_to(&old).ack, 100);
     for says in [data(200_000, 0, 10), data(0, 0, 50)] {
@@ -363,4 +363,45 @@ fn a_fin_before_bytes_that_are_here_already_is_ignored() {
     assert_eq!(decision.events, Events::REASSEMBLED);
     assert_eq!(reassembled(&mut bench.connection), stream(200, 100));
     assert_eq!(bench.connection.state(), State::Established);
+}
+
+/// RFC 2883, section 4: what came twice is the first block of the next acknowledgment, and of no other.
+#[test]
+fn what_came_twice_is_reported_once() {
+    let mut bench = Bench::with_sack();
+    let _ = bench.arrive(&data(0, 0, 200));
+    bench.sent();
+    let again = bench.reply_to(&data(50, 0, 100));
+    assert_eq!((again.ack, again.sack()), (200, vec![(50, 150)]));
+    assert_eq!(bench.count_of(Counter::DelayedACKLost), 1);
+    assert_eq!(bench.reply_to(&data(300, 0, 100)).sack(), [(300, 400)]);
+    assert_eq!(bench.reply_to(&data(350, 0, 100)).sack(), [(350, 400), (300, 450)]);
+    assert_eq!(bench.reply_to(&data(320, 0, 100)).sack(), [(320, 420), (300, 450)]);
+    assert_eq!(bench.reply_to(&data(500, 0, 100)).sack(), [(500, 600), (300, 450)], "only once");
+    assert_eq!(
+        [Counter::TCPDSACKOldSent, Counter::TCPDSACKOfoSent, Counter::TCPOFOMerge].map(|name| bench.count_of(name)),
+        [1, 2, 1]
+    );
+    let _ = bench.arrive(&data(150, 0, 400));
+    assert_eq!(bench.sent()[0].sack(), [(150, 200)], "of what came twice in one segment, the first");
+    assert_eq!(reassembled(&mut bench.connection).len(), 300);
+}
+
+/// Without SACK there is no D-SACK, and nothing is counted as one.
+#[test]
+fn without_sack_nothing_is_reported() {
+    let mut bench = Bench::established();
+    let _ = bench.arrive(&data(0, 0, 100));
+    assert_eq!(bench.reply_to(&data(0, 0, 100)).sack(), []);
+    assert_eq!(bench.count_of(Counter::TCPDSACKOldSent), 0);
+}
+
+/// Linux: `tcp_send_dupack`. What lies before the last acknowledgment is outside of the window.
+#[test]
+fn a_duplicate_outside_of_the_window_is_reported_too() {
+    let mut bench = Bench::with_sack();
+    let _ = bench.arrive(&data(0, 0, 100));
+    bench.sent();
+    let reply = bench.reply_to(&data(10, 0, 50));
+    assert_eq!((reply.ack, reply.sack()), (100, vec![(10, 60)]));
 }

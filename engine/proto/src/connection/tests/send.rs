@@ -2,7 +2,7 @@
 
 use super::bench::*;
 use crate::connection::persist::ORPHAN_RETRIES;
-use crate::connection::{Connection, ConnectionConfig, Events, Failure, State, Terms};
+use crate::connection::{Connection, ConnectionConfig, Events, Failure, SocketOption, State, Terms};
 use crate::half_open::{Clock, Negotiated};
 use crate::wire::HEADROOM;
 use crate::{Counter, Flags, Link};
@@ -88,10 +88,10 @@ fn without_nagle_every_write_goes_at_once() {
         bench.send(stream(position, 1));
         assert_eq!(bench.sent_ranges(), [(position, 1)]);
     }
-    bench.connection.set_nagle(true);
+    bench.connection.set(bench.now, SocketOption::NoDelay(false));
     bench.send(stream(5, 1));
     assert_eq!(bench.sent_ranges(), []);
-    bench.connection.set_nagle(false);
+    bench.connection.set(bench.now, SocketOption::NoDelay(true));
     assert_eq!(bench.sent_ranges(), [(5, 1)]);
 }
 
@@ -266,7 +266,8 @@ fn after_idleness_sending_starts_slowly_again() {
 
 #[test]
 fn send_space_is_what_the_buffer_has_left() {
-    let mut bench = Bench::with(&ConnectionConfig { send_buffer: 5000, ..config() }, negotiated());
+    let mut bench =
+        Bench::with(&ConnectionConfig { send_buffer: 5000, send_buffer_max: 5000, ..config() }, negotiated());
     bench.send(stream(0, 3000));
     bench.sent();
     assert_eq!(bench.connection.send_space(), 2000);

@@ -39,7 +39,7 @@ fn eight_mebibytes_cross_the_wrap() {
 /// A reader that sleeps closes the window; what is in between waits and arrives.
 #[test]
 fn a_slow_reader_stalls_the_sender_and_loses_nothing() {
-    let small = ConnectionConfig { receive_buffer: 8000, ..config() };
+    let small = ConnectionConfig { receive_buffer: 8000, receive_buffer_max: 8000, ..config() };
     let slow = Plan { reads_after: ms(3000), ..sends(0) };
     for loss in [0, 50] {
         let quality = Quality { loss, ..Quality::PERFECT };
@@ -79,7 +79,7 @@ proptest! {
     ) {
         let quality = Quality { delay: ms(delay), jitter: ms(jitter), loss, duplicates, rate: 100_000_000 };
         let plan = |bytes| Plan { sends: bytes, chunk, reads_after: ms(reads_after) };
-        let config = ConnectionConfig { mss: mss(mtu_mss), receive_buffer: buffer, nagle, ..config() };
+        let config = ConnectionConfig { mss: mss(mtu_mss), receive_buffer: buffer, receive_buffer_max: buffer, nagle, ..config() };
         complete(seed, quality, [plan(to_server), plan(to_client)], &config);
     }
 }

@@ -1,6 +1,7 @@
 //! A listener, its peers, and what passes between them.
 
 mod handshake;
+mod icmp;
 mod listen;
 mod orders;
 mod overflow;
@@ -12,7 +13,10 @@ use crate::half_open::{HalfOpen, Offer};
 use crate::isn::Secrets;
 use crate::segment::{DataOptions, MacAddr, Mss, SynOptions, Timestamps, WindowScale};
 use crate::syn_table::SynTableConfig;
-use crate::{Counter, Counts, DropReason, Endpoint, Fate, Flags, Head, Instant, Link, Options, Segment, SeqNum, Span};
+use crate::{
+    Codepoint, Counter, Counts, DropReason, Endpoint, Fate, Flags, Head, Instant, Link, Marking, Options, Segment,
+    SeqNum, Span,
+};
 use crate::{Tuple, Verdict};
 use core::cell::Cell;
 use core::net::{Ipv4Addr, Ipv6Addr};
@@ -28,6 +32,7 @@ const OFFER: Offer = Offer {
     window_scale: Some(WindowScale::MAX),
     sack: true,
     timestamps: true,
+    marking: Marking::DEFAULT,
 };
 
 const FLAGS_SA: Flags = Flags::SYN.union(Flags::ACK);
@@ -155,6 +160,7 @@ fn segment(tuple: Tuple, flags: Flags, seq: SeqNum) -> Segment {
         ack: SeqNum(0),
         flags,
         window: 64_000,
+        ecn: Codepoint::NotEct,
         options: if is_syn { Options::Syn(SynOptions::default()) } else { Options::NONE },
         payload: Span { start: 54, len: 0 },
         unfinished_checksum: false,
@@ -193,7 +199,7 @@ fn third(syn_ack: &Head, later: u32) -> Segment {
 /// A RST that answers a segment with ACK.
 fn reset_for(segment: &Segment) -> Head {
     let (tuple, seq) = (segment.tuple, segment.ack);
-    Head { tuple, seq, ack: SeqNum(0), flags: Flags::RST, window: 0, options: Options::NONE }
+    Head { tuple, seq, ack: SeqNum(0), flags: Flags::RST, window: 0, options: Options::NONE, marking: Marking::DEFAULT }
 }
 
 /// The verdict that drops a segment without an answer.

@@ -3,7 +3,7 @@
 use crate::segment::{DataOptions, Mss, SackBlock, SackBlocks, SynOptions, Timestamps, VlanTag, WindowScale};
 use crate::wire::checksum::Sum;
 use crate::wire::{HEADROOM, SegmentWriter};
-use crate::{Endpoint, Flags, Head, Link, MacAddr, Options, SeqNum, Tuple};
+use crate::{Codepoint, Endpoint, Flags, Head, Link, MacAddr, Marking, Options, SeqNum, Tuple};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -38,6 +38,7 @@ pub fn syn(tuple: Tuple) -> Head {
             sack_permitted: true,
             timestamps: Some(Timestamps { value: 0x1122_3344, echo: 0 }),
         }),
+        marking: Marking::DEFAULT,
     }
 }
 
@@ -53,6 +54,7 @@ pub fn data(tuple: Tuple) -> Head {
         flags: Flags::ACK | Flags::PSH,
         window: 0xffff,
         options: Options::Data(DataOptions { timestamps, sack }),
+        marking: Marking { service: 0xb8, ecn: Codepoint::Ect0, hop_limit: 3 },
     }
 }
 

@@ -4,7 +4,7 @@ use super::frames::{self, INNER, LINK, OUTER, V4, V6, frame};
 use crate::segment::{DataOptions, Mss, SackBlock, SackBlocks, SynOptions, Timestamps, WindowScale};
 use crate::wire::options::{Encoded, parse_data, parse_syn};
 use crate::wire::{ChecksumPolicy, HEADROOM, parse, write_segment};
-use crate::{Head, Link, Options, Segment, SeqNum};
+use crate::{Head, Link, Marking, Options, Segment, SeqNum};
 use alloc::vec::Vec;
 
 const MSS_1460: [u8; 4] = [2, 4, 0x05, 0xb4];
@@ -205,9 +205,10 @@ fn frames_of_linux_come_out_as_they_went_in() {
     for text in FROM_LINUX {
         let mut theirs = from_hex(text);
         let segment = parse(&theirs, ChecksumPolicy::AllowUnfinished).expect("a frame of the kernel's");
-        let Segment { link, tuple, seq, ack, flags, window, options, payload, unfinished_checksum } = segment;
+        let Segment { link, tuple, seq, ack, flags, window, ecn, options, payload, unfinished_checksum } = segment;
         let link = Link { local: link.remote, remote: link.local, ..link };
-        let head = Head { tuple: tuple.reversed(), seq, ack, flags, window, options };
+        let head =
+            Head { tuple: tuple.reversed(), seq, ack, flags, window, options, marking: Marking::DEFAULT.with(ecn) };
         let ours = frame(&link, &head, payload.of(&theirs));
         let checksum_at = if tuple.is_ipv6() {
             theirs[15] &= 0xf0;

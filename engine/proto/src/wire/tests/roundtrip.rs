@@ -3,7 +3,7 @@
 use super::frames;
 use crate::segment::{DataOptions, Mss, SackBlock, SackBlocks, SynOptions, Timestamps, VlanTag, WindowScale};
 use crate::wire::{ChecksumPolicy, HEADROOM, SegmentWriter, parse, write_segment};
-use crate::{Endpoint, Flags, Head, Link, MacAddr, Options, Segment, SeqNum, Tuple};
+use crate::{Codepoint, Endpoint, Flags, Head, Link, MacAddr, Marking, Options, Segment, SeqNum, Tuple};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -86,17 +86,26 @@ fn flags() -> impl Strategy<Value = Flags> {
     })
 }
 
+fn marking() -> impl Strategy<Value = Marking> {
+    (any::<u8>(), any::<u8>(), any::<u8>()).prop_map(|(service, ecn, hop_limit)| Marking {
+        service,
+        ecn: Codepoint::of(ecn),
+        hop_limit,
+    })
+}
+
 fn head() -> impl Strategy<Value = Head> {
     flags().prop_flat_map(|flags| {
         let options = options(flags.contains(Flags::SYN));
-        (tuple(), any::<u32>(), any::<u32>(), any::<u16>(), options).prop_map(
-            move |(tuple, seq, ack, window, options)| Head {
+        (tuple(), any::<u32>(), any::<u32>(), any::<u16>(), options, marking()).prop_map(
+            move |(tuple, seq, ack, window, options, marking)| Head {
                 tuple,
                 seq: SeqNum(seq),
                 ack: SeqNum(ack),
                 flags,
                 window,
                 options,
+                marking,
             },
         )
     })
@@ -122,6 +131,7 @@ fn expected(link: &Link, head: &Head, frame_len: usize, payload_len: usize) -> S
         ack: if head.flags.contains(Flags::ACK) { head.ack } else { SeqNum(0) },
         flags: head.flags,
         window: head.window,
+        ecn: head.marking.ecn,
         options,
         payload: crate::Span { start: (frame_len - payload_len) as u16, len: payload_len as u16 },
         unfinished_checksum: false,

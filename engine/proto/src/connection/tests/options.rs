@@ -1,0 +1,147 @@
+//! Socket options, as `tcp(7)` and `ip(7)` describe them.
+
+use super::bench::*;
+use crate::connection::{ConnectionConfig, Keepalive, MAX_LINGER, SocketOption, Terms};
+use crate::half_open::Offer;
+use crate::segment::Marking;
+use crate::wire::{ChecksumPolicy, parse};
+use crate::{Codepoint, Link};
+use alloc::sync::Arc;
+use alloc::vec;
+use core::time::Duration;
+
+/// TCP_CORK: full-sized segments go, a rest waits for more and for nothing else.
+#[test]
+fn a_cork_holds_back_what_fills_no_segment() {
+    let mut bench = Bench::with(&ConnectionConfig { nagle: false, ..config() }, negotiated());
+    bench.connection.set(bench.now, SocketOption::Cork(true));
+    bench.send(stream(0, 2500));
+    assert_eq!(bench.sent_ranges(), [(0, 1000), (1000, 1000)]);
+    let _ = bench.arrive(&ack(0, 2000));
+    assert_eq!(bench.sent_ranges(), [], "not even with nothing on its way");
+    bench.send(stream(2500, 500));
+    assert_eq!(bench.sent_ranges(), [(2000, 1000)]);
+    bench.send(stream(3000, 10));
+    bench.connection.set(bench.now, SocketOption::Cork(false));
+    assert_eq!(bench.sent_ranges(), [(3000, 10)], "taken off, it goes");
+}
+
+#[test]
+fn a_cork_holds_for_200_ms_at_most_and_never_a_fin() {
+    let mut bench = Bench::established();
+    // A round trip of 10 ms: the retransmission timeout is at its least.
+    bench.send(stream(0, 1000));
+    bench.sent();
+    bench.wait(ms(10));
+    let _ = bench.arrive(&ack(0, 1000));
+    bench.connection.set(bench.now, SocketOption::Cork(true));
+    bench.send(stream(1000, 10));
+    assert_eq!(bench.sent_ranges(), []);
+    let waited = bench.tick_next().0;
+    assert!(waited <= ms(210), "{waited:?}");
+    assert_eq!(bench.sent_ranges(), [(1000, 10)]);
+    bench.send(stream(1010, 10));
+    assert_eq!(bench.sent_ranges(), []);
+    bench.connection.shutdown(bench.now);
+    assert_eq!(bench.sent_ranges(), [(1010, 10)], "with its FIN");
+}
+
+/// `tcp(7)`: TCP_NODELAY "overrides TCP_CORK for the currently queued data" and is remembered.
+#[test]
+fn nodelay_on_a_corked_connection_sends_what_is_queued_once() {
+    let mut bench = Bench::established();
+    bench.connection.set(bench.now, SocketOption::Cork(true));
+    bench.send(stream(0, 10));
+    assert_eq!(bench.sent_ranges(), []);
+    bench.connection.set(bench.now, SocketOption::NoDelay(true));
+    assert_eq!(bench.sent_ranges(), [(0, 10)]);
+    bench.send(stream(10, 10));
+    assert_eq!(bench.sent_ranges(), []);
+}
+
+#[test]
+fn quickack_sends_what_waits_and_lasts_until_the_next_answer() {
+    let mut bench = Bench::established();
+    bench.connection.set(bench.now, SocketOption::QuickAck(false));
+    let _ = bench.arrive(&data(0, 0, 10));
+    assert_eq!(bench.sent(), [], "an answer will carry it");
+    bench.connection.consumed(bench.now, 10);
+    bench.connection.set(bench.now, SocketOption::QuickAck(true));
+    assert_eq!(bench.sent()[0].ack, 10);
+    let _ = bench.arrive(&data(10, 0, 10));
+    assert_eq!(bench.sent()[0].ack, 20);
+}
+
+#[test]
+fn what_stands_in_the_ip_header_is_an_option() {
+    let mut bench = Bench::established();
+    let marking = |bench: &mut Bench| {
+        bench.send(stream(0, 1));
+        let mut frame = vec![0; 2048];
+        let len = bench.connection.poll_transmit(bench.now, &Link::default(), &mut frame).expect("a segment");
+        assert_eq!(parse(&frame[..len], ChecksumPolicy::Full).expect("one of ours").ecn, Codepoint::NotEct);
+        (frame[15], frame[22])
+    };
+    bench.connection.set(bench.now, SocketOption::TypeOfService(0xbb));
+    bench.connection.set(bench.now, SocketOption::HopLimit(1));
+    assert_eq!(marking(&mut bench), (0xb8, 1), "the ECN bits are not the application's");
+}
+
+/// A listener's SYN-ACK offers the window that its connections begin with.
+#[test]
+fn what_a_listener_offers_is_what_its_connections_have() {
+    let options = [
+        SocketOption::ReceiveBuffer(5000),
+        SocketOption::WindowClamp(3000),
+        SocketOption::MaxSegment(mss(500)),
+        SocketOption::TypeOfService(0x1c),
+        SocketOption::HopLimit(7),
+    ];
+    for count in 0..=options.len() {
+        let options = &options[..count];
+        let config = config();
+        let terms = Terms::from(&config).with(options);
+        let offer = Offer { mss_v4: config.mss, window: BUFFER as u16, ..Offer::default() }.with(options);
+        assert_eq!(u32::from(offer.window), terms.0.first_window(), "{options:?}");
+        assert_eq!((offer.mss_v4, offer.marking), (terms.0.mss, terms.0.marking), "{options:?}");
+    }
+}
+
+#[test]
+fn connections_share_what_they_have_in_common() {
+    let terms = Terms::from(&config());
+    assert!(Arc::ptr_eq(&terms.0, &terms.with(&[]).0));
+    assert!(Arc::ptr_eq(&terms.0, &terms.with(&[SocketOption::NoDelay(false), SocketOption::Keepalive(None)]).0));
+    let other = terms.with(&[SocketOption::NoDelay(true)]);
+    assert!(!Arc::ptr_eq(&terms.0, &other.0) && terms.0.nagle && !other.0.nagle);
+}
+
+#[test]
+fn values_that_linux_refuses() {
+    let keepalive = Keepalive { idle: Duration::from_secs(1), interval: Duration::from_secs(1), probes: 1 };
+    for (option, valid) in [
+        (SocketOption::HopLimit(0), false),
+        (SocketOption::HopLimit(1), true),
+        (SocketOption::MaxSegment(mss(87)), false),
+        (SocketOption::MaxSegment(mss(88)), true),
+        (SocketOption::MaxSegment(mss(32_767)), true),
+        (SocketOption::MaxSegment(mss(32_768)), false),
+        (SocketOption::WindowClamp(0), false),
+        (SocketOption::WindowClamp(1), true),
+        (SocketOption::Keepalive(Some(keepalive)), true),
+        (SocketOption::Keepalive(Some(Keepalive { probes: 0, ..keepalive })), false),
+        (SocketOption::Keepalive(Some(Keepalive { idle: Duration::ZERO, ..keepalive })), false),
+        (SocketOption::TypeOfService(0xff), true),
+    ] {
+        assert_eq!(option.is_valid(), valid, "{option:?}");
+    }
+}
+
+#[test]
+fn values_out_of_range_count_as_the_nearest() {
+    let set = |option| Terms::from(&config()).with(&[option]).0;
+    assert_eq!(set(SocketOption::HopLimit(0)).marking, Marking { hop_limit: 1, ..Marking::DEFAULT });
+    assert_eq!(set(SocketOption::ReceiveBuffer(0)).receive_buffer_max, 1152);
+    assert_eq!(set(SocketOption::SendBuffer(u32::MAX)).send_buffer, 1 << 30);
+    assert_eq!(set(SocketOption::Linger2(Some(2 * MAX_LINGER))).linger, Some(MAX_LINGER.into()));
+}
