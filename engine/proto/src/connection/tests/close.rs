@@ -238,7 +238,7 @@ fn every_closing_state_ends_by_itself() {
         } else {
             assert_eq!(
                 (lasted, retransmissions),
-                (1 + 2 + 4 + 8 + 16 + 32 + 64 + 120 + 120, usize::from(ORPHAN_RETRIES))
+                (3 + 6 + 12 + 24 + 48 + 96 + 120 + 120 + 120, usize::from(ORPHAN_RETRIES))
             );
         }
     }

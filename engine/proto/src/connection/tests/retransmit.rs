@@ -31,7 +31,7 @@ fn the_timer_sends_the_oldest_segment_again_with_back_off_until_it_gives_up() {
         assert_eq!(bench.sent_ranges(), [(0, 1000)], "one segment: the window is down to it");
     };
     assert_eq!(end.events, Events::FAILED | Events::CLOSED);
-    assert_eq!(intervals, [1, 2, 4, 8, 16, 32, 64, 120, 120, 120, 120, 120, 120, 120, 120, 120]);
+    assert_eq!(intervals, [3, 6, 12, 24, 48, 96, 120, 120, 120, 120, 120, 120, 120, 120, 120, 120]);
     assert_eq!((bench.connection.failure(), bench.connection.state()), (Some(Failure::TimedOut), State::Closed));
     assert_eq!((bench.count_of(Counter::TCPTimeouts), bench.count_of(Counter::RetransSegs)), (15, 15));
     assert_eq!(bench.count_of(Counter::TCPAbortOnTimeout), 1);
@@ -164,7 +164,7 @@ fn what_was_sent_again_is_measured_only_by_timestamps() {
     plain.wait(ms(5));
     let _ = plain.arrive(&ack(0, 10));
     let info = plain.connection.info(plain.now);
-    assert_eq!((info.srtt, info.rto), (None, ms(2000)), "the back-off stays until there is a measurement");
+    assert_eq!((info.srtt, info.rto), (None, ms(6000)), "the back-off stays until there is a measurement");
 
     let mut fast = in_flight();
     for _ in 0..3 {
