@@ -171,7 +171,11 @@ impl Synchronised {
         if progress.fin_acked {
             self.advance_to(self.stage.on_fin_acked());
         }
-        if progress.freed { Events::SENT } else { Events::empty() }
+        if progress.freed > 0 {
+            let settings = arrival.context.settings;
+            self.sender.grow_buffer(progress.freed, settings.send_buffer, settings.send_buffer_max);
+        }
+        if progress.freed > 0 { Events::SENT } else { Events::empty() }
     }
 
     /// Seventh and eighth check: text and FIN.

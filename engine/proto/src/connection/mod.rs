@@ -239,7 +239,7 @@ impl Connection {
     pub fn deadline(&self) -> Option<Instant> {
         match &self.phase {
             Phase::SynSent(syn_sent) => syn_sent.deadline(),
-            Phase::Synchronised(synchronised) => synchronised.timers.next().map(|(_, at)| at),
+            Phase::Synchronised(synchronised) => synchronised.deadline(),
             Phase::NeverOpened(_) => None,
         }
     }
@@ -295,7 +295,7 @@ impl Connection {
     pub fn send_space(&self) -> u32 {
         match &self.phase {
             Phase::Synchronised(synchronised) if synchronised.sender.is_open() && !synchronised.stage.is_over() => {
-                self.settings.send_buffer.saturating_sub(synchronised.sender.queued())
+                synchronised.sender.buffer(self.settings.send_buffer).saturating_sub(synchronised.sender.queued())
             }
             Phase::Synchronised(_) | Phase::SynSent(_) | Phase::NeverOpened(_) => 0,
         }

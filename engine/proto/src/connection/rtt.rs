@@ -18,6 +18,18 @@ pub(super) const MAX: Duration = Duration::from_secs(120);
 /// The least round trip is forgotten after so long (Linux: `tcp_min_rtt_wlen`).
 const LEAST_LASTS: Duration = Duration::from_secs(300);
 
+/// The time that `retries` retransmissions take from the first on, the last one's wait included, when the first waits [`MIN`]
+/// (Linux: `tcp_model_timeout`). A connection is given up by time: one with a longer RTO makes fewer.
+pub(super) const fn time_of(retries: u8) -> Duration {
+    let doublings = (MAX.as_millis() / MIN.as_millis()).ilog2();
+    let doubled = if (retries as u32) < doublings { retries as u32 } else { doublings };
+    let rest = retries as u32 - doubled;
+    Duration::from_millis(((2 << doubled) - 1) * MIN.as_millis() as u64 + rest as u64 * MAX.as_millis() as u64)
+}
+
+const _: () = assert!(time_of(15).as_millis() == 924_600, "tcp_retries2");
+const _: () = assert!(time_of(3).as_millis() == 3_000);
+
 const fn micros(span: Duration) -> u32 {
     let micros = span.as_micros();
     if micros > u32::MAX as u128 { u32::MAX } else { micros as u32 }

@@ -191,14 +191,15 @@ impl Synchronised {
     }
 
     fn arm_send_timer(&mut self, now: Instant, settings: &Settings) {
-        if self.sender.stuck(Self::patience(settings)) {
+        let patience = Self::patience(settings);
+        if self.sender.stuck(patience) {
             let interval = self.sender.rtt().backed_off(self.persist.backoff());
             return self.timers.set_if_off(Timer::Persist, now + interval);
         }
         self.persist = Persist::IDLE;
-        match self.sender.send_timer(now, self.timers.running(Timer::SEND)) {
+        match self.sender.send_timer(now, self.timers.running(Timer::SEND), patience) {
             SendTimer::Keep => {}
-            SendTimer::Set(timer, at) => self.timers.set(timer, at),
+            SendTimer::Set(timer, at) => self.timers.set(timer, self.within_user_timeout(at, now, settings)),
             SendTimer::Off => self.timers.stop(Timer::SEND),
         }
     }
