@@ -62,6 +62,7 @@ impl Sender {
             flight.rearm = Rearm::Acked;
         }
         self.control_congestion(flight, walk, findings, rtt);
+        self.set_pace(flight);
         self.give_up_frto(flight);
     }
 

@@ -402,7 +402,11 @@ impl Sender {
     }
 
     fn flight_mut(&mut self) -> &mut Flight {
-        let nxt = self.nxt;
-        self.flight.get_or_insert_with(|| Box::new(Flight::new(nxt)))
+        let (nxt, rate, mss) = (self.nxt, self.pacing_rate(), self.mss.into());
+        self.flight.get_or_insert_with(|| {
+            let mut flight = Box::new(Flight::new(nxt));
+            flight.pacing.set_rate(rate, mss);
+            flight
+        })
     }
 }

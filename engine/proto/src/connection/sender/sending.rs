@@ -30,7 +30,7 @@ impl Sender {
             None => self.sent_new(&mut flight, now, slice),
         }
         self.last_sent = now;
-        self.spend(&mut flight, now);
+        flight.pacing.spend(now);
         let counts = mem::take(&mut flight.counts);
         self.flight = Some(flight);
         counts
@@ -175,7 +175,7 @@ impl Sender {
         } else {
             self.choose_timer(&flight, rearm, now, running)
         };
-        flight.pacing.next = self.paced_until(&flight, now).filter(|_| self.waits_for_pacing(&flight, patience));
+        flight.pacing.next = flight.pacing.until(now).filter(|_| self.waits_for_pacing(&flight, patience));
         self.flight = Some(flight);
         timer
     }
