@@ -4,7 +4,7 @@ use crate::shard::FamilyTerms;
 use siphasher::sip::SipHasher24;
 use std::ops::RangeInclusive;
 use std::time::Duration;
-use synward_proto::connection::{CongestionAlgorithm, ConnectionConfig, Keepalive, SocketOption};
+use synward_proto::connection::{CongestionAlgorithm, ConnectionConfig, Ecn, Keepalive, SocketOption};
 use synward_proto::flood_guard::{CookieTimestamps, Syncookies};
 use synward_proto::half_open::Offer;
 use synward_proto::listener::ListenerConfig;
@@ -74,6 +74,9 @@ pub struct EngineConfig {
     pub time_wait: Duration,
     /// How long FIN-WAIT-2 lasts after close (Linux: `tcp_fin_timeout`).
     pub fin_wait_2: Duration,
+    /// Whether peers that ask for ECN get it, and whether we ask (Linux: `tcp_ecn`). A peer that got a cookie has it not: no cookie
+    /// tells it.
+    pub ecn: Ecn,
     /// Time to live or hop limit of all segments (Linux: `ip_default_ttl`).
     pub hop_limit: u8,
     /// Received frames that one connection may have with its reader; past it payload is copied out.
@@ -122,6 +125,7 @@ impl Default for EngineConfig {
             user_timeout: None,
             time_wait: Duration::from_secs(60),
             fin_wait_2: Duration::from_secs(60),
+            ecn: Ecn::WhenAsked,
             hop_limit: Marking::DEFAULT.hop_limit,
             frames_per_reader: 32,
             source_ports: 32_768..=60_999,
@@ -180,6 +184,7 @@ impl EngineConfig {
             user_timeout: self.user_timeout,
             time_wait: self.time_wait,
             fin_wait_2: self.fin_wait_2,
+            ecn: self.ecn,
             marking,
         };
         FamilyTerms { v4: (&config(mss_v4)).into(), v6: (&config(mss_v6)).into() }
@@ -218,6 +223,7 @@ impl EngineConfig {
             window_scale: self.window_scale.map(WindowScale::clamped),
             sack: self.sack,
             timestamps: self.timestamps,
+            ecn: self.ecn != Ecn::Off,
             marking: Marking { hop_limit: self.hop_limit, ..Marking::DEFAULT },
         }
     }

@@ -1,6 +1,7 @@
 //! What a connection is told when it is made, and what it keeps of that.
 
 use super::congestion::CongestionAlgorithm;
+use super::ecn::Ecn;
 use crate::segment::{Marking, Mss};
 use alloc::sync::Arc;
 use core::num::NonZeroU8;
@@ -37,6 +38,8 @@ pub struct ConnectionConfig {
     pub time_wait: Duration,
     /// How long FIN_WAIT_2 lasts once the application has closed (60 s).
     pub fin_wait_2: Duration,
+    /// Whether an open of ours asks for ECN.
+    pub ecn: Ecn,
     /// What the IP headers of its segments say.
     pub marking: Marking,
 }
@@ -139,6 +142,8 @@ pub(super) struct Settings {
     pub fin_wait_2: Millis,
     /// TCP_LINGER2.
     pub linger: Option<Millis>,
+    /// Whether an open of ours asks for ECN.
+    pub ecn: Ecn,
     /// IP_TOS and IP_TTL, or their counterparts in IPv6.
     pub marking: Marking,
 }
@@ -165,6 +170,7 @@ impl Settings {
             user_timeout,
             time_wait,
             fin_wait_2,
+            ecn,
             marking,
         } = *config;
         Self {
@@ -184,6 +190,7 @@ impl Settings {
             time_wait: time_wait.into(),
             fin_wait_2: fin_wait_2.into(),
             linger: None,
+            ecn,
             marking,
         }
     }

@@ -28,7 +28,7 @@ impl Scoreboard {
     /// The oldest segment is lost, if it was not before (RFC 6582, section 3.2; Linux: `tcp_newreno_mark_lost`).
     pub fn mark_head_lost(&mut self) -> u32 {
         let Some(&head) = self.segments.front() else { return 0 };
-        if head.marks.contains(Marks::LOST) {
+        if head.marks.intersects(Marks::LOST | Marks::SACKED) {
             return 0;
         }
         self.mark(0, head.marks | Marks::LOST);

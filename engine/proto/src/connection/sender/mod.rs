@@ -240,6 +240,11 @@ impl Sender {
         &self.congestion
     }
 
+    /// Whether new data sent now tells that the window was reduced; it is told once.
+    pub fn take_cwr(&mut self) -> bool {
+        core::mem::take(&mut self.cwr)
+    }
+
     /// Goes on with another congestion control.
     pub fn set_congestion(&mut self, algorithm: CongestionAlgorithm) {
         self.congestion.set_algorithm(algorithm, self.flight.as_mut().map(|flight| &mut flight.growth));

@@ -106,11 +106,7 @@ mod tests {
         let half = Duration::from_micros(500);
         assert_eq!(burst(&mut flight, NOW, 100), (10, Some(half)));
         assert_eq!(burst(&mut flight, NOW + half, 100), (1, Some(half)));
-        assert_eq!(
-            burst(&mut flight, NOW + Duration::from_secs(1), 100),
-            (10, Some(half)),
-            "no more is saved up"
-        );
+        assert_eq!(burst(&mut flight, NOW + Duration::from_secs(1), 100), (10, Some(half)), "no more is saved up");
     }
 
     #[test]
