@@ -12,6 +12,7 @@ use super::sender::{AckRange, Acknowledgment};
 use super::synchronised::{Context, Synchronised};
 use super::timers::Timer;
 use super::{Decision, Events, Failure};
+use crate::segment::SackBlocks;
 use crate::{Counter, Counts, DropReason, Fate, Flags, Options, Segment, Verdict, reset};
 use core::mem;
 use core::ops::ControlFlow::{self, Break, Continue};
@@ -152,18 +153,18 @@ impl Synchronised {
         let echo = self.clock.zip(timestamps).and_then(|(clock, option)| clock.age(now, option.echo));
         let Segment { seq, ack, window, .. } = *segment;
         if let (false, Some(age)) = (self.sender.knows_window(), echo) {
-            self.sender.on_handshake(age);
+            self.sender.on_handshake(now, age);
         }
-        let sacks =
-            self.sack && matches!(&segment.options, Options::Data(options) if !options.sack.as_slice().is_empty());
-        let progress =
-            self.sender.on_ack(now, &Acknowledgment { seq, ack, window, bare: segment.seq_len() == 0, sacks, echo });
+        let sack = match &segment.options {
+            Options::Data(options) if self.sender.sack() => options.sack,
+            Options::Data(_) | Options::Syn(_) => SackBlocks::NONE,
+        };
+        let bare = segment.seq_len() == 0;
+        let progress = self.sender.on_ack(now, &Acknowledgment { seq, ack, window, bare, ece: false, sack, echo });
         self.counts = self.counts.and(progress.counts);
         if progress.advanced {
             self.path.on_progress(progress.full_sized);
             self.expire_path(&arrival.context);
-            // RFC 6298, section 5.3. When nothing is outstanding any more the timer is stopped again.
-            self.timers.set(Timer::Retransmit, now + self.sender.rtt().rto());
         }
         if progress.fin_acked {
             self.advance_to(self.stage.on_fin_acked());
@@ -220,7 +221,7 @@ impl Synchronised {
 
     /// The next acknowledgment reports what came twice, where SACK is agreed (RFC 2883; Linux: `tcp_dsack_set`).
     fn report(&mut self, repeated: Repeated) {
-        let Some(block) = repeated.0.filter(|_| self.sack) else { return };
+        let Some(block) = repeated.0.filter(|_| self.sender.sack()) else { return };
         let is_old = block.start.before(self.receiver.nxt());
         self.count(&[if is_old { Counter::TCPDSACKOldSent } else { Counter::TCPDSACKOfoSent }]);
         self.receiver.report(block);

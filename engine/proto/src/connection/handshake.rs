@@ -271,7 +271,7 @@ impl SynSent {
         let sample = if self.sent == 1 { Some(context.now - self.first_at) } else { echoed };
         let mut rtt = Rtt::new(rtt::initial(self.retransmits()));
         if let Some(sample) = sample {
-            rtt.measure(sample);
+            rtt.measure_handshake(context.now, sample);
         }
         rtt
     }

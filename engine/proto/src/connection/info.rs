@@ -86,7 +86,7 @@ impl Info {
 
     /// A synchronised connection.
     pub(super) fn of_synchronised(now: Instant, connection: &Synchronised) -> Self {
-        let Synchronised { stage, sender, receiver, timers, sack, clock, .. } = connection;
+        let Synchronised { stage, sender, receiver, timers, clock, .. } = connection;
         let (rtt, congestion) = (sender.rtt(), sender.congestion());
         Self {
             state: stage.state(),
@@ -101,7 +101,7 @@ impl Info {
             receive_window: receiver.window(),
             mss: sender.mss(),
             timestamps: clock.is_some(),
-            sack: *sack,
+            sack: sender.sack(),
             scales: Scales { peer: sender.scale(), ours: receiver.scale() },
             retransmits: sender.retransmits(),
             timer: timers.next().map(|(timer, at)| (timer.name(), at - now)),

@@ -6,7 +6,7 @@ use super::keepalive::Silence;
 use super::persist::{Due, ORPHAN_RETRIES};
 use super::rtt;
 use super::synchronised::{Context, Synchronised};
-use super::timers::Timer;
+use super::timers::{SLOTS, Timer};
 use super::{Decision, Events, Failure};
 use crate::{Counter, Verdict};
 use core::mem;
@@ -15,12 +15,16 @@ impl Synchronised {
     /// Runs the timers that are due. A reply in the verdict is a reset to send.
     pub fn on_timer(&mut self, context: &Context<'_>) -> Decision {
         let (mut verdict, mut events) = (Verdict::CONSUMED, Events::empty());
-        for timer in Timer::ALL {
-            if !self.timers.take_due(timer, context.now) {
-                continue;
-            }
+        for slot in 0..SLOTS {
+            let Some(timer) = self.timers.take_due(slot, context.now) else { continue };
             match timer {
                 Timer::Retransmit => events = self.on_retransmit(context),
+                Timer::Probe => self.sender.on_probe_timer(),
+                Timer::Reorder => {
+                    let counts = self.sender.on_reorder_timer(context.now);
+                    self.counts = self.counts.and(counts);
+                }
+                Timer::Forget => self.sender.forget_recovery(),
                 Timer::Persist => self.on_persist(context.settings),
                 Timer::DelayedAck => {
                     self.count(&[Counter::DelayedACKs]);
@@ -48,7 +52,7 @@ impl Synchronised {
         }
         self.count(&[Counter::TCPTimeouts]);
         let events = self.review_path(context);
-        self.sender.on_timeout();
+        self.sender.on_timeout(context.now);
         events
     }
 

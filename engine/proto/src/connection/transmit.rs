@@ -1,12 +1,10 @@
 //! What goes out next, one segment at a time.
 
 use super::persist::Due;
-use super::recovery::Cause;
 use super::sender::{Patience, Slice};
 use super::synchronised::{Context, Synchronised};
-use super::timers::Timer;
 use crate::wire::{HEADROOM, SegmentWriter, write_segment};
-use crate::{Counter, Flags, Link};
+use crate::{Flags, Link};
 
 /// The next segment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -81,17 +79,9 @@ impl Synchronised {
             writer.append(piece);
         }
         let len = writer.finish();
-        self.sender.sent(context.now, slice);
+        let counts = self.sender.sent(context.now, slice);
+        self.counts = self.counts.and(counts);
         self.persist.due = Due::Nothing;
-        match slice.again {
-            None => {}
-            Some(Cause::FastRetransmit) => {
-                // The timer gives the second copy its own time (Linux: `tcp_xmit_retransmit_queue`).
-                self.timers.set(Timer::Retransmit, context.now + self.sender.rtt().rto());
-                self.count(&[Counter::RetransSegs, Counter::TCPFastRetrans]);
-            }
-            Some(Cause::Timeout) => self.count(&[Counter::RetransSegs, Counter::TCPSlowStartRetrans]),
-        }
         len
     }
 }
