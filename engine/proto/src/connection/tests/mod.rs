@@ -13,5 +13,4 @@ mod receive;
 mod retransmit;
 mod send;
 mod simulation;
-mod throughput;
 mod time_wait;
