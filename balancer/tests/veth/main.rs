@@ -2,6 +2,8 @@
 //! its peers. Needs root; without it every test is reported as ignored, by name.
 
 mod bed;
+#[path = "../common/books.rs"]
+mod books;
 #[path = "../common/bytes.rs"]
 mod bytes;
 mod faults;

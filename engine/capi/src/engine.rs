@@ -152,6 +152,11 @@ impl Engine {
         &self.network
     }
 
+    /// Whether the caller turns it, so that no call can wait.
+    pub(crate) fn is_stepped(&self) -> bool {
+        self.is_stepped
+    }
+
     /// Resets all connections and ends the thread, if there is one. Calls that wait fail with EBADF.
     pub(crate) fn close(&self) {
         let drive = {

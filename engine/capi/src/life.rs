@@ -243,7 +243,9 @@ impl State {
         if local.addr.is_unspecified() {
             local.addr = way.source;
         }
-        let options = self.socket(file)?.options.of_engine();
+        let socket = self.socket(file)?;
+        socket.failure = None;
+        let options = socket.options.of_engine();
         let id = self.core.connect(ConnectConfig { options, ..ConnectConfig::new(local, remote, way.link) })?;
         self.socket(file)?.phase =
             Phase::Connection(Connection { id, peer: remote, local: None, opening: true, sent: 0 });
@@ -300,6 +302,8 @@ impl State {
                 }
             }
             Phase::Connection(connection) => {
+                let over = self.core.status(connection.id)?.progress == Progress::Over;
+                self.socket(file)?.failure = (!over).then_some(Errno(libc::ECONNRESET));
                 self.by_name.remove(&connection.id);
                 self.core.abort(connection.id)?;
             }

@@ -2,6 +2,7 @@
 
 use crate::segment::{DataOptions, Mss, SynOptions, Timestamps, WindowScale};
 use crate::{Flags, Head, Instant, Marking, Options, SeqNum, Tuple};
+use core::time::Duration;
 
 /// What our SYN-ACK offers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -165,6 +166,9 @@ pub struct HalfOpen {
     /// How often our SYN-ACK timed out and was sent again; zero for a cookie, which is never sent again. A lost SYN-ACK
     /// shrinks the first congestion window to one segment (RFC 5681, section 3.1).
     pub timeouts: u8,
+    /// From our SYN-ACK to its acknowledgment, once that is there; none where the SYN-ACK was sent more than once (Karn's rule)
+    /// or carried a cookie (Linux: `tcp_synack_rtt_meas`).
+    pub round_trip: Option<Duration>,
 }
 
 const _: () = assert!(size_of::<HalfOpen>() <= 64);

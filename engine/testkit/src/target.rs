@@ -215,6 +215,13 @@ pub fn errno_name(errno: i32) -> String {
         (libc::ETIMEDOUT, "ETIMEDOUT"),
         (libc::ECONNREFUSED, "ECONNREFUSED"),
         (libc::EHOSTUNREACH, "EHOSTUNREACH"),
+        (libc::ENETUNREACH, "ENETUNREACH"),
+        (libc::EHOSTDOWN, "EHOSTDOWN"),
+        (libc::ENONET, "ENONET"),
+        (libc::ENOPROTOOPT, "ENOPROTOOPT"),
+        (libc::EOPNOTSUPP, "EOPNOTSUPP"),
+        (libc::EACCES, "EACCES"),
+        (libc::EPROTO, "EPROTO"),
     ];
     let name = known.into_iter().find(|(number, _)| *number == errno);
     name.map_or_else(|| format!("errno {errno}"), |(_, name)| name.to_owned())

@@ -41,7 +41,7 @@ pub(super) struct Arrived {
     pub unacked: u32,
     /// Whether something is or was missing.
     pub gap: bool,
-    /// What is left of the window.
+    /// The window that was offered last.
     pub window: u32,
     /// The RTO: after a longer silence the peer begins slowly.
     pub rto: Duration,
@@ -110,6 +110,11 @@ impl AckSchedule {
         } else {
             Urgency::Delayed(self.delay_for(arrived.round_trip))
         }
+    }
+
+    /// Whether a segment of `len` bytes is as large as any of the peer's (Linux: `tcp_rcv_rtt_measure_ts`).
+    pub fn is_full_sized(&self, len: u16) -> bool {
+        len >= self.segment
     }
 
     /// Something came that was here already, or does not fit: our acknowledgment was lost, or the peer's timer is too hasty. The

@@ -152,7 +152,9 @@ impl Synchronised {
         }
         let echo = self.clock.zip(timestamps).and_then(|(clock, option)| clock.age(now, option.echo));
         let Segment { seq, ack, window, .. } = *segment;
-        if let (false, Some(age)) = (self.sender.knows_window(), echo) {
+        // A SYN-ACK that was sent more than once is measured by what the third segment echoes.
+        let is_unmeasured = !self.sender.knows_window() && self.sender.rtt().smoothed().is_none();
+        if let (true, Some(age)) = (is_unmeasured, echo) {
             self.sender.on_handshake(now, age);
         }
         let sack = match &segment.options {
@@ -169,7 +171,11 @@ impl Synchronised {
         if progress.fin_acked {
             self.advance_to(self.stage.on_fin_acked());
         }
-        if progress.freed { Events::SENT } else { Events::empty() }
+        if progress.freed > 0 {
+            let settings = arrival.context.settings;
+            self.sender.grow_buffer(progress.freed, settings.send_buffer, settings.send_buffer_max);
+        }
+        if progress.freed > 0 { Events::SENT } else { Events::empty() }
     }
 
     /// Seventh and eighth check: text and FIN.
@@ -215,7 +221,7 @@ impl Synchronised {
 
     /// Drops what is of no use, answers at once, and goes on answering at once for a while.
     fn hurry(&mut self, arrival: &Arrival<'_>, reason: DropReason, events: Events) -> Decision {
-        self.receiver.acks.on_duplicate(self.receiver.window());
+        self.receiver.acks.on_duplicate(self.receiver.offered());
         self.answer(arrival, Verdict::dropped(reason), events)
     }
 
@@ -236,10 +242,13 @@ impl Synchronised {
             pushed: segment.flags.intersects(Flags::PSH | Flags::FIN),
             unacked: receiver.unacked(),
             gap,
-            window: receiver.window(),
+            window: receiver.offered(),
             rto: self.sender.rtt().rto(),
             round_trip: self.sender.rtt().smoothed(),
         };
+        let is_full = receiver.acks.is_full_sized(segment.payload.len);
+        let echo = self.clock.zip(segment.options.timestamps()).filter(|_| is_full);
+        receiver.measure(now, echo.and_then(|(clock, option)| clock.age(now, option.echo)), segment.payload.len);
         match receiver.acks.on_data(&arrived, settings.mss.get()) {
             Urgency::Now => receiver.acks.due = true,
             Urgency::Delayed(delay) => self.timers.set_if_off(Timer::DelayedAck, now + delay),

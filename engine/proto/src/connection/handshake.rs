@@ -194,7 +194,7 @@ impl SynSent {
                 Answer::Wait(Verdict::CONSUMED)
             }
             (Options::Data(_), Some(crossed)) if acks_our_syn && self.is_in_window(context, seq) => {
-                Answer::Complete(self.completed(context, &crossed))
+                Answer::Complete(self.completed(context, segment, &crossed))
             }
             (Options::Syn(_) | Options::Data(_), _) => Answer::Wait(unacceptable),
         }
@@ -240,12 +240,12 @@ impl SynSent {
         }
     }
 
-    fn completed(&self, context: &Context<'_>, crossed: &Crossed) -> Opening {
+    fn completed(&self, context: &Context<'_>, segment: &Segment, crossed: &Crossed) -> Opening {
         Opening {
             negotiated: crossed.negotiated,
             peer_window: crossed.window,
             our_window: offer(context.settings).window,
-            rtt: Rtt::new(rtt::initial(self.retransmits())),
+            rtt: self.measure(context, crossed.negotiated.timestamps.zip(segment.options.timestamps())),
             syn_timeouts: self.retransmits(),
             quick_acks: self.quick_acks,
             path_mtu: self.path_mtu,
@@ -264,16 +264,13 @@ impl SynSent {
     }
 
     /// The round trip of a SYN sent once, or of the one whose timestamp is echoed (Karn's rule). With neither, the RTO
-    /// starts at three seconds (RFC 6298, section 5.7).
+    /// starts at three seconds (RFC 6298, section 5.7). Where SYNs have crossed, the answer to our SYN-ACK is as good: it comes no
+    /// sooner.
     fn measure(&self, context: &Context<'_>, timestamps: Option<(Clock, Timestamps)>) -> Rtt {
         let echoed = timestamps
             .and_then(|(clock, option)| TimestampClock::new(context.now, clock).age(context.now, option.echo));
         let sample = if self.sent == 1 { Some(context.now - self.first_at) } else { echoed };
-        let mut rtt = Rtt::new(rtt::initial(self.retransmits()));
-        if let Some(sample) = sample {
-            rtt.measure_handshake(context.now, sample);
-        }
-        rtt
+        Rtt::of_handshake(context.now, sample)
     }
 }
 

@@ -34,6 +34,7 @@ mod timeouts;
 mod timers;
 mod timestamps;
 mod transmit;
+mod tuning;
 
 #[cfg(test)]
 mod tests;
@@ -166,7 +167,7 @@ enum Phase {
 }
 
 // Connections are many; what is rare (bytes in flight, disorder) is on the heap while it lasts.
-const _: () = assert!(size_of::<Connection>() <= 408);
+const _: () = assert!(size_of::<Connection>() <= 424);
 
 impl Connection {
     /// A connection from a completed handshake. It has not seen the third segment yet: give it to
@@ -177,7 +178,7 @@ impl Connection {
             negotiated: half_open.negotiated,
             peer_window: 0,
             our_window: receiver::syn_window(settings.first_window()),
-            rtt: rtt::Rtt::new(rtt::initial(half_open.timeouts)),
+            rtt: rtt::Rtt::of_handshake(now, half_open.round_trip),
             syn_timeouts: half_open.timeouts,
             quick_acks: settings.quick_acks,
             path_mtu: None,
@@ -238,7 +239,7 @@ impl Connection {
     pub fn deadline(&self) -> Option<Instant> {
         match &self.phase {
             Phase::SynSent(syn_sent) => syn_sent.deadline(),
-            Phase::Synchronised(synchronised) => synchronised.timers.next().map(|(_, at)| at),
+            Phase::Synchronised(synchronised) => synchronised.deadline(),
             Phase::NeverOpened(_) => None,
         }
     }
@@ -294,7 +295,7 @@ impl Connection {
     pub fn send_space(&self) -> u32 {
         match &self.phase {
             Phase::Synchronised(synchronised) if synchronised.sender.is_open() && !synchronised.stage.is_over() => {
-                self.settings.send_buffer.saturating_sub(synchronised.sender.queued())
+                synchronised.sender.buffer(self.settings.send_buffer).saturating_sub(synchronised.sender.queued())
             }
             Phase::Synchronised(_) | Phase::SynSent(_) | Phase::NeverOpened(_) => 0,
         }
@@ -322,11 +323,10 @@ impl Connection {
     }
 
     /// The application has read `bytes` of what was delivered: the window may open.
-    pub fn consumed(&mut self, _now: Instant, bytes: u32) {
-        let (buffer, mss) = (self.settings.receive_buffer, u32::from(self.settings.mss.get()));
-        if let Some(synchronised) = self.synchronised() {
+    pub fn consumed(&mut self, now: Instant, bytes: u32) {
+        if let Phase::Synchronised(synchronised) = &mut self.phase {
             let receiver = &mut synchronised.receiver;
-            if receiver.consumed(bytes, buffer, mss) {
+            if receiver.consumed(now, bytes, &self.settings) {
                 receiver.acks.due = true;
             }
         }

@@ -37,11 +37,6 @@ impl Reordering {
         self.degree
     }
 
-    /// Whether any was seen.
-    pub fn was_seen(&self) -> bool {
-        self.seen
-    }
-
     /// Whether more was seen than duplicate acknowledgments tell from a loss.
     pub fn is_high(&self) -> bool {
         self.degree > DUPLICATE_THRESHOLD

@@ -6,7 +6,7 @@ use core::time::Duration;
 
 /// RTO before any measurement (RFC 6298, section 2.1; Linux: `TCP_TIMEOUT_INIT`).
 pub(super) const INITIAL: Duration = Duration::from_secs(1);
-/// RTO when the SYN had to be sent again and nothing was measured (RFC 6298, section 5.7; Linux:
+/// RTO when the handshake gave no measurement: most likely it lost a segment (RFC 6298, section 5.7; Linux:
 /// `TCP_TIMEOUT_FALLBACK`).
 const AFTER_SYN_LOSS: Duration = Duration::from_secs(3);
 /// The least that variation contributes, and so the least RTO (Linux: `TCP_RTO_MIN`; RFC 6298, section 2.4 would have
@@ -18,10 +18,17 @@ pub(super) const MAX: Duration = Duration::from_secs(120);
 /// The least round trip is forgotten after so long (Linux: `tcp_min_rtt_wlen`).
 const LEAST_LASTS: Duration = Duration::from_secs(300);
 
-/// The RTO before any measurement, when our SYN or SYN-ACK has timed out so often.
-pub(super) const fn initial(syn_timeouts: u8) -> Duration {
-    if syn_timeouts > 0 { AFTER_SYN_LOSS } else { INITIAL }
+/// The time that `retries` retransmissions take from the first on, the last one's wait included, when the first waits [`MIN`]
+/// (Linux: `tcp_model_timeout`). A connection is given up by time: one with a longer RTO makes fewer.
+pub(super) const fn time_of(retries: u8) -> Duration {
+    let doublings = (MAX.as_millis() / MIN.as_millis()).ilog2();
+    let doubled = if (retries as u32) < doublings { retries as u32 } else { doublings };
+    let rest = retries as u32 - doubled;
+    Duration::from_millis(((2 << doubled) - 1) * MIN.as_millis() as u64 + rest as u64 * MAX.as_millis() as u64)
 }
+
+const _: () = assert!(time_of(15).as_millis() == 924_600, "tcp_retries2");
+const _: () = assert!(time_of(3).as_millis() == 3_000);
 
 const fn micros(span: Duration) -> u32 {
     let micros = span.as_micros();
@@ -69,6 +76,15 @@ impl Rtt {
     pub fn new(initial: Duration) -> Self {
         let initial = u8::try_from(initial.as_secs()).unwrap_or(u8::MAX);
         Self { smoothed: 0, deviation: 0, spread: 0, least: 0, least_at: 0, initial, backoff: 0 }
+    }
+
+    /// What the handshake tells: its round trip, or that the SYN or SYN-ACK had to be sent again, for all that we know.
+    pub fn of_handshake(now: Instant, round_trip: Option<Duration>) -> Self {
+        let mut rtt = Self::new(AFTER_SYN_LOSS);
+        if let Some(round_trip) = round_trip {
+            rtt.measure_handshake(now, round_trip);
+        }
+        rtt
     }
 
     /// SRTT, once there is one.

@@ -12,6 +12,7 @@ use super::rtt::Rtt;
 use super::sender::{Patience, SendTimer, Sender};
 use super::timers::{Timer, Timers};
 use super::timestamps::TimestampClock;
+use super::tuning::Tuning;
 use super::{Events, Failure, TimeWait};
 use crate::half_open::Negotiated;
 use crate::segment::{DataOptions, SackBlocks};
@@ -88,6 +89,8 @@ impl Synchronised {
         let payload = if timestamps.is_some() { mss.saturating_sub(TIMESTAMPS_LEN) } else { mss };
         let (peer_scale, our_scale) = scales.map_or_else(Default::default, |scales| (scales.peer, scales.ours));
         let congestion = Congestion::new(settings.congestion, payload.into(), *syn_timeouts);
+        let our_window = u32::from(*our_window);
+        let tuning = Tuning::new(now, irs + 1, our_window, settings.receive_buffer, rtt.smoothed());
         let mut sender = Sender::new(iss + 1, payload, peer_scale, sack, rtt.clone(), congestion);
         sender.open_window(irs, u32::from(*peer_window));
         let mut connection = Self {
@@ -95,7 +98,7 @@ impl Synchronised {
             detached: false,
             clock: timestamps.map(|clock| TimestampClock::new(now, clock)),
             sender,
-            receiver: Receiver::new(irs + 1, u32::from(*our_window), our_scale, settings.mss.get()),
+            receiver: Receiver::new(irs + 1, our_window, our_scale, tuning, settings.mss.get()),
             timers: Timers::OFF,
             persist: Persist::IDLE,
             keepalive: KeepaliveState::IDLE,
@@ -128,8 +131,7 @@ impl Synchronised {
 
     /// The head of a segment with ACK. Whatever it goes with, it acknowledges what is received and offers a window.
     pub fn head(&mut self, context: &Context<'_>, seq: SeqNum, flags: Flags) -> Head {
-        let mss = u32::from(context.settings.mss.get());
-        let (window, counts) = self.receiver.advertise(context.settings.receive_buffer, mss);
+        let (window, counts) = self.receiver.advertise(context.settings);
         self.counts = self.counts.and(counts);
         self.timers.clear(Timer::DelayedAck);
         let timestamps = self.clock.map(|clock| clock.option(context.now));
@@ -189,14 +191,15 @@ impl Synchronised {
     }
 
     fn arm_send_timer(&mut self, now: Instant, settings: &Settings) {
-        if self.sender.stuck(Self::patience(settings)) {
+        let patience = Self::patience(settings);
+        if self.sender.stuck(patience) {
             let interval = self.sender.rtt().backed_off(self.persist.backoff());
             return self.timers.set_if_off(Timer::Persist, now + interval);
         }
         self.persist = Persist::IDLE;
-        match self.sender.send_timer(now, self.timers.running(Timer::SEND)) {
+        match self.sender.send_timer(now, self.timers.running(Timer::SEND), patience) {
             SendTimer::Keep => {}
-            SendTimer::Set(timer, at) => self.timers.set(timer, at),
+            SendTimer::Set(timer, at) => self.timers.set(timer, self.within_user_timeout(at, now, settings)),
             SendTimer::Off => self.timers.stop(Timer::SEND),
         }
     }

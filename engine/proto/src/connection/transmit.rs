@@ -52,7 +52,7 @@ impl Synchronised {
             Due::Nothing | Due::Probe => Self::patience(context.settings),
         };
         let limit = self.payload_limit().min(u32::try_from(room).unwrap_or(u32::MAX));
-        if let Some(slice) = self.sender.next_slice(limit, patience) {
+        if let Some(slice) = self.sender.next_slice(context.now, limit, patience) {
             Some(Plan::Data(slice))
         } else if self.persist.due == Due::Probe || self.keepalive.due {
             Some(Plan::Probe)

@@ -65,7 +65,7 @@ impl Listener {
             let verdict = verdict.counting(Counts::of(&[Counter::EmbryonicRsts]));
             return Outcome::Settled(Verdict { reply: reset::answer(segment), ..verdict });
         }
-        let mut half_open = arrival.shared.table.remove(entry);
+        let mut half_open = arrival.shared.table.complete(entry, arrival.now);
         // RFC 7323, section 4.3: TS.Recent follows segments that begin at or before what was last acknowledged.
         let in_order = !segment.seq.after(half_open.negotiated.irs + 1);
         if let (Some(clock), Some(theirs), true) =

@@ -146,7 +146,7 @@ impl CookieJar {
                 offset: offset(masked(stamp_mac, bits, STAMP_OPTION_BITS), now),
             }),
         };
-        HalfOpen { negotiated, timeouts: 0 }
+        HalfOpen { negotiated, timeouts: 0, round_trip: None }
     }
 
     /// What the SYNs agreed on, if `echo` is a cookie that was made for this tuple and this peer's initial sequence
@@ -179,7 +179,7 @@ impl CookieJar {
             sack: options.sack(),
             timestamps: timestamps.map(|stamps| Clock { recent: stamps.value, offset: offset(stamps.echo, now) }),
         };
-        (offer.sack || !negotiated.sack).then_some(HalfOpen { negotiated, timeouts: 0 })
+        (offer.sack || !negotiated.sack).then_some(HalfOpen { negotiated, timeouts: 0, round_trip: None })
     }
 
     /// Gets the keys for what is minted or checked in `tick`.

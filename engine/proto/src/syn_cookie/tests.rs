@@ -110,7 +110,7 @@ proptest! {
             offset: value.wrapping_sub(now.as_millis() as u32),
         });
         let negotiated = Negotiated { timestamps, ..cookie.negotiated };
-        prop_assert_eq!(back, Some(HalfOpen { negotiated, timeouts: 0 }));
+        prop_assert_eq!(back, Some(HalfOpen { negotiated, timeouts: 0, round_trip: None }));
 
         prop_assert!(cookie.negotiated.send_mss <= agreed.send_mss || agreed.send_mss < default_mss(&tuple));
         prop_assert!(peer_scale(&cookie.negotiated) <= peer_scale(&agreed));

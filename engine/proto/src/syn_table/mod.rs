@@ -283,6 +283,12 @@ impl SynTable {
         place
     }
 
+    /// Removes an entry that is acknowledged now, and returns what it stood for.
+    pub fn complete(&mut self, entry: EntryId, now: Instant) -> HalfOpen {
+        let round_trip = self.slots[entry.0 as usize].round_trip(millis(now));
+        HalfOpen { round_trip, ..self.remove(entry) }
+    }
+
     /// Removes an entry and returns what it stood for.
     pub fn remove(&mut self, entry: EntryId) -> HalfOpen {
         let index = entry.0 as usize;
@@ -315,7 +321,8 @@ impl SynTable {
 
     /// Starts the wait of an entry again, after its SYN-ACK was sent out of turn.
     pub fn restart_wait(&mut self, entry: EntryId, now: Instant) {
-        let slot = self.waits.remove(&mut self.slots, entry.0);
+        let mut slot = self.waits.remove(&mut self.slots, entry.0);
+        slot.repeated();
         self.waits.push(&mut self.slots, entry.0, slot, now);
     }
 

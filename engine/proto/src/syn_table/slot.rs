@@ -5,6 +5,7 @@ use crate::segment::{Mss, WindowScale};
 use crate::{Endpoint, Instant, SeqNum, Tuple};
 use bitflags::bitflags;
 use core::net::{IpAddr, Ipv6Addr};
+use core::time::Duration;
 
 /// The index of no slot.
 pub(super) const NIL: u32 = u32::MAX;
@@ -55,6 +56,8 @@ bitflags! {
         const TIMESTAMPS = 0x10;
         const SCALES = 0x20;
         const ANSWERED = 0x40;
+        /// The SYN-ACK was sent again because the SYN came again.
+        const REPEATED = 0x80;
     }
 }
 
@@ -131,12 +134,24 @@ impl Slot {
                 timestamps: has(Facts::TIMESTAMPS).then_some(Clock { recent: self.recent, offset: self.offset }),
             },
             timeouts: self.timeouts(),
+            round_trip: None,
         }
     }
 
     /// How often the SYN-ACK timed out.
     pub(super) fn timeouts(&self) -> u8 {
         (self.facts & Facts::TIMEOUTS).bits()
+    }
+
+    /// How long ago the SYN-ACK was sent, if it was sent only once.
+    pub(super) fn round_trip(&self, now: u32) -> Option<Duration> {
+        let is_unambiguous = self.timeouts() == 0 && !self.facts.contains(Facts::REPEATED);
+        is_unambiguous.then(|| Duration::from_millis(now.wrapping_sub(self.created).into()))
+    }
+
+    /// The SYN-ACK was sent again out of turn.
+    pub(super) fn repeated(&mut self) {
+        self.facts.insert(Facts::REPEATED);
     }
 
     /// Counts one more timeout.

@@ -97,8 +97,8 @@ proptest! {
         let entry = table.find(&tuple).unwrap();
         let listed: Vec<_> = table.iter(Instant::from_nanos(now)).map(|half| (half.listener, half.tuple)).collect();
         prop_assert_eq!(listed, [(listener, tuple)]);
-        prop_assert_eq!(table.half_open(entry), HalfOpen { negotiated, timeouts: 0 });
-        prop_assert_eq!(table.remove(entry), HalfOpen { negotiated, timeouts: 0 });
+        prop_assert_eq!(table.half_open(entry), HalfOpen { negotiated, timeouts: 0, round_trip: None });
+        prop_assert_eq!(table.remove(entry), HalfOpen { negotiated, timeouts: 0, round_trip: None });
         prop_assert!(table.is_empty() && table.find(&tuple).is_err());
     }
 

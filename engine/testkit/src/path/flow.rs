@@ -191,7 +191,7 @@ fn shake_hands(plan: &Plan, sender: &mut Connection, iss: SeqNum, frame: &mut [u
     let negotiated = Negotiated::new(&syn, &offer, iss, 11);
     let answer = written(&negotiated.syn_ack(heard, &segment.tuple, &offer));
     let _ = sender.on_segment(heard, &understood(&answer)?, &answer);
-    Ok(HalfOpen { negotiated, timeouts: 0 })
+    Ok(HalfOpen { negotiated, timeouts: 0, round_trip: None })
 }
 
 fn understood(frame: &[u8]) -> Result<Segment, String> {

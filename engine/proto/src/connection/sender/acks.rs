@@ -22,6 +22,7 @@ impl Sender {
         let mut progress = Progress::NONE;
         let highest = flight.board.highest_sacked();
         let was_outstanding = self.outstanding();
+        flight.probing_since = flight.probing_since.filter(|_| self.window == 0);
         if ack.ack.after(self.una) {
             self.advance(&mut flight, ack.ack, &mut findings, &mut progress);
         }
@@ -84,7 +85,7 @@ impl Sender {
             self.fin = Fin::Acked;
         }
         progress.advanced = true;
-        progress.freed = bytes > 0;
+        progress.freed = bytes;
     }
 
     pub(super) fn reading(&self, flight: &Flight, walk: &Walk) -> Reading {
@@ -148,7 +149,7 @@ impl Sender {
                 now: walk.now,
                 bytes,
                 is_window_limited: self.is_window_limited(flight),
-                is_paced: false,
+                is_paced: self.rtt.smoothed().is_some(),
                 rtt,
                 srtt: self.rtt.smoothed(),
                 una: self.una,
@@ -206,8 +207,7 @@ impl Sender {
 
 impl Progress {
     /// Nothing.
-    const NONE: Self =
-        Self { advanced: false, freed: false, full_sized: false, fin_acked: false, counts: Counts::NONE };
+    const NONE: Self = Self { advanced: false, freed: 0, full_sized: false, fin_acked: false, counts: Counts::NONE };
 }
 
 impl Acknowledgment {

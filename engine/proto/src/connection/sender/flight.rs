@@ -1,5 +1,6 @@
 //! What a sender has while something is queued or in flight.
 
+use super::pacing::Pacing;
 use super::probe::TailLoss;
 use crate::connection::congestion::Growth;
 use crate::connection::rack::Rack;
@@ -56,6 +57,9 @@ pub(super) struct Flight {
     pub rack: Rack,
     pub recovery: Recovery,
     pub probe: Option<TailLoss>,
+    pub pacing: Pacing,
+    /// When zero-window probing began.
+    pub probing_since: Option<Instant>,
     pub growth: Growth,
     pub usage: Usage,
     pub round: Round,
@@ -82,6 +86,8 @@ impl Flight {
             rack: Rack::default(),
             recovery: Recovery::new(nxt),
             probe: None,
+            pacing: Pacing::default(),
+            probing_since: None,
             growth: Growth::default(),
             usage: Usage { end: nxt, peak: 0 },
             round: Round::until(nxt),

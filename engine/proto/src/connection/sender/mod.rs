@@ -3,12 +3,13 @@
 //!
 //! A [`Sender`] is what lasts: sequence space, the window, what is known of the path. What exists only while something is
 //! queued or in flight is its `flight`, on the heap. An acknowledgment is taken by `acks`, its blocks by `blocks`; `reaction`
-//! and `undo` are the states of loss recovery, `probe` is the tail loss probe. `segmentation` says what goes next, and
+//! and `undo` are the states of loss recovery, `probe` is the tail loss probe, `pacing` spreads bursts. `segmentation` says what goes next, and
 //! `sending` what follows from its going and from timers.
 
 mod acks;
 mod blocks;
 mod flight;
+mod pacing;
 mod probe;
 mod reaction;
 mod segmentation;
@@ -64,8 +65,8 @@ pub(super) struct Acknowledgment {
 pub(super) struct Progress {
     /// Something was acknowledged for the first time.
     pub advanced: bool,
-    /// Bytes left the send buffer.
-    pub freed: bool,
+    /// Bytes that left the send buffer.
+    pub freed: u32,
     /// Full-sized segments were acknowledged, and no others.
     pub full_sized: bool,
     /// Our FIN was acknowledged.
@@ -99,8 +100,10 @@ pub(super) struct Sender {
     max_window: u32,
     /// SND.WL1: SEG.SEQ of the segment that last set the window.
     window_seq: SeqNum,
-    /// Bytes acknowledged since the application last asked.
+    /// Bytes by which the send buffer has room since the application last asked.
     freed: u32,
+    /// Bytes by which the send buffer has grown beyond what the settings say.
+    grown: u32,
     /// Bytes acknowledged in all.
     acked: u64,
     /// When data was last sent.
@@ -125,6 +128,16 @@ pub(super) struct Sender {
 // Idle connections are many.
 const _: () = assert!(size_of::<Sender>() <= 112);
 
+/// What is being done about losses, and how many segments are concerned.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Losses {
+    pub state: CaState,
+    pub outstanding: u32,
+    pub sacked: u32,
+    pub lost: u32,
+    pub resent: u32,
+}
+
 /// Where an acknowledgment number lies.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum AckRange {
@@ -146,6 +159,7 @@ impl Sender {
             max_window: 0,
             window_seq: SeqNum(0),
             freed: 0,
+            grown: 0,
             acked: 0,
             last_sent: Instant::ZERO,
             rtt,
@@ -226,11 +240,6 @@ impl Sender {
         &self.congestion
     }
 
-    /// What is being done about losses.
-    pub fn ca_state(&self) -> CaState {
-        self.flight.as_ref().map_or(CaState::Open, |flight| flight.recovery.state)
-    }
-
     /// Goes on with another congestion control.
     pub fn set_congestion(&mut self, algorithm: CongestionAlgorithm) {
         self.congestion.set_algorithm(algorithm, self.flight.as_mut().map(|flight| &mut flight.growth));
@@ -254,6 +263,43 @@ impl Sender {
     /// Segments sent again, in all.
     pub fn retransmits(&self) -> u32 {
         self.retransmits
+    }
+
+    /// When something was first sent again that is not acknowledged since.
+    pub fn first_resent(&self) -> Option<Instant> {
+        self.flight.as_ref().and_then(|flight| flight.recovery.first_resent())
+    }
+
+    /// When a segment may leave that is held back to spread a burst.
+    pub fn paced_at(&self) -> Option<Instant> {
+        self.flight.as_ref().and_then(|flight| flight.pacing.next)
+    }
+
+    /// When zero-window probing began, which is now if it had not.
+    pub fn probing_since(&mut self, now: Instant) -> Instant {
+        *self.flight_mut().probing_since.get_or_insert(now)
+    }
+
+    /// What `ss -i` shows of losses.
+    pub fn losses(&self) -> Losses {
+        let Some(flight) = &self.flight else { return Losses::default() };
+        Losses {
+            state: flight.recovery.state,
+            outstanding: flight.board.outstanding(),
+            sacked: flight.board.sacked(),
+            lost: flight.board.lost(),
+            resent: flight.board.resent(),
+        }
+    }
+
+    /// Bytes acknowledged in all.
+    pub fn acked(&self) -> u64 {
+        self.acked
+    }
+
+    /// What is known of reordering on the path.
+    pub fn reordering(&self) -> &Reordering {
+        &self.reordering
     }
 
     /// Timeouts in a row without progress.
@@ -319,7 +365,33 @@ impl Sender {
         }
     }
 
-    /// Bytes acknowledged since the last call.
+    /// Bytes that the application may have unsent or unacknowledged, of which the settings allow `buffer`.
+    pub fn buffer(&self, buffer: u32) -> u32 {
+        buffer.saturating_add(self.grown)
+    }
+
+    /// The application has set the size of the send buffer: it does not grow any more.
+    pub fn set_buffer(&mut self) {
+        self.grown = 0;
+    }
+
+    /// Lets the send buffer grow from `buffer` to twice the congestion window, at most to `most`, when it held the sender back
+    /// (Linux: `tcp_sndbuf_expand`, `tcp_should_expand_sndbuf`). The acknowledgment that makes it grow freed `freed` bytes.
+    pub fn grow_buffer(&mut self, freed: u32, buffer: u32, most: u32) {
+        let Some(flight) = &self.flight else { return };
+        let (mss, size) = (u32::from(self.mss), self.buffer(buffer));
+        let was_full = flight.queue.len().saturating_add(freed).saturating_add(mss) > size;
+        if !was_full || !self.congestion_allows(flight) || self.unsent(flight) > 0 {
+            return;
+        }
+        let reordered = (u32::from(self.reordering.degree()) + 1).saturating_mul(mss);
+        let wanted = self.congestion.window().max(reordered).saturating_mul(2).min(most);
+        let growth = wanted.saturating_sub(size);
+        self.grown = self.grown.saturating_add(growth);
+        self.freed = self.freed.saturating_add(growth);
+    }
+
+    /// Bytes by which the send buffer has room since the last call.
     pub fn take_freed(&mut self) -> u32 {
         core::mem::take(&mut self.freed)
     }

@@ -2,8 +2,8 @@
 
 use super::flight::{Flight, Forced};
 use super::{Fin, Sender};
-use crate::SeqNum;
 use crate::connection::recovery::{CaState, Cause};
+use crate::{Instant, SeqNum};
 
 /// A segment to send, cut from the queue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,14 +44,15 @@ pub(in crate::connection) enum Patience {
 
 impl Sender {
     /// The segment to send next, with at most `limit` bytes: nothing new goes while something lost waits.
-    pub fn next_slice(&self, limit: u32, patience: Patience) -> Option<Slice> {
+    pub fn next_slice(&self, now: Instant, limit: u32, patience: Patience) -> Option<Slice> {
         let flight = self.flight.as_deref()?;
         let forced = match flight.forced {
             Some(Forced::Oldest) => self.oldest(flight, limit),
             Some(Forced::Probe) => self.tail(flight, limit),
             None => None,
         };
-        forced.or_else(|| self.next_by_window(flight, limit, patience))
+        let by_window = || self.next_by_window(flight, limit, patience);
+        forced.or_else(|| self.paced_until(flight, now).is_none().then(by_window).flatten())
     }
 
     /// The payload of `slice`.
@@ -63,7 +64,13 @@ impl Sender {
     /// Whether something waits, nothing is outstanding, and the window lets nothing through: then only the persist timer
     /// goes on.
     pub fn stuck(&self, patience: Patience) -> bool {
-        !self.outstanding() && self.busy() && self.next_slice(self.mss.into(), patience).is_none()
+        let goes = |flight: &Flight| self.next_by_window(flight, self.mss.into(), patience).is_some();
+        !self.outstanding() && self.busy() && !self.flight.as_deref().is_some_and(goes)
+    }
+
+    /// Whether nothing but pacing holds a segment back.
+    pub(super) fn waits_for_pacing(&self, flight: &Flight, patience: Patience) -> bool {
+        flight.forced.is_none() && self.next_by_window(flight, self.mss.into(), patience).is_some()
     }
 
     pub(super) fn unsent(&self, flight: &Flight) -> u32 {

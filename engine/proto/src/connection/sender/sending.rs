@@ -1,10 +1,9 @@
 //! What happens when something is sent, and when a timer says that it should be.
 
 use super::flight::{Flight, Forced, Rearm};
-use super::{Sender, Slice};
+use super::{Patience, Sender, Slice};
 use crate::Instant;
 use crate::connection::congestion::Timeout;
-use crate::connection::rack::Reordering;
 use crate::connection::recovery::{CaState, Cause};
 use crate::connection::timers::Timer;
 use crate::{Counter, Counts};
@@ -31,6 +30,7 @@ impl Sender {
             None => self.sent_new(&mut flight, now, slice),
         }
         self.last_sent = now;
+        self.spend(&mut flight, now);
         let counts = mem::take(&mut flight.counts);
         self.flight = Some(flight);
         counts
@@ -167,7 +167,7 @@ impl Sender {
     }
 
     /// What the timer of the send side is to do, while `running` runs.
-    pub fn send_timer(&mut self, now: Instant, running: Option<Timer>) -> SendTimer {
+    pub fn send_timer(&mut self, now: Instant, running: Option<Timer>, patience: Patience) -> SendTimer {
         let Some(mut flight) = self.flight.take() else { return SendTimer::Off };
         let rearm = mem::take(&mut flight.rearm);
         let timer = if !self.outstanding() {
@@ -175,6 +175,7 @@ impl Sender {
         } else {
             self.choose_timer(&flight, rearm, now, running)
         };
+        flight.pacing.next = self.paced_until(&flight, now).filter(|_| self.waits_for_pacing(&flight, patience));
         self.flight = Some(flight);
         timer
     }
@@ -213,10 +214,5 @@ impl Sender {
             _ if flight.recovery.lingers() => SendTimer::Set(Timer::Forget, now + self.rtt.rto()),
             _ => SendTimer::Off,
         }
-    }
-
-    /// What is known of reordering on the path.
-    pub fn reordering(&self) -> &Reordering {
-        &self.reordering
     }
 }

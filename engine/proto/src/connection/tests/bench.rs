@@ -215,10 +215,15 @@ impl Bench {
         bench
     }
 
-    /// A connection that has not seen its third segment.
+    /// A connection that has not seen its third segment, and whose handshake measured nothing: its RTO is 3 s.
     pub(super) fn accepted(config: &ConnectionConfig, negotiated: Negotiated) -> Self {
         let now = Instant::from_millis(1_000_000);
-        let connection = Connection::accept(now, TUPLE, &HalfOpen { negotiated, timeouts: 0 }, &Terms::from(config));
+        let connection = Connection::accept(
+            now,
+            TUPLE,
+            &HalfOpen { negotiated, timeouts: 0, round_trip: None },
+            &Terms::from(config),
+        );
         Self { connection, now, counts: Vec::new() }
     }
 

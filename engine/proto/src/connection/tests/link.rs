@@ -188,7 +188,7 @@ impl Pair {
                 if let Some(head) = answer {
                     self.launch_head(to, &head);
                 } else if let Some(negotiated) = pending.filter(|_| segment.flags.contains(Flags::ACK)) {
-                    let half_open = HalfOpen { negotiated, timeouts: 0 };
+                    let half_open = HalfOpen { negotiated, timeouts: 0, round_trip: None };
                     end.station =
                         Station::Connected(Connection::accept(now, end.tuple, &half_open, &Terms::from(&end.config)));
                     self.pass_on(to, &segment, frame);

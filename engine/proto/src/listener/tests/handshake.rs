@@ -32,7 +32,7 @@ fn syn_syn_ack_ack() {
             sack: true,
             timestamps: Some(Clock { recent: 720, offset: stamp.value.wrapping_sub(5_000_000) }),
         };
-        assert_eq!(half_open, HalfOpen { negotiated, timeouts: 0 });
+        assert_eq!(half_open, HalfOpen { negotiated, timeouts: 0, round_trip: Some(Duration::from_millis(25)) });
         assert_eq!((bed.half_open(), bed.room.waiting.get()), (0, 1));
     }
 }
@@ -189,5 +189,28 @@ proptest! {
             Negotiated { iss: SeqNum(0), timestamps, ..half_open.negotiated }
         };
         prop_assert_eq!(shake(Syncookies::Never), shake(Syncookies::Always));
+    }
+}
+
+/// Karn's rule: what answers two SYN-ACKs measures neither, whether the timer or the peer's SYN asked for the second.
+#[test]
+fn only_a_syn_ack_that_was_sent_once_is_measured() {
+    for (again, round_trip) in [(None, Some(40)), (Some(false), None), (Some(true), None)] {
+        let mut bed = Bed::new(Syncookies::Never, 8);
+        let (syn_ack, _) = bed.syn_ack(&plain_syn(1));
+        match again {
+            None => {}
+            Some(false) => {
+                bed.pass(1_000);
+                let _ = bed.shared.table.poll_expired(bed.now).expect("the SYN-ACK is due again");
+            }
+            Some(true) => {
+                bed.pass(600);
+                let _ = bed.syn_ack(&plain_syn(1));
+            }
+        }
+        bed.pass(40);
+        let (half_open, _) = bed.open(&third(&syn_ack, 0));
+        assert_eq!(half_open.round_trip, round_trip.map(Duration::from_millis), "{again:?}");
     }
 }
