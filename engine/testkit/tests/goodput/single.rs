@@ -50,6 +50,10 @@ impl Cell {
         theory::lossy(self.algorithm, f64::from(self.loss) / 1000.0, self.round_trip)
     }
 
+    fn with_timeouts(&self) -> f64 {
+        theory::with_timeouts(f64::from(self.loss) / 1000.0, self.round_trip)
+    }
+
     fn name(&self) -> String {
         let Self { algorithm, round_trip, queue, loss, seen, .. } = self;
         format!("{}, {round_trip} ms, {queue} BDP, {loss} ‰: {seen:.2} Mbit/s", algorithm.name())
@@ -106,10 +110,11 @@ pub fn check(cells: &[Cell]) {
                 filled * capacity
             );
         }
-        // Small windows lose more to timeouts than these models know of: beyond 1 % they only bound from above.
         if cell.loss > 0 && cell.lossy() < 0.8 * capacity {
-            assert!(cell.seen <= 1.3 * cell.lossy(), "{name}: theory says {:.2}", cell.lossy());
-            assert!(cell.loss > 10 || cell.seen >= 0.7 * cell.lossy(), "{name}: theory says {:.2}", cell.lossy());
+            // Where losses are random, what CUBIC gains in a long time without one is more than what it misses in a short one.
+            let most = if cell.algorithm == NewReno { 1.3 } else { 1.5 };
+            assert!(cell.seen <= most * cell.lossy(), "{name}: theory says {:.2}", cell.lossy());
+            assert!(cell.seen >= 0.8 * cell.with_timeouts(), "{name}: theory says {:.2}", cell.with_timeouts());
         }
     }
 }
@@ -117,18 +122,19 @@ pub fn check(cells: &[Cell]) {
 /// The table of [`measure`], with a line of theory under each path.
 pub fn show(cells: &[Cell]) -> String {
     let mut table = String::from("One flow, by frames lost after the bottleneck\n\n");
-    table += "                                         0 %     0.1 %       1 %       5 %      10 %\n";
+    let losses = LOSSES.map(|loss| format!("{:8} %", f64::from(loss) / 10.0)).concat();
+    table += &format!("{:42}{losses}\n", "");
     for rows in cells.chunks(LOSSES.len() * QUEUES.len()) {
         for row in rows.chunks(LOSSES.len()) {
             let Cell { algorithm, round_trip, megabits, queue, .. } = row[0];
-            table += &format!("{:5} {round_trip:4} ms {megabits:5} Mbit/s  queue {queue:4} BDP", algorithm.name());
+            table += &format!("{:5} {round_trip:4} ms {megabits:5} Mbit/s  queue {queue:4} BDP ", algorithm.name());
             table += &line(row.iter().map(|cell| cell.seen));
         }
-        table += "                             theory      ";
-        table += &line(rows[..LOSSES.len()].iter().map(|cell| match cell.loss {
-            0 => cell.capacity(),
-            _ => cell.lossy().min(cell.capacity()),
-        }));
+        let theory = |of: fn(&Cell) -> f64| rows[..LOSSES.len()].iter().map(move |cell| of(cell).min(cell.capacity()));
+        table += &format!("{:>42}", "theory ");
+        table += &line(theory(|cell| if cell.loss == 0 { cell.capacity() } else { cell.lossy() }));
+        table += &format!("{:>42}", "with timeouts ");
+        table += &line(theory(Cell::with_timeouts));
     }
     table
 }

@@ -1,6 +1,6 @@
 //! The table as a text.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Says what the table is and how to accept a new one.
 const HEAD: &str = "\
@@ -15,20 +15,30 @@ reads at once; nothing of the handshake or of acknowledgments is lost. Goodput i
 time, in Mbit/s. The test also holds the figures against theory: see the laws in engine/testkit/tests/goodput/.
 ";
 
-/// Compares `parts` with the file, or writes it when that is asked for.
+/// The table with these parts.
+pub fn write(parts: &[String]) -> String {
+    format!("{HEAD}\n{}", parts.join("\n"))
+}
+
+/// Puts `table` in the place of the one that is kept, when `SYNWARD_ACCEPT` is set.
+pub fn accept_if_asked(table: &str) {
+    if std::env::var_os("SYNWARD_ACCEPT").is_some() {
+        std::fs::write(path(), table).expect("the table can be written");
+    }
+}
+
+/// Compares `table` with the one that is kept.
 ///
 /// # Panics
 /// When they differ; with each line that does.
-pub fn compare(parts: &[String]) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goodput.txt");
-    let seen = format!("{HEAD}\n{}", parts.join("\n"));
-    if std::env::var_os("SYNWARD_ACCEPT").is_some() {
-        std::fs::write(&path, &seen).expect("the table can be written");
-        return;
-    }
-    let wanted = std::fs::read_to_string(&path).unwrap_or_default();
-    let difference = difference(&wanted, &seen);
+pub fn compare(table: &str) {
+    let wanted = std::fs::read_to_string(path()).unwrap_or_default();
+    let difference = difference(&wanted, table);
     assert!(difference.is_empty(), "the table has changed (how to accept it stands in its head):\n{difference}");
+}
+
+fn path() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goodput.txt")
 }
 
 /// The lines that are not the same in both.

@@ -36,6 +36,14 @@ pub fn lossy(algorithm: CongestionAlgorithm, loss: f64, round_trip: u64) -> f64 
     of_window(window, round_trip)
 }
 
+/// Mbit/s of NewReno that waits for a timeout after most losses of a small window: Padhye et al. (1998), equation 30, with an
+/// RTO of 200 ms and the round trip. RACK-TLP does better where timeouts are long.
+pub fn with_timeouts(loss: f64, round_trip: u64) -> f64 {
+    let round_trip = round_trip as f64 / 1000.0;
+    let timeouts = (3.0 * (3.0 * loss / 8.0).sqrt()).min(1.0) * loss * (1.0 + 32.0 * loss * loss);
+    SEGMENT * 8.0 / 1e6 / (round_trip * (2.0 * loss / 3.0).sqrt() + (0.2 + round_trip) * timeouts)
+}
+
 /// The share of its line that NewReno fills with a queue of `queue` BDP before it: its window climbs from half of `1 + queue`
 /// BDP to the whole; below one BDP a round trip takes the same time, above it a BDP of data more takes one more.
 pub fn reno_fills(queue: f64) -> f64 {
