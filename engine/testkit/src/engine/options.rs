@@ -1,7 +1,7 @@
 //! The engine's socket options, by a script's names.
 
 use crate::script::{Algorithm, Setting, Setup};
-use synward_proto::connection::{CongestionAlgorithm, Keepalive, SocketOption};
+use synward_proto::connection::{CongestionAlgorithm, Ecn, Keepalive, SocketOption};
 use synward_proto::segment::Mss;
 
 /// The option; `None` when its value has no meaning.
@@ -35,5 +35,14 @@ pub(super) fn algorithm(algorithm: Algorithm) -> CongestionAlgorithm {
     match algorithm {
         Algorithm::Reno => CongestionAlgorithm::NewReno,
         Algorithm::Cubic => CongestionAlgorithm::Cubic,
+    }
+}
+
+/// The engine's word for a value of `tcp_ecn`.
+pub(super) fn ecn(value: u8) -> Ecn {
+    match value {
+        0 => Ecn::Off,
+        1 => Ecn::Always,
+        _ => Ecn::WhenAsked,
     }
 }
