@@ -253,7 +253,7 @@ impl Connection {
         let Self { tuple, settings, phase } = self;
         match phase {
             Phase::Synchronised(synchronised) => synchronised.on_timer(&Context { now, tuple, settings }),
-            Phase::SynSent(syn_sent) => match syn_sent.on_timer(now) {
+            Phase::SynSent(syn_sent) => match syn_sent.on_timer(now, settings.syn_retries) {
                 Expiry::Early => Decision::NOTHING,
                 Expiry::Again => Decision::counting(&[Counter::TCPTimeouts]),
                 Expiry::GiveUp => self.fail_to_open(Failure::TimedOut, Counts::of(&[Counter::TCPAbortOnTimeout])),

@@ -131,6 +131,7 @@ fn config(setup: &Setup) -> EngineConfig {
         keepalive: setup.keepalive.map(|_| options::keepalive(setup)),
         nagle: setup.nagle,
         retries: setup.retries,
+        syn_retries: setup.syn_retries,
         secrets: Some(Secrets::from_seed(1)),
         ..defaults
     }

@@ -30,19 +30,19 @@ pub(super) fn keepalive(setup: &Setup) -> Keepalive {
     Keepalive { idle, interval, probes }
 }
 
-/// The engine's congestion control of that name.
-pub(super) fn algorithm(algorithm: Algorithm) -> CongestionAlgorithm {
-    match algorithm {
-        Algorithm::Reno => CongestionAlgorithm::NewReno,
-        Algorithm::Cubic => CongestionAlgorithm::Cubic,
-    }
-}
-
 /// The engine's word for a value of `tcp_ecn`.
 pub(super) fn ecn(value: u8) -> Ecn {
     match value {
         0 => Ecn::Off,
         1 => Ecn::Always,
         _ => Ecn::WhenAsked,
+    }
+}
+
+/// The engine's congestion control of that name.
+pub(super) fn algorithm(algorithm: Algorithm) -> CongestionAlgorithm {
+    match algorithm {
+        Algorithm::Reno => CongestionAlgorithm::NewReno,
+        Algorithm::Cubic => CongestionAlgorithm::Cubic,
     }
 }

@@ -216,11 +216,12 @@ fn config(plan: &Plan) -> ConnectionConfig {
         nagle: true,
         quick_acks: true,
         congestion: plan.algorithm,
+        ecn: Ecn::Off,
         retries: 15,
+        syn_retries: 6,
         user_timeout: None,
         time_wait: Duration::from_secs(60),
         fin_wait_2: Duration::from_secs(60),
-        ecn: Ecn::Off,
         marking: Marking::DEFAULT,
     }
 }
