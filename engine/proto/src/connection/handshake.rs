@@ -283,7 +283,7 @@ impl SynSent {
         let echoed = timestamps
             .and_then(|(clock, option)| TimestampClock::new(context.now, clock).age(context.now, option.echo));
         let sample = if self.sent == 1 { Some(context.now - self.first_at) } else { echoed };
-        Rtt::of_handshake(sample)
+        Rtt::of_handshake(context.now, sample)
     }
 }
 

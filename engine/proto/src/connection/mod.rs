@@ -22,10 +22,12 @@ mod keepalive;
 mod options;
 mod path_mtu;
 mod persist;
+mod rack;
 mod reassembly;
 mod receiver;
 mod recovery;
 mod rtt;
+mod scoreboard;
 mod send_queue;
 mod sender;
 mod synchronised;
@@ -44,6 +46,7 @@ pub use congestion::CongestionAlgorithm;
 pub use ecn::Ecn;
 pub use info::Info;
 pub use options::{MAX_LINGER, MAX_SEGMENT, MIN_RECEIVE_BUFFER, MIN_SEND_BUFFER, SocketOption};
+pub use recovery::CaState;
 pub use time_wait::{Reuse, TimeWait, TimeWaitOutcome};
 
 use crate::half_open::{Clock, HalfOpen};
@@ -178,7 +181,7 @@ impl Connection {
             negotiated: half_open.negotiated,
             peer_window: 0,
             our_window: receiver::syn_window(settings.first_window()),
-            rtt: rtt::Rtt::of_handshake(half_open.round_trip),
+            rtt: rtt::Rtt::of_handshake(now, half_open.round_trip),
             syn_timeouts: half_open.timeouts,
             quick_acks: settings.quick_acks,
             path_mtu: None,
@@ -243,7 +246,7 @@ impl Connection {
     pub fn deadline(&self) -> Option<Instant> {
         match &self.phase {
             Phase::SynSent(syn_sent) => syn_sent.deadline(),
-            Phase::Synchronised(synchronised) => synchronised.timers.next().map(|(_, at)| at),
+            Phase::Synchronised(synchronised) => synchronised.deadline(),
             Phase::NeverOpened(_) => None,
         }
     }
@@ -299,7 +302,7 @@ impl Connection {
     pub fn send_space(&self) -> u32 {
         match &self.phase {
             Phase::Synchronised(synchronised) if synchronised.sender.is_open() && !synchronised.stage.is_over() => {
-                self.settings.send_buffer.saturating_sub(synchronised.sender.queued())
+                synchronised.sender.buffer(self.settings.send_buffer).saturating_sub(synchronised.sender.queued())
             }
             Phase::Synchronised(_) | Phase::SynSent(_) | Phase::NeverOpened(_) => 0,
         }
