@@ -164,7 +164,9 @@ impl Synchronised {
             self.sender.on_ack(now, &Acknowledgment { seq, ack, window, bare: segment.seq_len() == 0, sacks, echo });
         self.counts = self.counts.and(progress.counts);
         if progress.advanced {
-            self.path.on_progress(progress.full_sized);
+            if let Some(counter) = self.path.on_progress(progress.full_sized) {
+                self.count(&[counter]);
+            }
             self.expire_path(&arrival.context);
             // RFC 6298, section 5.3. When nothing is outstanding any more the timer is stopped again.
             self.timers.set(Timer::Retransmit, now + self.sender.rtt().rto());
