@@ -12,6 +12,7 @@ use crate::steering::Steering;
 use crate::{Interest, News, Ready, SocketError, Source};
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use synward_proto::connection::SocketOption;
@@ -222,13 +223,17 @@ impl SocketCore {
     /// `AddressNotAvailable` if no source port is free or the shard asked for does not own the port.
     ///
     /// # Errors
-    /// `Invalid`, `NoBuffers`, `WouldBlock` (the ring to the shard is full), `NetworkDown`.
+    /// `Invalid`, `NetworkUnreachable` (to broadcast or multicast), `NoBuffers`, `WouldBlock` (the ring to the shard is full),
+    /// `NetworkDown`.
     pub fn connect(&mut self, config: ConnectConfig) -> Result<SocketId, SocketError> {
         let ConnectConfig { local, remote, .. } = config;
         // What is sent to one's own address never comes back by the wire.
         let fit = local.addr.is_ipv6() == remote.addr.is_ipv6() && local.addr != remote.addr;
         if remote.port == 0 || !fit || !config.options.iter().all(SocketOption::is_valid) {
             return Err(SocketError::Invalid);
+        }
+        if is_group(remote.addr) {
+            return Err(SocketError::NetworkUnreachable);
         }
         let shard = self.shard_for(&config)?;
         if self.states.get(usize::from(shard)).ok_or(SocketError::Invalid)?.down {
@@ -338,6 +343,14 @@ impl SocketCore {
         }
         let ended = state.end_of_stream || state.read_closed || state.phase == Phase::Over;
         if ended { Ok(0) } else { Err(SocketError::WouldBlock) }
+    }
+
+    /// How many bytes wait to be read (SIOCINQ).
+    ///
+    /// # Errors
+    /// `BadSocket`.
+    pub fn unread(&mut self, socket: SocketId) -> Result<usize, SocketError> {
+        Ok(self.socket_mut(socket)?.unread())
     }
 
     /// How many bytes [`send`](Self::send) would take now: none while the connection is not established, or the ring to its shard is
@@ -521,6 +534,14 @@ impl SocketCore {
             }
         }
         None
+    }
+}
+
+/// Whether the address is that of many, to whom nobody can open a connection (RFC 9293, section 3.9.1.1: MUST-46).
+fn is_group(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_multicast() || v4.is_broadcast(),
+        IpAddr::V6(v6) => v6.is_multicast(),
     }
 }
 

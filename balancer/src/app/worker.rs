@@ -12,7 +12,7 @@ const STEP: usize = 64 * 1024;
 const STEPS: usize = 16;
 
 /// Makes the session of an accepted connection.
-pub type Open = fn() -> Box<dyn Session>;
+pub type Open = fn() -> Box<dyn Session + Send>;
 
 /// A worker: listeners, and a session for each accepted connection.
 pub struct Worker {
@@ -23,7 +23,7 @@ pub struct Worker {
 
 /// A connection that is being served.
 struct Served {
-    session: Box<dyn Session>,
+    session: Box<dyn Session + Send>,
     /// Received, but not yet taken by the session.
     unread: Pending,
     /// Made by the session, but not yet taken by the socket.

@@ -1,7 +1,7 @@
 //! A lab with a server in its front.
 
+use crate::books;
 use anyhow::{Context, Result, ensure};
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -69,17 +69,8 @@ impl Bed {
 
     /// What every test may ask at its end: every received frame has one outcome, and every frame of the pool a holder.
     pub fn check_books(&self) -> Result<()> {
-        let drops = self.drops()?;
-        let sum: u64 = drops.drops.values().chain(drops.outcomes.values()).sum();
-        ensure!(sum == drops.received, "{} frames received, {sum} outcomes: {drops:?}", drops.received);
-        ensure!(books_balance(&drops.frames), "frames are missing: {:?}", drops.frames);
-        Ok(())
+        books::check(&self.server)
     }
-}
-
-fn books_balance(frames: &BTreeMap<String, u64>) -> bool {
-    let held: u64 = frames.iter().filter(|(holder, _)| *holder != "total").map(|(_, count)| count).sum();
-    frames.get("total") == Some(&held)
 }
 
 pub fn serve(lab: &Lab, arguments: &[&str]) -> Result<Served> {

@@ -2,9 +2,13 @@
 //! its peers. Needs root; without it every test is reported as ignored, by name.
 
 mod bed;
+#[path = "../common/books.rs"]
+mod books;
 #[path = "../common/bytes.rs"]
 mod bytes;
 mod faults;
+#[path = "../common/file.rs"]
+mod file;
 mod neighbourhood;
 mod options;
 mod ports;

@@ -294,9 +294,39 @@ ssize_t sw_recvmsg(int fd, struct msghdr *message, int flags);
 ssize_t sw_sendmsg(int fd, const struct msghdr *message, int flags);
 
 /*
- poll(2), for sockets and epoll instances of one engine. A stepped engine does not wait.
+ setsockopt(2). docs/c.md lists the options.
 
- Errors: EFAULT; EINVAL for too many descriptors, and where they are of several engines.
+ Errors: EBADF, ENOTSOCK, EFAULT, EINVAL, EDOM, ENOENT, ENOPROTOOPT, ENOBUFS.
+ */
+int sw_setsockopt(int fd, int level, int name, const void *value, socklen_t len);
+
+/*
+ getsockopt(2). docs/c.md lists the options. What is longer than `*len` is cut.
+
+ Errors: EBADF, ENOTSOCK, EFAULT, EINVAL, ENOPROTOOPT, ENOBUFS.
+ */
+int sw_getsockopt(int fd, int level, int name, void *value, socklen_t *len);
+
+/*
+ fcntl(2), with F_GETFL, F_SETFL (O_NONBLOCK), F_GETFD and F_SETFD. The argument is always there; 0 where it says nothing.
+
+ Errors: EBADF, EINVAL.
+ */
+int sw_fcntl(int fd,
+             int command,
+             long argument);
+
+/*
+ ioctl(2), with FIONREAD (SIOCINQ), SIOCOUTQ and FIONBIO.
+
+ Errors: EBADF, EFAULT, EINVAL, ENOTTY.
+ */
+int sw_ioctl(int fd, unsigned long request, int *argument);
+
+/*
+ poll(2), for sockets and epoll instances. A stepped engine does not wait.
+
+ Errors: EFAULT; EINVAL for too many descriptors, and where several engines would have to be waited for.
  */
 int sw_poll(struct pollfd *fds, nfds_t count, int timeout);
 

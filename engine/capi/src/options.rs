@@ -37,6 +37,7 @@ pub(crate) struct Options {
 #[derive(Clone, Copy, Debug)]
 struct Defaults {
     receive_buffer: u32,
+    receive_buffer_max: u32,
     send_buffer: u32,
     nodelay: bool,
     quick_ack: bool,
@@ -60,6 +61,7 @@ impl Options {
             set: Vec::new(),
             defaults: Defaults {
                 receive_buffer: config.receive_buffer,
+                receive_buffer_max: config.receive_buffer_max.max(2),
                 send_buffer: config.send_buffer,
                 nodelay: !config.nagle,
                 quick_ack: config.quick_acks,

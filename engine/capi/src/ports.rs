@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn every_port_is_given_once_and_again_when_it_is_free() {
         let mut ports = Ports::new(10..=12);
-        let mut next = |ports: &mut Ports, file| ports.claim(claim(file, ONE, true), 0).map(|end| end.port);
+        let next = |ports: &mut Ports, file| ports.claim(claim(file, ONE, true), 0).map(|end| end.port);
         assert_eq!([1, 2, 3].map(|file| next(&mut ports, file)), [Ok(10), Ok(11), Ok(12)]);
         assert_eq!(next(&mut ports, 4), Err(Errno::ADDRESS_IN_USE));
         ports.release(FileId(2), 11);

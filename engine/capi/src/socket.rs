@@ -21,10 +21,14 @@ pub(crate) struct Socket {
     pub(crate) bound: Option<Endpoint>,
     pub(crate) phase: Phase,
     pub(crate) options: Options,
+    /// What `listen` was told.
+    pub(crate) backlog: u32,
     /// The epoll instances that look at it.
     pub(crate) watchers: Vec<FileId>,
     /// Somebody wanted to send and could not: EPOLLOUT is an edge when there is room again (Linux: SOCK_NOSPACE).
     pub(crate) wants_space: bool,
+    /// What is to be told once of a connection that was taken from it.
+    pub(crate) failure: Option<Errno>,
     /// What the shard answered when it was last asked.
     pub(crate) described: Option<Box<Info>>,
 }
@@ -97,8 +101,10 @@ impl Socket {
             bound: None,
             phase: Phase::Fresh,
             options,
+            backlog: 0,
             watchers: Vec::new(),
             wants_space: false,
+            failure: None,
             described: None,
         }
     }
@@ -139,6 +145,18 @@ impl State {
         self.sockets.get_mut(&file).ok_or(Errno::BAD_DESCRIPTOR)
     }
 
+    /// The connection of a socket that is to receive or to send, and how it stands.
+    ///
+    /// # Errors
+    /// EBADF; `without`, where it has none, but first why.
+    pub(crate) fn stream(&mut self, file: FileId, without: Errno) -> Result<(Connection, Status)> {
+        let socket = self.socket(file)?;
+        match socket.phase {
+            Phase::Fresh => Err(socket.failure.take().unwrap_or(without)),
+            Phase::Listening(_) | Phase::Connection(_) => self.connection(file, without),
+        }
+    }
+
     /// The connection of a socket, and how it stands.
     ///
     /// # Errors
@@ -153,8 +171,9 @@ impl State {
         let Some(socket) = self.sockets.get_mut(&file) else { return 0 };
         let least = socket.options.least_to_read();
         let events = match socket.phase {
+            Phase::Fresh if socket.failure.is_some() => OUT | HUP | ERR,
             Phase::Fresh => OUT | HUP,
-            Phase::Listening(listener) if self.core.can_accept(listener) == Ok(true) => IN,
+            Phase::Listening(listener) if self.core.waiting(listener).is_ok_and(|waiting| waiting > 0) => IN,
             Phase::Listening(_) => 0,
             Phase::Connection(connection) => {
                 self.core.status(connection.id).map_or(OUT | HUP, |status| events(&status, least))

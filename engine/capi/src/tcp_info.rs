@@ -70,6 +70,10 @@ pub(crate) struct TcpInfo {
     snd_wnd: u32,
 }
 
+/// From here on a threshold is none: no window is larger (RFC 7323, section 2.3).
+const NO_THRESHOLD: u32 = 1 << 30;
+/// How Linux says that there is none (`TCP_INFINITE_SSTHRESH`).
+const INFINITE: u32 = 0x7fff_ffff;
 /// `TCPI_OPT_TIMESTAMPS`.
 const TIMESTAMPS: u8 = 1;
 /// `TCPI_OPT_SACK`.
@@ -126,8 +130,7 @@ impl TcpInfo {
             unacked: segments(info.send_queue, info.mss),
             rtt: micros(info.srtt.unwrap_or_default()),
             rttvar: micros(info.rttvar),
-            // Linux's infinity is a number of segments.
-            snd_ssthresh: segments(info.ssthresh, info.mss).min(0x7fff_ffff),
+            snd_ssthresh: if info.ssthresh >= NO_THRESHOLD { INFINITE } else { segments(info.ssthresh, info.mss) },
             snd_cwnd: segments(info.cwnd, info.mss),
             rcv_space: info.receive_window,
             total_retrans: info.retransmits,
@@ -182,8 +185,15 @@ impl State {
     }
 
     fn listener_info(&mut self, file: FileId) -> TcpInfo {
+        let backlog = self.sockets.get(&file).map_or(0, |socket| socket.backlog);
         match self.sockets.get(&file).map(|socket| socket.phase) {
-            Some(Phase::Listening(_)) => TcpInfo { state: LISTEN, ..TcpInfo::default() },
+            // Connections that wait, and how many may, in fields that are about other things else.
+            Some(Phase::Listening(listener)) => TcpInfo {
+                state: LISTEN,
+                unacked: self.core.waiting(listener).unwrap_or(0) as u32,
+                sacked: backlog.min(self.config.somaxconn),
+                ..TcpInfo::default()
+            },
             _ => TcpInfo::closed(),
         }
     }

@@ -132,7 +132,7 @@ impl Engine {
 impl State {
     fn receive(&mut self, file: FileId, reading: &mut Reading) -> Result<usize> {
         let least = self.socket(file)?.options.least_to_read();
-        let (connection, status) = self.connection(file, Errno::NOT_CONNECTED)?;
+        let (connection, status) = self.stream(file, Errno::NOT_CONNECTED)?;
         let peek = reading.has(libc::MSG_PEEK);
         let wanted = reading.room();
         let found = reading.take(self, connection.id)?;
@@ -157,7 +157,7 @@ impl State {
     }
 
     fn send(&mut self, file: FileId, writing: &mut Writing) -> Result<usize> {
-        let (connection, _) = self.connection(file, Errno::PIPE)?;
+        let (connection, _) = self.stream(file, Errno::PIPE)?;
         loop {
             if writing.done > 0 && self.core.status(connection.id)?.failure.is_some() {
                 return Ok(writing.done);

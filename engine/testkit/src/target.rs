@@ -216,6 +216,10 @@ pub fn errno_name(errno: i32) -> String {
         (libc::ECONNREFUSED, "ECONNREFUSED"),
         (libc::EHOSTUNREACH, "EHOSTUNREACH"),
         (libc::ENETUNREACH, "ENETUNREACH"),
+        (libc::EHOSTDOWN, "EHOSTDOWN"),
+        (libc::ENONET, "ENONET"),
+        (libc::ENOPROTOOPT, "ENOPROTOOPT"),
+        (libc::EOPNOTSUPP, "EOPNOTSUPP"),
         (libc::EACCES, "EACCES"),
         (libc::EPROTO, "EPROTO"),
     ];

@@ -14,9 +14,9 @@ use super::engine::in_use;
 /// The most descriptors that one call of poll takes.
 const MOST_POLLED: usize = 1 << 20;
 
-/// poll(2), for sockets and epoll instances of one engine. A stepped engine does not wait.
+/// poll(2), for sockets and epoll instances. A stepped engine does not wait.
 ///
-/// Errors: EFAULT; EINVAL for too many descriptors, and where they are of several engines.
+/// Errors: EFAULT; EINVAL for too many descriptors, and where several engines would have to be waited for.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sw_poll(fds: *mut pollfd, count: nfds_t, timeout: c_int) -> c_int {
     answer(|| {

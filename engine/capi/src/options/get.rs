@@ -23,7 +23,8 @@ impl State {
         let int = match (level, name) {
             (libc::SOL_SOCKET, libc::SO_ERROR) => match *phase {
                 Phase::Connection(connection) => self.core.take_error(connection.id)?.map_or(0, |error| error.errno()),
-                Phase::Fresh | Phase::Listening(_) => 0,
+                Phase::Fresh => self.socket(file)?.failure.take().map_or(0, |Errno(errno)| errno),
+                Phase::Listening(_) => 0,
             },
             (libc::SOL_SOCKET, libc::SO_ACCEPTCONN) => c_int::from(matches!(phase, Phase::Listening(_))),
             (libc::SOL_SOCKET, libc::SO_DOMAIN) => family.number(),
@@ -35,7 +36,8 @@ impl State {
             (libc::IPPROTO_TCP, name) => options.of_tcp(name)?,
             (libc::IPPROTO_IP, name) => options.of_ip(name)?,
             (libc::IPPROTO_IPV6, name) => options.of_ipv6(name)?,
-            _ => return Err(Errno::NO_OPTION),
+            // Other than of `setsockopt`.
+            _ => return Err(Errno::NOT_SUPPORTED),
         };
         Ok(int.to_ne_bytes().to_vec())
     }

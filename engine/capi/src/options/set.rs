@@ -67,9 +67,10 @@ impl Options {
             libc::SO_LINGER => self.linger = value::linger(value)?,
             libc::SO_RCVTIMEO => self.receive_timeout = value::time(value)?,
             libc::SO_SNDTIMEO => self.send_timeout = value::time(value)?,
-            // Zero is one, and a negative number a very large one.
+            // Zero is one, and a negative number a very large one (Linux: `tcp_set_rcvlowat`).
             libc::SO_RCVLOWAT => {
-                self.low_water = usize::try_from(value::int(value)?).unwrap_or(i32::MAX as usize).max(1);
+                let asked = usize::try_from(value::int(value)?).unwrap_or(usize::MAX);
+                self.low_water = asked.clamp(1, self.defaults.receive_buffer_max as usize / 2);
             }
             libc::SO_KEEPALIVE => {
                 self.keepalive = value::switch(value)?;

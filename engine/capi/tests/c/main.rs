@@ -2,4 +2,6 @@
 
 mod compiler;
 mod header;
+mod oracle;
 mod stepped;
+mod threaded;

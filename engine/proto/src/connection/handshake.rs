@@ -3,6 +3,7 @@
 use super::answer_limit::AnswerLimit;
 use super::config::Settings;
 use super::crossed::Crossed;
+use super::ecn::Ecn;
 use super::receiver::syn_window;
 use super::rtt::{self, Rtt};
 use super::synchronised::{Context, Opening};
@@ -15,8 +16,6 @@ use core::time::Duration;
 
 /// SYNs sent again at the initial interval (Linux: `tcp_syn_linear_timeouts`).
 pub(super) const LINEAR_RETRIES: u8 = 4;
-/// SYNs sent again at doubling intervals (Linux: `tcp_syn_retries`).
-pub(super) const RETRIES: u8 = 6;
 
 /// How soon the SYN is sent again after a reset of ours that cleared its way (Linux: `TCP_TIMEOUT_MIN`, two ticks of the kernel's
 /// clock).
@@ -137,12 +136,12 @@ impl SynSent {
         self.due != Due::Nothing
     }
 
-    /// The timer.
-    pub fn on_timer(&mut self, now: Instant) -> Expiry {
+    /// The timer, of an open that is given up after so many `retries` at doubling intervals.
+    pub fn on_timer(&mut self, now: Instant, retries: u8) -> Expiry {
         if self.due == Due::Scheduled || now < self.next_at {
             return Expiry::Early;
         }
-        if self.retransmits() >= LINEAR_RETRIES + RETRIES {
+        if self.retransmits() >= LINEAR_RETRIES.saturating_add(retries) {
             return Expiry::GiveUp;
         }
         self.due = Due::Scheduled;
@@ -219,7 +218,7 @@ impl SynSent {
             tuple: *context.tuple,
             seq: self.iss,
             ack: SeqNum(0),
-            flags: Flags::SYN,
+            flags: self.flags(context),
             window: offer.window,
             options: Options::Syn(SynOptions {
                 mss: Some(offer.mss(context.tuple)),
@@ -231,14 +230,24 @@ impl SynSent {
         }
     }
 
+    /// The first SYN may ask for ECN; those sent again do not, as somebody on the way may have dropped it for that (RFC 3168,
+    /// section 6.1.1.1; Linux: `tcp_ecn_fallback`).
+    fn flags(&self, context: &Context<'_>) -> Flags {
+        let asks = asks_for_ecn(context.settings) && self.sent == 0;
+        if asks { Flags::SYN | Flags::ECE | Flags::CWR } else { Flags::SYN }
+    }
+
     /// The two SYNs agree as they do on a listener: our SYN offers everything.
     fn negotiate(&self, context: &Context<'_>, segment: &Segment, options: &SynOptions) -> Negotiated {
-        let syn = Syn { tuple: *context.tuple, irs: segment.seq, options: *options };
+        let syn = Syn::of(segment, options);
         Negotiated::new(&syn, &offer(context.settings), self.iss, self.clock.offset())
     }
 
     pub(super) fn opening(&self, context: &Context<'_>, segment: &Segment, options: &SynOptions) -> Opening {
-        let negotiated = self.negotiate(context, segment, options);
+        // The SYN-ACK agrees by ECE without CWR (Linux: `tcp_ecn_rcv_synack`). One to a SYN that no longer asked answers the first.
+        let agrees = segment.flags & (Flags::ECE | Flags::CWR) == Flags::ECE;
+        let ecn = asks_for_ecn(context.settings) && agrees;
+        let negotiated = Negotiated { ecn, ..self.negotiate(context, segment, options) };
         Opening {
             negotiated,
             peer_window: segment.window,
@@ -274,8 +283,12 @@ impl SynSent {
         let echoed = timestamps
             .and_then(|(clock, option)| TimestampClock::new(context.now, clock).age(context.now, option.echo));
         let sample = if self.sent == 1 { Some(context.now - self.first_at) } else { echoed };
-        Rtt::of_handshake(sample)
+        Rtt::of_handshake(context.now, sample)
     }
+}
+
+fn asks_for_ecn(settings: &Settings) -> bool {
+    settings.ecn == Ecn::Always
 }
 
 /// What our SYN offers: everything (Linux's defaults).
@@ -287,6 +300,7 @@ pub(super) fn offer(settings: &Settings) -> Offer {
         window_scale: Some(scale_for(settings.receive_buffer_max)),
         sack: true,
         timestamps: true,
+        ecn: asks_for_ecn(settings),
         marking: settings.marking,
     }
 }

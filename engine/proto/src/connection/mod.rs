@@ -13,6 +13,7 @@ mod closing;
 mod config;
 mod congestion;
 mod crossed;
+mod ecn;
 mod established;
 mod handshake;
 mod icmp;
@@ -21,10 +22,12 @@ mod keepalive;
 mod options;
 mod path_mtu;
 mod persist;
+mod rack;
 mod reassembly;
 mod receiver;
 mod recovery;
 mod rtt;
+mod scoreboard;
 mod send_queue;
 mod sender;
 mod synchronised;
@@ -33,14 +36,17 @@ mod timeouts;
 mod timers;
 mod timestamps;
 mod transmit;
+mod tuning;
 
 #[cfg(test)]
 mod tests;
 
 pub use config::{ConnectionConfig, Keepalive, Terms};
 pub use congestion::CongestionAlgorithm;
+pub use ecn::Ecn;
 pub use info::Info;
 pub use options::{MAX_LINGER, MAX_SEGMENT, MIN_RECEIVE_BUFFER, MIN_SEND_BUFFER, SocketOption};
+pub use recovery::CaState;
 pub use time_wait::{Reuse, TimeWait, TimeWaitOutcome};
 
 use crate::half_open::{Clock, HalfOpen};
@@ -166,7 +172,7 @@ enum Phase {
 }
 
 // Connections are many; what is rare (bytes in flight, disorder) is on the heap while it lasts.
-const _: () = assert!(size_of::<Connection>() <= 408);
+const _: () = assert!(size_of::<Connection>() <= 424);
 
 impl Connection {
     /// A connection from a completed handshake. It has not seen the third segment yet: give it to
@@ -177,7 +183,7 @@ impl Connection {
             negotiated: half_open.negotiated,
             peer_window: 0,
             our_window: receiver::syn_window(settings.first_window()),
-            rtt: rtt::Rtt::of_handshake(half_open.round_trip),
+            rtt: rtt::Rtt::of_handshake(now, half_open.round_trip),
             syn_timeouts: half_open.timeouts,
             quick_acks: settings.quick_acks,
             path_mtu: None,
@@ -242,7 +248,7 @@ impl Connection {
     pub fn deadline(&self) -> Option<Instant> {
         match &self.phase {
             Phase::SynSent(syn_sent) => syn_sent.deadline(),
-            Phase::Synchronised(synchronised) => synchronised.timers.next().map(|(_, at)| at),
+            Phase::Synchronised(synchronised) => synchronised.deadline(),
             Phase::NeverOpened(_) => None,
         }
     }
@@ -252,7 +258,7 @@ impl Connection {
         let Self { tuple, settings, phase } = self;
         match phase {
             Phase::Synchronised(synchronised) => synchronised.on_timer(&Context { now, tuple, settings }),
-            Phase::SynSent(syn_sent) => match syn_sent.on_timer(now) {
+            Phase::SynSent(syn_sent) => match syn_sent.on_timer(now, settings.syn_retries) {
                 Expiry::Early => Decision::NOTHING,
                 Expiry::Again => Decision::counting(&[Counter::TCPTimeouts]),
                 Expiry::GiveUp => self.fail_to_open(Failure::TimedOut, Counts::of(&[Counter::TCPAbortOnTimeout])),
@@ -298,7 +304,7 @@ impl Connection {
     pub fn send_space(&self) -> u32 {
         match &self.phase {
             Phase::Synchronised(synchronised) if synchronised.sender.is_open() && !synchronised.stage.is_over() => {
-                self.settings.send_buffer.saturating_sub(synchronised.sender.queued())
+                synchronised.sender.buffer(self.settings.send_buffer).saturating_sub(synchronised.sender.queued())
             }
             Phase::Synchronised(_) | Phase::SynSent(_) | Phase::NeverOpened(_) => 0,
         }
@@ -326,11 +332,10 @@ impl Connection {
     }
 
     /// The application has read `bytes` of what was delivered: the window may open.
-    pub fn consumed(&mut self, _now: Instant, bytes: u32) {
-        let (buffer, mss) = (self.settings.receive_buffer, u32::from(self.settings.mss.get()));
-        if let Some(synchronised) = self.synchronised() {
+    pub fn consumed(&mut self, now: Instant, bytes: u32) {
+        if let Phase::Synchronised(synchronised) = &mut self.phase {
             let receiver = &mut synchronised.receiver;
-            if receiver.consumed(bytes, buffer, mss) {
+            if receiver.consumed(now, bytes, &self.settings) {
                 receiver.acks.due = true;
             }
         }

@@ -2,11 +2,14 @@
 //! 3.8.6 and 3.10.7.4, first, seventh and eighth check).
 
 use super::acknowledge::AckSchedule;
+use super::config::Settings;
 use super::reassembly::{Reassembly, Repeated};
+use super::tuning::{Reading, Sample, Tuning};
 use crate::segment::{SackBlock, SackBlocks, WindowScale};
-use crate::{Counter, Counts, Flags, Segment, SeqNum, Span};
+use crate::{Counter, Counts, Flags, Instant, Segment, SeqNum, Span};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 /// The window of a SYN or SYN-ACK, which is never scaled (RFC 7323, section 2.2).
 pub(super) fn syn_window(receive_buffer: u32) -> u16 {
@@ -18,8 +21,8 @@ pub(super) fn syn_window(receive_buffer: u32) -> u16 {
 enum PeerFin {
     /// No FIN has been seen.
     Open,
-    /// A FIN has this sequence number; something before it is missing.
-    At(SeqNum),
+    /// A FIN was seen; something before it is missing.
+    Early,
     /// The FIN is in order: the stream is complete.
     Received,
 }
@@ -70,26 +73,34 @@ pub(super) struct Receiver {
     acked: SeqNum,
     /// Bytes in order that the application has not read.
     unread: u32,
+    /// The sequence number of the peer's FIN, once it was seen.
+    fin_at: SeqNum,
     fin: PeerFin,
     /// What came before its turn; boxed, so that a connection without disorder owns no heap.
     reassembly: Option<Box<Reassembly>>,
     /// Applies to windows that we send.
     scale: WindowScale,
+    /// How much there is room for.
+    tuning: Tuning,
     /// When to acknowledge.
     pub acks: AckSchedule,
 }
 
+const _: () = assert!(size_of::<Receiver>() <= 72);
+
 impl Receiver {
     /// Everything up to `nxt` is received, and a `window` was offered.
-    pub fn new(nxt: SeqNum, window: u32, scale: WindowScale, mss: u16) -> Self {
+    pub fn new(nxt: SeqNum, window: u32, scale: WindowScale, tuning: Tuning, mss: u16) -> Self {
         Self {
             nxt,
             edge: nxt + window,
             acked: nxt,
             unread: 0,
+            fin_at: nxt,
             fin: PeerFin::Open,
             reassembly: None,
             scale,
+            tuning,
             acks: AckSchedule::new(mss, window),
         }
     }
@@ -102,6 +113,11 @@ impl Receiver {
     /// Last.ACK.sent.
     pub fn acked(&self) -> SeqNum {
         self.acked
+    }
+
+    /// The window as the last acknowledgment offered it (Linux: `rcv_wnd`).
+    pub fn offered(&self) -> u32 {
+        self.edge.distance_from(self.acked)
     }
 
     /// Bytes that are received in order and not acknowledged.
@@ -189,7 +205,7 @@ impl Receiver {
 
     /// The peer's FIN, once everything before it is in order; true only the first time.
     pub fn take_fin(&mut self) -> bool {
-        let reached = self.fin == PeerFin::At(self.nxt);
+        let reached = self.fin == PeerFin::Early && self.fin_at == self.nxt;
         if reached {
             self.fin = PeerFin::Received;
             self.nxt += 1;
@@ -211,23 +227,26 @@ impl Receiver {
 
     /// The application has read `bytes`. True when the peer should hear of it at once: an acknowledgment waited for this, or the
     /// window has grown to twice what it knows of (Linux: `tcp_cleanup_rbuf`).
-    pub fn consumed(&mut self, bytes: u32, buffer: u32, mss: u32) -> bool {
+    pub fn consumed(&mut self, now: Instant, bytes: u32, settings: &Settings) -> bool {
         self.unread = self.unread.saturating_sub(bytes);
+        let (read, unread, ahead) = (self.nxt - self.unread, self.unread, self.ahead());
+        self.tuning.on_read(&Reading { now, read, unread, ahead }, settings.receive_buffer_max);
         if self.acks.on_read(self.unacked(), self.unread) {
             return true;
         }
-        let (known, possible) = (self.window(), self.offer(buffer, mss));
+        let (known, possible) = (self.window(), self.offer(settings));
         !self.finished() && possible > known && possible >= known.saturating_mul(2)
     }
 
     /// The window field of a segment sent now, which thereby becomes what we have offered and acknowledged.
-    pub fn advertise(&mut self, buffer: u32, mss: u32) -> (u16, Counts) {
+    pub fn advertise(&mut self, settings: &Settings) -> (u16, Counts) {
+        let buffer = self.buffer(settings);
         let was_closed = self.edge == self.acked;
         let shift = u32::from(self.scale.shift());
         // Rounded up where an old edge is kept, so that rounding does not take back what was offered; but no further than
         // an eighth past the buffer, or each acknowledgment would push the edge on while nobody reads.
         let room = (buffer + buffer / 8).saturating_sub(self.unread) >> shift;
-        let units = self.offer(buffer, mss).div_ceil(1 << shift).min(room);
+        let units = self.offer(settings).div_ceil(1 << shift).min(room);
         let field = u16::try_from(units).unwrap_or(u16::MAX);
         self.acked = self.nxt;
         self.edge = self.edge.latest(self.nxt + (u32::from(field) << shift));
@@ -238,6 +257,29 @@ impl Receiver {
             (false, false) | (true, true) => Counts::NONE,
         };
         (field, counts)
+    }
+
+    /// In-order data came: how long a round trip takes.
+    pub fn measure(&mut self, now: Instant, echo: Option<Duration>, len: u16) {
+        let window = self.offered();
+        let drained = self.unread <= u32::from(len);
+        self.tuning.on_data(&Sample { now, nxt: self.nxt, window, echo, drained });
+    }
+
+    /// The application wants just so large a buffer.
+    pub fn set_buffer(&mut self, bytes: u32) {
+        self.tuning.set_buffer(bytes);
+    }
+
+    /// Bytes that the peer may have in flight or unread, those that came before their turn included: they lie in the window.
+    fn buffer(&self, settings: &Settings) -> u32 {
+        self.tuning.buffer().min(settings.window_clamp)
+    }
+
+    /// Bytes from RCV.NXT to the end of what came before its turn.
+    fn ahead(&self) -> u32 {
+        let end = self.reassembly.as_ref().and_then(|waiting| waiting.last_end()).unwrap_or(self.nxt);
+        end.latest(self.nxt).distance_from(self.nxt)
     }
 
     /// At most `limit` blocks of what came twice or lies beyond a gap.
@@ -262,7 +304,8 @@ impl Receiver {
 
     /// The window to offer. Silly window syndrome is avoided on this side by moving the edge only in steps of
     /// min(half the buffer, one segment) (RFC 9293, section 3.8.6.2.2; MUST-39).
-    fn offer(&self, buffer: u32, mss: u32) -> u32 {
+    fn offer(&self, settings: &Settings) -> u32 {
+        let (buffer, mss) = (self.buffer(settings), u32::from(settings.mss.get()));
         let shift = u32::from(self.scale.shift());
         let free = (buffer.saturating_sub(self.unread) >> shift).min(u32::from(u16::MAX)) << shift;
         let known = self.window();
@@ -278,7 +321,7 @@ impl Receiver {
         let span = payload.skip(u16::try_from(old).unwrap_or(u16::MAX));
         let limit = match self.fin {
             PeerFin::Open => self.edge,
-            PeerFin::At(fin) => self.edge.earliest(fin),
+            PeerFin::Early => self.edge.earliest(self.fin_at),
             PeerFin::Received => start,
         };
         let room = if limit.after(start) { limit.distance_from(start) } else { 0 };
@@ -294,11 +337,11 @@ impl Receiver {
                 let last = self.reassembly.as_ref().and_then(|reassembly| reassembly.last_end());
                 let consistent = !last.is_some_and(|end| end.after(at));
                 if consistent {
-                    self.fin = PeerFin::At(at);
+                    (self.fin, self.fin_at) = (PeerFin::Early, at);
                 }
                 consistent
             }
-            PeerFin::At(known) => known == at,
+            PeerFin::Early => self.fin_at == at,
             PeerFin::Received => false,
         }
     }
@@ -367,7 +410,8 @@ mod tests {
             payload: Span { start: 0, len },
             unfinished_checksum: false,
         };
-        let mut receiver = Receiver::new(SeqNum(0), 1000, WindowScale::default(), 500);
+        let tuning = Tuning::new(Instant::ZERO, SeqNum(0), 1000, 1000, None);
+        let mut receiver = Receiver::new(SeqNum(0), 1000, WindowScale::default(), tuning, 500);
         assert_eq!(receiver.take_text(&segment(10, 10), &[0; 10], false, &mut Repeated::default()), Text::OutOfOrder);
         assert!(receiver.reassembly.is_some());
         let filled = receiver.take_text(&segment(0, 10), &[0; 10], false, &mut Repeated::default());

@@ -71,6 +71,11 @@ impl Host {
         self.sent.pop_front()
     }
 
+    /// The interface's MTU changes.
+    pub fn set_mtu(&mut self, mtu: u16) {
+        self.poll_loop.set_mtu(mtu.into());
+    }
+
     /// Turns the engine at time `now` until it has nothing more to do.
     pub fn rest(&mut self, now: Duration) {
         for _ in 0..MAX_TURNS {

@@ -5,6 +5,7 @@
 
 mod host;
 mod info;
+mod options;
 
 pub use host::Host;
 
@@ -17,7 +18,6 @@ use synward_engine::{
     ConnectConfig, EngineConfig, Interest, ListenConfig, ListenerId, Secrets, Shutdown, SocketError, SocketId, Source,
 };
 use synward_nic::FrameBudget;
-use synward_proto::connection::{Keepalive, SocketOption};
 use synward_proto::segment::Link;
 use synward_proto::{Endpoint, MacAddr};
 
@@ -125,19 +125,16 @@ fn config(setup: &Setup) -> EngineConfig {
         send_buffer_max: setup.send_buffer.unwrap_or(defaults.send_buffer_max),
         sack: setup.sack,
         timestamps: setup.timestamps,
+        ecn: options::ecn(setup.ecn),
         user_timeout: setup.user_timeout,
-        keepalive: setup.keepalive.map(|_| keepalive(setup)),
+        congestion: setup.congestion.map_or(defaults.congestion, options::algorithm),
+        keepalive: setup.keepalive.map(|_| options::keepalive(setup)),
         nagle: setup.nagle,
         retries: setup.retries,
+        syn_retries: setup.syn_retries,
         secrets: Some(Secrets::from_seed(1)),
         ..defaults
     }
-}
-
-/// The times of the header line, or else Linux's.
-fn keepalive(setup: &Setup) -> Keepalive {
-    let crate::script::Keepalive { idle, interval, probes } = setup.keepalive.unwrap_or_default();
-    Keepalive { idle, interval, probes }
 }
 
 impl Target for EngineTarget {
@@ -176,7 +173,8 @@ impl Target for EngineTarget {
     }
 
     fn set_mtu(&mut self, mtu: u16) -> Io<()> {
-        self.host.poll_loop.set_mtu(mtu.into());
+        self.host.set_mtu(mtu);
+        self.rest();
         Io::Done(())
     }
 
@@ -232,12 +230,8 @@ impl Target for EngineTarget {
     }
 
     fn set(&mut self, socket: SocketKey, setting: Setting) -> Io<()> {
-        let keepalive = keepalive(&self.setup);
-        self.call_on(socket, |sockets, id| match setting {
-            Setting::NoDelay(on) => sockets.set(id, SocketOption::NoDelay(on)),
-            Setting::Keepalive(on) => sockets.set(id, SocketOption::Keepalive(on.then_some(keepalive))),
-            _ => Err(SocketError::Invalid),
-        })
+        let option = options::option(&self.setup, setting);
+        self.call_on(socket, |sockets, id| sockets.set(id, option.ok_or(SocketError::Invalid)?))
     }
 
     fn ready(&mut self, socket: SocketKey) -> Io<Ready> {
@@ -251,8 +245,10 @@ impl Target for EngineTarget {
     }
 
     fn queued(&mut self, socket: SocketKey, queue: Queue) -> Io<u64> {
-        let row = self.row(socket);
-        row.map(|row| u64::from(if queue == Queue::In { row.recv_queue } else { row.send_queue }))
+        match queue {
+            Queue::In => self.call_on(socket, synward_engine::SocketCore::unread).map(|bytes| bytes as u64),
+            Queue::Out => self.row(socket).map(|row| row.send_queue.into()),
+        }
     }
 
     fn info(&mut self, socket: SocketKey, field: &str) -> Io<Option<u64>> {

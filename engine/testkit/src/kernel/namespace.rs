@@ -13,6 +13,8 @@ use std::net::IpAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 const DEVICE: &str = "wire0";
+/// The length of a netlink message that sets one number of a device: header, `ifinfomsg`, attribute.
+const LINK_MESSAGE: usize = 16 + 16 + 8;
 
 /// Moves the calling thread into a new network namespace, for the rest of its life.
 ///
@@ -45,6 +47,7 @@ pub(super) fn wire(address: IpAddr, mtu: u16) -> Result<OwnedFd> {
     }
     let ip = if address.is_ipv4() { Ip::V4 } else { Ip::V6 };
     set_mtu(ip, mtu)?;
+    segments_go_singly()?;
     let socket = control(ip)?;
     let set = |name: &str, code: libc::Ioctl, fill: &dyn Fn(&mut libc::ifreq)| {
         let mut request = self::request();
@@ -72,6 +75,30 @@ pub(super) fn wire(address: IpAddr, mtu: u16) -> Result<OwnedFd> {
         }
     }
     Ok(wire)
+}
+
+/// Keeps the kernel from building bundles of segments for the device to cut, and from waiting for more to bundle: what goes out is
+/// then what its window and its congestion control say, segment by segment.
+fn segments_go_singly() -> Result<()> {
+    let socket = rustix::net::socket(AddressFamily::NETLINK, SocketType::RAW, None)?;
+    let index = netdevice::name_to_index(&control(Ip::V4)?, DEVICE)?;
+    // NETLINK_ROUTE is protocol 0. An nlmsghdr, an ifinfomsg and one attribute (rtnetlink(7)); all numbers are the host's.
+    let mut message = Vec::with_capacity(LINK_MESSAGE);
+    message.extend((LINK_MESSAGE as u32).to_ne_bytes());
+    message.extend(libc::RTM_NEWLINK.to_ne_bytes());
+    message.extend(((libc::NLM_F_REQUEST | libc::NLM_F_ACK) as u16).to_ne_bytes());
+    message.extend([0; 12]);
+    message.extend(index.to_ne_bytes());
+    message.extend([0; 8]);
+    message.extend(8u16.to_ne_bytes());
+    message.extend(libc::IFLA_GSO_MAX_SEGS.to_ne_bytes());
+    message.extend(1u32.to_ne_bytes());
+    rustix::io::write(&socket, &message).context("RTM_NEWLINK")?;
+    let mut answer = [0; 64];
+    rustix::io::read(&socket, answer.as_mut_slice()).context("the answer to RTM_NEWLINK")?;
+    let mut errno = [0; 4];
+    errno.copy_from_slice(&answer[16..20]);
+    check(i32::from_ne_bytes(errno).min(0)).context("gso_max_segs 1")
 }
 
 /// Sets the MTU of the device.

@@ -320,7 +320,7 @@ impl<T: Target> Player<'_, T> {
     }
 
     fn ip_fields(&self, line: &SegmentLine) -> Result<IpFields, String> {
-        let EnvelopeLine { ecn, tos, ttl, id, vlans: _, options } = &line.envelope;
+        let EnvelopeLine { ecn, tos, ttl, id, vlans: _, options, fragment } = &line.envelope;
         let usual = IpFields::default();
         let octet = |expr: &Option<Expr>, usual| expr.as_ref().map_or(Ok(usual), |expr| self.narrow(line.peer, expr));
         Ok(IpFields {
@@ -329,6 +329,7 @@ impl<T: Target> Player<'_, T> {
             ttl: octet(ttl, usual.ttl)?,
             id: id.as_ref().map_or(Ok(0), |expr| self.narrow(line.peer, expr))?,
             options: options.clone(),
+            fragment: *fragment,
         })
     }
 

@@ -160,7 +160,7 @@ fn whatever_is_different_is_said() {
 #[test]
 fn the_headers_before_tcp_are_compared() {
     let marked = WireSegment {
-        ip: IpFields { ecn: EcnMark::Ect0, tos: 16, ttl: 9, id: 7, options: Vec::new() },
+        ip: IpFields { ecn: EcnMark::Ect0, tos: 16, ttl: 9, id: 7, options: Vec::new(), fragment: false },
         vlans: vec![5, 6],
         ..syn_ack()
     };

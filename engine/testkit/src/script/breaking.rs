@@ -78,7 +78,7 @@ fn opposite(action: Action, target: TargetKind) -> Option<Action> {
 fn other_segments(line: &SegmentLine) -> Vec<SegmentLine> {
     let flags =
         SegmentLine { flags: line.flags ^ Flags::FIN, optional: line.optional.difference(Flags::FIN), ..line.clone() };
-    let EnvelopeLine { ecn, tos, ttl, id, vlans, options: _ } = &line.envelope;
+    let EnvelopeLine { ecn, tos, ttl, id, vlans, options: _, fragment: _ } = &line.envelope;
     let other = |change: &dyn Fn(&mut EnvelopeLine)| {
         let mut other = line.clone();
         change(&mut other.envelope);

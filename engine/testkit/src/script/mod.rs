@@ -374,6 +374,8 @@ pub struct EnvelopeLine {
     pub vlans: Vec<u16>,
     /// `ipoptions 0101…`: options of IPv4. Only for what goes in.
     pub options: Vec<u8>,
+    /// `fragment`: goes in as the first fragment of more. Only for what goes in.
+    pub fragment: bool,
 }
 
 /// An option as a line writes it.

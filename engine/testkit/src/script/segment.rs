@@ -123,6 +123,8 @@ impl Line<'_> {
             envelope.vlans.push(self.number("a VLAN identifier")?);
         } else if inward && self.take_word("ipoptions") {
             envelope.options = self.hex()?;
+        } else if inward && self.take_word("fragment") {
+            envelope.fragment = true;
         } else {
             return Ok(false);
         }

@@ -96,6 +96,7 @@ fn ipv4(packet: &[u8]) -> Result<Packet<'_>, WireError> {
         ttl: packet[8],
         id: u16::from_be_bytes(array(packet, 4)),
         options: packet[20..header].to_vec(),
+        fragment: false,
     };
     Ok(Packet { source: source.into(), destination: destination.into(), ip, tcp: &packet[header..total] })
 }
@@ -118,6 +119,7 @@ fn ipv6(packet: &[u8]) -> Result<Packet<'_>, WireError> {
         ttl: packet[7],
         id: 0,
         options: Vec::new(),
+        fragment: false,
     };
     Ok(Packet { source: source.into(), destination: destination.into(), ip, tcp: payload })
 }

@@ -6,6 +6,11 @@ use super::{
 };
 use std::net::IpAddr;
 
+const DO_NOT_FRAGMENT: u8 = 0x40;
+const MORE_FRAGMENTS: u8 = 0x20;
+/// The fragment header of IPv6, as a protocol.
+const FRAGMENT_HEADER: u8 = 44;
+
 /// Writes `segment` as an Ethernet frame; with `bad_checksum` its TCP checksum is off by one bit.
 pub fn encode(macs: Macs, segment: &WireSegment, bad_checksum: bool) -> Vec<u8> {
     let mut tcp = tcp_bytes(segment);
@@ -41,7 +46,8 @@ pub(super) fn ip_header(source: IpAddr, destination: IpAddr, protocol: u8, ip: &
             let mut options = ip.options.clone();
             options.resize(options.len().next_multiple_of(4), 0);
             let words = 5 + options.len() / 4;
-            let mut header = vec![0x40 | words as u8, traffic_class, 0, 0, 0, 0, 0x40, 0, ip.ttl, protocol, 0, 0];
+            let flags = if ip.fragment { MORE_FRAGMENTS } else { DO_NOT_FRAGMENT };
+            let mut header = vec![0x40 | words as u8, traffic_class, 0, 0, 0, 0, flags, 0, ip.ttl, protocol, 0, 0];
             header[2..4].copy_from_slice(&((words * 4 + length) as u16).to_be_bytes());
             header[4..6].copy_from_slice(&ip.id.to_be_bytes());
             header.extend_from_slice(&source.octets());
@@ -52,11 +58,15 @@ pub(super) fn ip_header(source: IpAddr, destination: IpAddr, protocol: u8, ip: &
             header
         }
         (source, destination) => {
+            // A fragment header (RFC 8200, section 4.5): offset zero, more to come, identification 1.
+            let extension: &[u8] = if ip.fragment { &[protocol, 0, 0, 1, 0, 0, 0, 1] } else { &[] };
+            let next = if ip.fragment { FRAGMENT_HEADER } else { protocol };
             let mut header = vec![0x60 | traffic_class >> 4, traffic_class << 4, 0, 0];
-            header.extend_from_slice(&(length as u16).to_be_bytes());
-            header.extend_from_slice(&[protocol, ip.ttl]);
+            header.extend_from_slice(&((extension.len() + length) as u16).to_be_bytes());
+            header.extend_from_slice(&[next, ip.ttl]);
             header.extend_from_slice(&address_bytes(source));
             header.extend_from_slice(&address_bytes(destination));
+            header.extend_from_slice(extension);
             header
         }
     }

@@ -68,12 +68,14 @@ pub struct IpFields {
     pub id: u16,
     /// Options of IPv4, padded to words. Only written: what comes out has none.
     pub options: Vec<u8>,
+    /// The first fragment of more. Only written, as are fragment headers of IPv6.
+    pub fragment: bool,
 }
 
 impl Default for IpFields {
     /// As in every segment of a connection for which nothing was set.
     fn default() -> Self {
-        Self { tos: 0, ecn: EcnMark::NotEct, ttl: 64, id: 0, options: Vec::new() }
+        Self { tos: 0, ecn: EcnMark::NotEct, ttl: 64, id: 0, options: Vec::new(), fragment: false }
     }
 }
 

@@ -296,14 +296,18 @@ mod tests {
     #[test]
     fn time_without_use_of_the_window_does_not_count() {
         let position = reduced_position(1000 * MSS);
-        let (mut steady, mut paused) = (Cubic::reduced_from(1000 * MSS), Cubic::reduced_from(1000 * MSS));
-        let _ = steady.grow(&mut Credit::default(), &acked(0, MSS), &position);
-        let _ = paused.grow(&mut Credit::default(), &acked(0, MSS), &position);
-        for late in 1..=50 {
+        let begin = || {
+            let (mut cubic, mut credit) = (Cubic::reduced_from(1000 * MSS), Credit::default());
+            let _ = cubic.grow(&mut credit, &acked(0, MSS), &position);
+            let _ = cubic.grow(&mut credit, &acked(100, MSS), &position);
+            cubic
+        };
+        let (steady, mut paused) = (begin(), begin());
+        for late in 2..=51 {
             paused.pause(Instant::from_millis(late * 100));
         }
-        let in_time = steady.epoch.expect("begun").target(&acked(100, MSS), &position);
-        let later = paused.epoch.expect("begun").target(&acked(5100, MSS), &position);
+        let in_time = steady.epoch.expect("begun").target(&acked(200, MSS), &position);
+        let later = paused.epoch.expect("begun").target(&acked(5200, MSS), &position);
         assert_eq!(in_time, later);
     }
 

@@ -93,6 +93,29 @@ fn an_unused_window_does_not_grow() {
     }
 }
 
+/// RFC 9438, section 5.8: what CUBIC's curve has risen to meanwhile is not caught up with.
+#[test]
+fn a_window_that_was_unused_for_a_while_grows_on_from_where_it_was() {
+    let window_after = |pause: u64| {
+        let (mut congestion, mut growth) = start(CongestionAlgorithm::Cubic);
+        congestion.set_window(1000 * MSS, MSS);
+        congestion.on_congestion(&mut growth, 1000 * MSS, MSS);
+        congestion.set_window(congestion.threshold(), MSS);
+        for round in 1..=20 {
+            let now = Instant::from_millis(1000 + 100 * round);
+            congestion.on_ack(&mut growth, &Acked { now, ..full(700 * MSS) }, MSS);
+        }
+        for round in 21..=20 + pause {
+            let now = Instant::from_millis(1000 + 100 * round);
+            congestion.on_ack(&mut growth, &Acked { now, is_window_limited: false, ..full(MSS) }, MSS);
+        }
+        let now = Instant::from_millis(1000 + 100 * (21 + pause));
+        congestion.on_ack(&mut growth, &Acked { now, ..full(700 * MSS) }, MSS);
+        congestion.window()
+    };
+    assert_eq!(window_after(0), window_after(100));
+}
+
 /// RFC 5681, equation 4; RFC 9438, section 4.6.
 #[test]
 fn congestion_lowers_the_threshold_by_what_was_in_flight() {

@@ -4,6 +4,7 @@ pub(super) mod bench;
 mod blind;
 mod close;
 mod crossed;
+mod ecn;
 mod hostile;
 mod icmp;
 mod keepalive;

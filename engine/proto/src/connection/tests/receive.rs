@@ -4,8 +4,8 @@ use super::bench::*;
 use crate::connection::acknowledge::{DELAY, QUICK};
 use crate::connection::reassembly::MAX_PIECES;
 use crate::connection::timestamps::OUTDATED;
-use crate::connection::{Connection, Events, State};
-use crate::half_open::Negotiated;
+use crate::connection::{Connection, ConnectionConfig, Events, SocketOption, State};
+use crate::half_open::{Clock, Negotiated};
 use crate::{Counter, DropReason, Fate, Flags, Span};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -404,4 +404,50 @@ fn a_duplicate_outside_of_the_window_is_reported_too() {
     bench.sent();
     let reply = bench.reply_to(&data(10, 0, 50));
     assert_eq!((reply.ack, reply.sack()), (100, vec![(10, 60)]));
+}
+
+/// A connection whose buffer may grow tenfold, of a round trip of 10 ms.
+fn growing() -> Bench {
+    let config = ConnectionConfig { receive_buffer_max: 10 * BUFFER, ..config() };
+    let clock = Some(Clock { recent: 1, offset: 0 });
+    let mut bench = Bench::accepted(&config, Negotiated { scales: scales(0, 7), timestamps: clock, ..negotiated() });
+    bench.wait(ms(10));
+    let _ = bench.arrive(&ack(0, 0).stamp(1, 999_999_990));
+    bench
+}
+
+/// What `rounds` round trips bring to a reader that reads it all, or not; the peer fills the window.
+fn stream_of(bench: &mut Bench, rounds: u32, reads: bool) -> u32 {
+    let (mut position, mut edge) = (0, BUFFER);
+    for _ in 0..rounds {
+        bench.wait(ms(10));
+        let (now, flight) = (bench.now.as_millis() as u32, edge);
+        while position + 1000 <= flight {
+            let _ = bench.arrive(&data(position, 0, 1000).stamp(1, now - 10));
+            position += 1000;
+            if reads {
+                bench.connection.consumed(bench.now, 1000);
+            }
+            if let Some(sent) = bench.sent().last() {
+                edge = edge.max(sent.ack + (u32::from(sent.window) << 7));
+            }
+        }
+    }
+    bench.connection.info(bench.now).receive_window
+}
+
+#[test]
+fn the_window_of_a_reader_that_keeps_up_grows_to_its_limit() {
+    assert_eq!(stream_of(&mut growing(), 40, true).next_multiple_of(2000), 10 * BUFFER);
+    let mut fixed = growing();
+    fixed.connection.set(fixed.now, SocketOption::ReceiveBuffer(BUFFER));
+    assert!(stream_of(&mut fixed, 40, true) <= BUFFER + 128, "fixed by the application");
+    let mut clamped = growing();
+    clamped.connection.set(clamped.now, SocketOption::WindowClamp(2 * BUFFER));
+    assert!(stream_of(&mut clamped, 40, true) <= 2 * BUFFER + 128, "clamped by the application");
+}
+
+#[test]
+fn the_window_of_a_reader_that_does_not_read_closes() {
+    assert_eq!(stream_of(&mut growing(), 40, false) / 1000, 0);
 }
