@@ -32,6 +32,7 @@ fn set(name: &str, value: &str, to: &mut EngineConfig) -> Result<(), String> {
         "tcp_congestion_control" => to.congestion = CongestionAlgorithm::named(value).ok_or("must be cubic or reno")?,
         "tcp_ecn" => to.ecn = ecn(value)?,
         "tcp_fin_timeout" => to.fin_wait_2 = seconds(value)?,
+        "tcp_max_orphans" => to.orphan_limit = number(value)?,
         "tcp_max_syn_backlog" => to.max_syn_backlog = number(value)?,
         "tcp_max_tw_buckets" => to.max_time_waits = number(value)?,
         "tcp_retries2" => to.retries = number(value)?,

@@ -13,6 +13,7 @@ use super::sender::{AckRange, Acknowledgment};
 use super::synchronised::{Context, Synchronised};
 use super::timers::Timer;
 use super::{Decision, Events, Failure};
+use crate::segment::SackBlocks;
 use crate::{Counter, Counts, DropReason, Fate, Flags, Options, Segment, Verdict, reset};
 use core::mem;
 use core::ops::ControlFlow::{self, Break, Continue};
@@ -79,7 +80,9 @@ impl Synchronised {
         if matches!(self.stage, Stage::Established | Stage::CloseWait) {
             self.count(&[Counter::EstabResets]);
         }
-        self.end(Stage::Closed(Some(Failure::Reset)));
+        // Linux (`tcp_reset`): what the peer has sent is complete, and only what is written finds nobody.
+        let failure = if self.stage == Stage::CloseWait { Failure::BrokenPipe } else { Failure::Reset };
+        self.end(Stage::Closed(Some(failure)));
         Break(silent(Verdict::CONSUMED))
     }
 
@@ -155,23 +158,29 @@ impl Synchronised {
         // A SYN-ACK that was sent more than once is measured by what the third segment echoes.
         let is_unmeasured = !self.sender.knows_window() && self.sender.rtt().smoothed().is_none();
         if let (true, Some(age)) = (is_unmeasured, echo) {
-            self.sender.on_handshake(age);
+            self.sender.on_handshake(now, age);
         }
-        let sacks =
-            self.sack && matches!(&segment.options, Options::Data(options) if !options.sack.as_slice().is_empty());
+        let sack = match &segment.options {
+            Options::Data(options) if self.sender.sack() => options.sack,
+            Options::Data(_) | Options::Syn(_) => SackBlocks::NONE,
+        };
         let (bare, ece) = (segment.seq_len() == 0, self.ecn.is_echo(segment));
-        let progress = self.sender.on_ack(now, &Acknowledgment { seq, ack, window, bare, ece, sacks, echo });
+        let progress = self.sender.on_ack(now, &Acknowledgment { seq, ack, window, bare, ece, sack, echo });
         self.counts = self.counts.and(progress.counts);
         if progress.advanced {
-            self.path.on_progress(progress.full_sized);
+            if let Some(counter) = self.path.on_progress(progress.full_sized) {
+                self.count(&[counter]);
+            }
             self.expire_path(&arrival.context);
-            // RFC 6298, section 5.3. When nothing is outstanding any more the timer is stopped again.
-            self.timers.set(Timer::Retransmit, now + self.sender.rtt().rto());
         }
         if progress.fin_acked {
             self.advance_to(self.stage.on_fin_acked());
         }
-        if progress.freed { Events::SENT } else { Events::empty() }
+        if progress.freed > 0 {
+            let settings = arrival.context.settings;
+            self.sender.grow_buffer(progress.freed, settings.send_buffer, settings.send_buffer_max);
+        }
+        if progress.freed > 0 { Events::SENT } else { Events::empty() }
     }
 
     /// Seventh and eighth check: text and FIN.
@@ -227,7 +236,7 @@ impl Synchronised {
 
     /// The next acknowledgment reports what came twice, where SACK is agreed (RFC 2883; Linux: `tcp_dsack_set`).
     fn report(&mut self, repeated: Repeated) {
-        let Some(block) = repeated.0.filter(|_| self.sack) else { return };
+        let Some(block) = repeated.0.filter(|_| self.sender.sack()) else { return };
         let is_old = block.start.before(self.receiver.nxt());
         self.count(&[if is_old { Counter::TCPDSACKOldSent } else { Counter::TCPDSACKOfoSent }]);
         self.receiver.report(block);

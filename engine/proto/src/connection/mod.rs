@@ -22,10 +22,12 @@ mod keepalive;
 mod options;
 mod path_mtu;
 mod persist;
+mod rack;
 mod reassembly;
 mod receiver;
 mod recovery;
 mod rtt;
+mod scoreboard;
 mod send_queue;
 mod sender;
 mod synchronised;
@@ -44,6 +46,7 @@ pub use congestion::CongestionAlgorithm;
 pub use ecn::Ecn;
 pub use info::Info;
 pub use options::{MAX_LINGER, MAX_SEGMENT, MIN_RECEIVE_BUFFER, MIN_SEND_BUFFER, SocketOption};
+pub use recovery::CaState;
 pub use time_wait::{Reuse, TimeWait, TimeWaitOutcome};
 
 use crate::half_open::{Clock, HalfOpen};
@@ -75,12 +78,14 @@ pub enum State {
     Closed,
 }
 
-/// Why a connection ended other than by an orderly close. All but the first three end an open of ours that an ICMP error
-/// answered.
+/// Why a connection ended other than by an orderly close. All but the first four are what an ICMP error said about our SYN, or
+/// about segments that nobody acknowledged.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Failure {
     /// The peer reset it (ECONNRESET).
     Reset,
+    /// The peer reset it after its FIN (EPIPE).
+    BrokenPipe,
     /// The peer refused our SYN (ECONNREFUSED).
     Refused,
     /// A timer gave it up (ETIMEDOUT).
@@ -178,7 +183,7 @@ impl Connection {
             negotiated: half_open.negotiated,
             peer_window: 0,
             our_window: receiver::syn_window(settings.first_window()),
-            rtt: rtt::Rtt::of_handshake(half_open.round_trip),
+            rtt: rtt::Rtt::of_handshake(now, half_open.round_trip),
             syn_timeouts: half_open.timeouts,
             quick_acks: settings.quick_acks,
             path_mtu: None,
@@ -243,7 +248,7 @@ impl Connection {
     pub fn deadline(&self) -> Option<Instant> {
         match &self.phase {
             Phase::SynSent(syn_sent) => syn_sent.deadline(),
-            Phase::Synchronised(synchronised) => synchronised.timers.next().map(|(_, at)| at),
+            Phase::Synchronised(synchronised) => synchronised.deadline(),
             Phase::NeverOpened(_) => None,
         }
     }
@@ -253,7 +258,7 @@ impl Connection {
         let Self { tuple, settings, phase } = self;
         match phase {
             Phase::Synchronised(synchronised) => synchronised.on_timer(&Context { now, tuple, settings }),
-            Phase::SynSent(syn_sent) => match syn_sent.on_timer(now) {
+            Phase::SynSent(syn_sent) => match syn_sent.on_timer(now, settings.syn_retries) {
                 Expiry::Early => Decision::NOTHING,
                 Expiry::Again => Decision::counting(&[Counter::TCPTimeouts]),
                 Expiry::GiveUp => self.fail_to_open(Failure::TimedOut, Counts::of(&[Counter::TCPAbortOnTimeout])),
@@ -299,7 +304,7 @@ impl Connection {
     pub fn send_space(&self) -> u32 {
         match &self.phase {
             Phase::Synchronised(synchronised) if synchronised.sender.is_open() && !synchronised.stage.is_over() => {
-                self.settings.send_buffer.saturating_sub(synchronised.sender.queued())
+                synchronised.sender.buffer(self.settings.send_buffer).saturating_sub(synchronised.sender.queued())
             }
             Phase::Synchronised(_) | Phase::SynSent(_) | Phase::NeverOpened(_) => 0,
         }
@@ -382,12 +387,22 @@ impl Connection {
 
     /// Ends the connection at once; the reset to send is returned, where the state sends one.
     pub fn abort(&mut self) -> Option<Head> {
+        self.abort_for(Counter::TCPAbortOnLinger)
+    }
+
+    /// As [`abort`](Self::abort), instead of a close: too many closed connections wait for their peers (Linux:
+    /// `tcp_check_oom`).
+    pub fn abort_orphan(&mut self) -> Option<Head> {
+        self.abort_for(Counter::TCPAbortOnMemory)
+    }
+
+    fn abort_for(&mut self, reason: Counter) -> Option<Head> {
         let Self { tuple, settings, phase } = self;
         match phase {
             Phase::Synchronised(synchronised) => {
                 // The latest time that this connection knows of is good enough for the timestamp of a reset.
                 let now = synchronised.heard.max(synchronised.sender.last_sent());
-                synchronised.abort(&Context { now, tuple, settings })
+                synchronised.abort(&Context { now, tuple, settings }, reason)
             }
             Phase::SynSent(syn_sent) => {
                 let reset = syn_sent.reset(tuple);

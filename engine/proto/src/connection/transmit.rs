@@ -1,12 +1,10 @@
 //! What goes out next, one segment at a time.
 
 use super::persist::Due;
-use super::recovery::Cause;
 use super::sender::{Patience, Slice};
 use super::synchronised::{Context, Synchronised};
-use super::timers::Timer;
 use crate::wire::{HEADROOM, SegmentWriter, write_segment};
-use crate::{Codepoint, Counter, Flags, Head, Link};
+use crate::{Codepoint, Flags, Head, Link};
 
 /// The next segment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,7 +52,7 @@ impl Synchronised {
             Due::Nothing | Due::Probe => Self::patience(context.settings),
         };
         let limit = self.payload_limit().min(u32::try_from(room).unwrap_or(u32::MAX));
-        if let Some(slice) = self.sender.next_slice(limit, patience) {
+        if let Some(slice) = self.sender.next_slice(context.now, limit, patience) {
             Some(Plan::Data(slice))
         } else if self.persist.due == Due::Probe || self.keepalive.due {
             Some(Plan::Probe)
@@ -86,17 +84,9 @@ impl Synchronised {
             writer.append(piece);
         }
         let len = writer.finish();
-        self.sender.sent(context.now, slice);
+        let counts = self.sender.sent(context.now, slice);
+        self.counts = self.counts.and(counts);
         self.persist.due = Due::Nothing;
-        match slice.again {
-            None => {}
-            Some(Cause::FastRetransmit) => {
-                // The timer gives the second copy its own time (Linux: `tcp_xmit_retransmit_queue`).
-                self.timers.set(Timer::Retransmit, context.now + self.sender.rtt().rto());
-                self.count(&[Counter::RetransSegs, Counter::TCPFastRetrans]);
-            }
-            Some(Cause::Timeout) => self.count(&[Counter::RetransSegs, Counter::TCPSlowStartRetrans]),
-        }
         len
     }
 }
