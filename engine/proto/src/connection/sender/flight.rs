@@ -115,6 +115,12 @@ impl Flight {
         self.counts = self.counts.and(Counts::of(&[counter]));
     }
 
+    /// Whether something is to be remembered though nothing is in flight: what became of a probe or of the last recovery is not
+    /// known yet.
+    pub fn lingers(&self) -> bool {
+        self.probe.is_some() || self.recovery.lingers()
+    }
+
     /// Notes what is on its way.
     pub fn note_before(&mut self) {
         self.before = Before { outstanding: self.board.outstanding(), missing: self.board.missing() };

@@ -210,8 +210,8 @@ impl Sender {
     /// With nothing outstanding what a recovery left behind is kept for one RTO more.
     fn idle_timer(&self, flight: &Flight, now: Instant, running: Option<Timer>) -> SendTimer {
         match running {
-            Some(Timer::Forget) if flight.recovery.lingers() => SendTimer::Keep,
-            _ if flight.recovery.lingers() => SendTimer::Set(Timer::Forget, now + self.rtt.rto()),
+            Some(Timer::Forget) if flight.lingers() => SendTimer::Keep,
+            _ if flight.lingers() => SendTimer::Set(Timer::Forget, now + self.rtt.rto()),
             _ => SendTimer::Off,
         }
     }
