@@ -21,6 +21,9 @@ pub struct EngineConfig {
     pub max_connections: u32,
     /// TIME-WAIT entries at once, in each shard (Linux: `tcp_max_tw_buckets`); past it the oldest goes.
     pub max_time_waits: u32,
+    /// Closed connections whose peers have not finished with them, in each shard; one more is reset instead of closed (Linux:
+    /// `tcp_max_orphans`). Those in FIN-WAIT-2 count, those in TIME-WAIT do not.
+    pub orphan_limit: u32,
     /// Bound of every listener's backlog (Linux: `net.core.somaxconn`).
     pub somaxconn: u32,
     /// With cookies off, SYNs are dropped from three quarters of this on (Linux: `tcp_max_syn_backlog`).
@@ -67,6 +70,9 @@ pub struct EngineConfig {
     pub congestion: CongestionAlgorithm,
     /// Retransmissions of data before a connection is given up (Linux: `tcp_retries2`).
     pub retries: u8,
+    /// Retransmissions of a SYN at doubling intervals, after four that come every second, before an open is given up (Linux:
+    /// `tcp_syn_retries`): 6 last for 131 s, and 7 for more than the three minutes of RFC 9293, section 3.8.3 (MUST-23).
+    pub syn_retries: u8,
     /// How long data of new connections may stay unacknowledged, a window closed, or keepalive unanswered; `None` as long as the
     /// counts say (Linux: TCP_USER_TIMEOUT).
     pub user_timeout: Option<Duration>,
@@ -101,6 +107,7 @@ impl Default for EngineConfig {
         Self {
             max_connections: 32_768,
             max_time_waits: 32_768,
+            orphan_limit: 16_384,
             somaxconn: 4096,
             max_syn_backlog: 4096,
             syn_table: 16_384,
@@ -122,6 +129,7 @@ impl Default for EngineConfig {
             quick_acks: true,
             congestion: CongestionAlgorithm::Cubic,
             retries: 15,
+            syn_retries: 6,
             user_timeout: None,
             time_wait: Duration::from_secs(60),
             fin_wait_2: Duration::from_secs(60),
@@ -181,6 +189,7 @@ impl EngineConfig {
             quick_acks: self.quick_acks,
             congestion: self.congestion,
             retries: self.retries,
+            syn_retries: self.syn_retries,
             user_timeout: self.user_timeout,
             time_wait: self.time_wait,
             fin_wait_2: self.fin_wait_2,

@@ -31,6 +31,8 @@ pub struct ConnectionConfig {
     pub congestion: CongestionAlgorithm,
     /// Retransmissions of data before the connection is given up (Linux: `tcp_retries2`, 15).
     pub retries: u8,
+    /// Retransmissions of a SYN at doubling intervals before an open is given up (Linux: `tcp_syn_retries`, 6).
+    pub syn_retries: u8,
     /// How long data may stay unacknowledged, a window closed, or keepalive unanswered (Linux: TCP_USER_TIMEOUT); `None`: as the
     /// counts say.
     pub user_timeout: Option<Duration>,
@@ -132,6 +134,8 @@ pub(super) struct Settings {
     pub congestion: CongestionAlgorithm,
     /// Retransmissions before the connection is given up.
     pub retries: u8,
+    /// Retransmissions of a SYN before an open is given up.
+    pub syn_retries: u8,
     /// SO_KEEPALIVE and its times.
     pub keepalive: Option<KeepaliveTimes>,
     /// TCP_USER_TIMEOUT.
@@ -167,6 +171,7 @@ impl Settings {
             quick_acks,
             congestion,
             retries,
+            syn_retries,
             user_timeout,
             time_wait,
             fin_wait_2,
@@ -185,6 +190,7 @@ impl Settings {
             quick_acks,
             congestion,
             retries,
+            syn_retries,
             keepalive: keepalive.map(KeepaliveTimes::from),
             user_timeout: user_timeout.map(Millis::from),
             time_wait: time_wait.into(),

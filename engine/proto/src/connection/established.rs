@@ -80,7 +80,9 @@ impl Synchronised {
         if matches!(self.stage, Stage::Established | Stage::CloseWait) {
             self.count(&[Counter::EstabResets]);
         }
-        self.end(Stage::Closed(Some(Failure::Reset)));
+        // Linux (`tcp_reset`): what the peer has sent is complete, and only what is written finds nobody.
+        let failure = if self.stage == Stage::CloseWait { Failure::BrokenPipe } else { Failure::Reset };
+        self.end(Stage::Closed(Some(failure)));
         Break(silent(Verdict::CONSUMED))
     }
 

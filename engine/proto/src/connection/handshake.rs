@@ -16,8 +16,6 @@ use core::time::Duration;
 
 /// SYNs sent again at the initial interval (Linux: `tcp_syn_linear_timeouts`).
 pub(super) const LINEAR_RETRIES: u8 = 4;
-/// SYNs sent again at doubling intervals (Linux: `tcp_syn_retries`).
-pub(super) const RETRIES: u8 = 6;
 
 /// How soon the SYN is sent again after a reset of ours that cleared its way (Linux: `TCP_TIMEOUT_MIN`, two ticks of the kernel's
 /// clock).
@@ -138,12 +136,12 @@ impl SynSent {
         self.due != Due::Nothing
     }
 
-    /// The timer.
-    pub fn on_timer(&mut self, now: Instant) -> Expiry {
+    /// The timer, of an open that is given up after so many `retries` at doubling intervals.
+    pub fn on_timer(&mut self, now: Instant, retries: u8) -> Expiry {
         if self.due == Due::Scheduled || now < self.next_at {
             return Expiry::Early;
         }
-        if self.retransmits() >= LINEAR_RETRIES + RETRIES {
+        if self.retransmits() >= LINEAR_RETRIES.saturating_add(retries) {
             return Expiry::GiveUp;
         }
         self.due = Due::Scheduled;

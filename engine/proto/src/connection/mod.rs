@@ -78,12 +78,14 @@ pub enum State {
     Closed,
 }
 
-/// Why a connection ended other than by an orderly close. All but the first three end an open of ours that an ICMP error
-/// answered.
+/// Why a connection ended other than by an orderly close. All but the first four are what an ICMP error said about our SYN, or
+/// about segments that nobody acknowledged.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Failure {
     /// The peer reset it (ECONNRESET).
     Reset,
+    /// The peer reset it after its FIN (EPIPE).
+    BrokenPipe,
     /// The peer refused our SYN (ECONNREFUSED).
     Refused,
     /// A timer gave it up (ETIMEDOUT).
@@ -256,7 +258,7 @@ impl Connection {
         let Self { tuple, settings, phase } = self;
         match phase {
             Phase::Synchronised(synchronised) => synchronised.on_timer(&Context { now, tuple, settings }),
-            Phase::SynSent(syn_sent) => match syn_sent.on_timer(now) {
+            Phase::SynSent(syn_sent) => match syn_sent.on_timer(now, settings.syn_retries) {
                 Expiry::Early => Decision::NOTHING,
                 Expiry::Again => Decision::counting(&[Counter::TCPTimeouts]),
                 Expiry::GiveUp => self.fail_to_open(Failure::TimedOut, Counts::of(&[Counter::TCPAbortOnTimeout])),
@@ -385,12 +387,22 @@ impl Connection {
 
     /// Ends the connection at once; the reset to send is returned, where the state sends one.
     pub fn abort(&mut self) -> Option<Head> {
+        self.abort_for(Counter::TCPAbortOnLinger)
+    }
+
+    /// As [`abort`](Self::abort), instead of a close: too many closed connections wait for their peers (Linux:
+    /// `tcp_check_oom`).
+    pub fn abort_orphan(&mut self) -> Option<Head> {
+        self.abort_for(Counter::TCPAbortOnMemory)
+    }
+
+    fn abort_for(&mut self, reason: Counter) -> Option<Head> {
         let Self { tuple, settings, phase } = self;
         match phase {
             Phase::Synchronised(synchronised) => {
                 // The latest time that this connection knows of is good enough for the timestamp of a reset.
                 let now = synchronised.heard.max(synchronised.sender.last_sent());
-                synchronised.abort(&Context { now, tuple, settings })
+                synchronised.abort(&Context { now, tuple, settings }, reason)
             }
             Phase::SynSent(syn_sent) => {
                 let reset = syn_sent.reset(tuple);

@@ -218,6 +218,7 @@ fn config(plan: &Plan) -> ConnectionConfig {
         congestion: plan.algorithm,
         ecn: Ecn::Off,
         retries: 15,
+        syn_retries: 6,
         user_timeout: None,
         time_wait: Duration::from_secs(60),
         fin_wait_2: Duration::from_secs(60),

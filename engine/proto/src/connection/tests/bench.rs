@@ -50,6 +50,7 @@ pub(super) fn config() -> ConnectionConfig {
         quick_acks: true,
         congestion: CongestionAlgorithm::NewReno,
         retries: 15,
+        syn_retries: 6,
         user_timeout: None,
         time_wait: Duration::from_secs(60),
         fin_wait_2: Duration::from_secs(60),
