@@ -106,6 +106,7 @@ impl From<Failure> for SocketError {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Reset => Self::ConnectionReset,
+            Failure::BrokenPipe => Self::BrokenPipe,
             Failure::Refused => Self::ConnectionRefused,
             Failure::TimedOut => Self::TimedOut,
             Failure::NetworkUnreachable => Self::NetworkUnreachable,
@@ -130,6 +131,7 @@ mod tests {
     fn failures_have_linuxs_errno() {
         for (failure, errno) in [
             (Failure::Reset, libc::ECONNRESET),
+            (Failure::BrokenPipe, libc::EPIPE),
             (Failure::Refused, libc::ECONNREFUSED),
             (Failure::TimedOut, libc::ETIMEDOUT),
             (Failure::NetworkUnreachable, libc::ENETUNREACH),

@@ -78,12 +78,14 @@ pub enum State {
     Closed,
 }
 
-/// Why a connection ended other than by an orderly close. All but the first three end an open of ours that an ICMP error
+/// Why a connection ended other than by an orderly close. All but the first four end an open of ours that an ICMP error
 /// answered.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Failure {
     /// The peer reset it (ECONNRESET).
     Reset,
+    /// The peer reset it after the end of its own stream (EPIPE).
+    BrokenPipe,
     /// The peer refused our SYN (ECONNREFUSED).
     Refused,
     /// A timer gave it up (ETIMEDOUT).
