@@ -21,6 +21,9 @@ pub struct EngineConfig {
     pub max_connections: u32,
     /// TIME-WAIT entries at once, in each shard (Linux: `tcp_max_tw_buckets`); past it the oldest goes.
     pub max_time_waits: u32,
+    /// Closed connections whose peers have not finished with them, in each shard; one more is reset instead of closed (Linux:
+    /// `tcp_max_orphans`). Those in FIN-WAIT-2 count, those in TIME-WAIT do not.
+    pub orphan_limit: u32,
     /// Bound of every listener's backlog (Linux: `net.core.somaxconn`).
     pub somaxconn: u32,
     /// With cookies off, SYNs are dropped from three quarters of this on (Linux: `tcp_max_syn_backlog`).
@@ -104,6 +107,7 @@ impl Default for EngineConfig {
         Self {
             max_connections: 32_768,
             max_time_waits: 32_768,
+            orphan_limit: 16_384,
             somaxconn: 4096,
             max_syn_backlog: 4096,
             syn_table: 16_384,

@@ -57,7 +57,8 @@ pub enum SocketError {
     /// Somebody on the way did not understand our SYN (EPROTO).
     #[error("protocol error (EPROTO)")]
     Protocol,
-    /// The two ends are of different address families, or a port is zero (EINVAL).
+    /// The two ends are of different address families, or at one address, which no frame on the wire can join; or a port is zero
+    /// (EINVAL).
     #[error("invalid argument (EINVAL)")]
     Invalid,
     /// A limit of the engine is reached: connections, listeners or queued requests (ENOBUFS).

@@ -150,6 +150,8 @@ counters! {
     TCPAbortOnTimeout,
     /// Connections reset by close with linger zero.
     TCPAbortOnLinger,
+    /// Connections reset at close because too many wait for their peers.
+    TCPAbortOnMemory,
     /// Connections that entered TIME_WAIT.
     TW,
     /// TIME_WAIT entries reused: by a newer SYN of the peer (RFC 6191), or by an open of ours.
@@ -178,6 +180,10 @@ counters! {
     SourcePortsExhausted,
     /// ICMP errors about sequence numbers that were not on their way.
     OutOfWindowIcmps,
+    /// Segment sizes given up because nothing of them arrived (RFC 4821).
+    TCPMTUPFail,
+    /// Segment sizes that were given up once, tried again, and arrive.
+    TCPMTUPSuccess,
 }
 
 /// A set of counters, each to be raised by one.

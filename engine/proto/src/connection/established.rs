@@ -81,7 +81,7 @@ impl Synchronised {
         if matches!(self.stage, Stage::Established | Stage::CloseWait) {
             self.count(&[Counter::EstabResets]);
         }
-        // The peer had ended its stream: what is missed is only somebody to write to (Linux: `tcp_reset`).
+        // Linux (`tcp_reset`): what the peer has sent is complete, and only what is written finds nobody.
         let failure = if self.stage == Stage::CloseWait { Failure::BrokenPipe } else { Failure::Reset };
         self.end(Stage::Closed(Some(failure)));
         Break(silent(Verdict::CONSUMED))
@@ -185,7 +185,9 @@ impl Synchronised {
         let progress = self.sender.on_ack(now, &Acknowledgment { seq, ack, window, bare, ece, sack, echo });
         self.counts = self.counts.and(progress.counts);
         if progress.advanced {
-            self.path.on_progress(progress.full_sized);
+            if let Some(counter) = self.path.on_progress(progress.full_sized) {
+                self.count(&[counter]);
+            }
             self.expire_path(&arrival.context);
         }
         if progress.fin_acked {

@@ -78,13 +78,13 @@ pub enum State {
     Closed,
 }
 
-/// Why a connection ended other than by an orderly close. All but the first four end an open of ours that an ICMP error
-/// answered.
+/// Why a connection ended other than by an orderly close. All but the first four are what an ICMP error said about our SYN, or
+/// about segments that nobody acknowledged.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Failure {
     /// The peer reset it (ECONNRESET).
     Reset,
-    /// The peer reset it after the end of its own stream (EPIPE).
+    /// The peer reset it after its FIN (EPIPE).
     BrokenPipe,
     /// The peer refused our SYN (ECONNREFUSED).
     Refused,
@@ -161,7 +161,6 @@ pub struct Connection {
 
 /// Which facts a connection has.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly every connection is synchronised: a box would cost each of them")]
 enum Phase {
     /// SYN-SENT.
     SynSent(SynSent),
@@ -172,7 +171,7 @@ enum Phase {
 }
 
 // Connections are many; what is rare (bytes in flight, disorder) is on the heap while it lasts.
-const _: () = assert!(size_of::<Connection>() <= 424);
+const _: () = assert!(size_of::<Connection>() <= 336);
 
 impl Connection {
     /// A connection from a completed handshake. It has not seen the third segment yet: give it to
@@ -387,12 +386,22 @@ impl Connection {
 
     /// Ends the connection at once; the reset to send is returned, where the state sends one.
     pub fn abort(&mut self) -> Option<Head> {
+        self.abort_for(Counter::TCPAbortOnLinger)
+    }
+
+    /// As [`abort`](Self::abort), instead of a close: too many closed connections wait for their peers (Linux:
+    /// `tcp_check_oom`).
+    pub fn abort_orphan(&mut self) -> Option<Head> {
+        self.abort_for(Counter::TCPAbortOnMemory)
+    }
+
+    fn abort_for(&mut self, reason: Counter) -> Option<Head> {
         let Self { tuple, settings, phase } = self;
         match phase {
             Phase::Synchronised(synchronised) => {
                 // The latest time that this connection knows of is good enough for the timestamp of a reset.
                 let now = synchronised.heard.max(synchronised.sender.last_sent());
-                synchronised.abort(&Context { now, tuple, settings })
+                synchronised.abort(&Context { now, tuple, settings }, reason)
             }
             Phase::SynSent(syn_sent) => {
                 let reset = syn_sent.reset(tuple);

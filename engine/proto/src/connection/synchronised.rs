@@ -231,12 +231,12 @@ impl Synchronised {
         None
     }
 
-    /// Ends the connection at once (RFC 9293, section 3.10.5).
-    pub fn abort(&mut self, context: &Context<'_>) -> Option<Head> {
+    /// Ends the connection at once, and counts why (RFC 9293, section 3.10.5).
+    pub fn abort(&mut self, context: &Context<'_>, reason: Counter) -> Option<Head> {
         if self.stage.is_over() {
             return None;
         }
-        self.count(&[Counter::TCPAbortOnLinger]);
+        self.count(&[reason]);
         self.end_with_reset(context)
     }
 

@@ -4,7 +4,7 @@ use super::bench::*;
 use crate::connection::acknowledge::{DELAY, QUICK};
 use crate::connection::reassembly::MAX_PIECES;
 use crate::connection::timestamps::OUTDATED;
-use crate::connection::{Connection, ConnectionConfig, Events, Failure, SocketOption, State};
+use crate::connection::{Connection, ConnectionConfig, Events, SocketOption, State};
 use crate::half_open::{Clock, Negotiated};
 use crate::{Counter, DropReason, Fate, Flags, Span};
 use alloc::vec;
@@ -450,20 +450,6 @@ fn the_window_of_a_reader_that_keeps_up_grows_to_its_limit() {
 #[test]
 fn the_window_of_a_reader_that_does_not_read_closes() {
     assert_eq!(stream_of(&mut growing(), 40, false) / 1000, 0);
-}
-
-/// Linux: `tcp_reset`.
-#[test]
-fn a_reset_after_the_end_of_the_stream_breaks_the_pipe() {
-    for (ended, failure) in [(false, Failure::Reset), (true, Failure::BrokenPipe)] {
-        let mut bench = Bench::established();
-        if ended {
-            let _ = bench.arrive(&ack(0, 0).fin());
-        }
-        let decision = bench.arrive(&ack(u32::from(ended), 0).flags(Flags::RST));
-        assert_eq!(decision.events, Events::FAILED | Events::CLOSED);
-        assert_eq!(bench.connection.failure(), Some(failure));
-    }
 }
 
 /// RFC 7323, section 5.3; Linux: `tcp_disordered_ack_check`.
