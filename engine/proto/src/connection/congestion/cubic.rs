@@ -165,6 +165,7 @@ const fn cube_root(value: u64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::SeqNum;
     use core::time::Duration;
     use proptest::prelude::*;
 
@@ -179,7 +180,8 @@ mod tests {
             is_paced: true,
             rtt,
             srtt: rtt,
-            begins_round: false,
+            una: SeqNum(0),
+            nxt: SeqNum(0),
         }
     }
 

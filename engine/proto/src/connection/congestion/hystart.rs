@@ -1,6 +1,7 @@
 //! HyStart++: leaving the first slow start before it overruns the path (RFC 9406).
 
 use super::Acked;
+use crate::SeqNum;
 use core::time::Duration;
 
 /// The least and the most increase of the round trip that counts as a queue (MIN_RTT_THRESH, MAX_RTT_THRESH), in
@@ -39,6 +40,8 @@ struct Conservative {
 /// The rounds of slow start; round trips in microseconds, zero where none was measured.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct HyStart {
+    /// windowEnd: the round is over once it is acknowledged. None has begun yet while there is none.
+    end: Option<SeqNum>,
     /// lastRoundMinRTT.
     last_round: u32,
     /// currentRoundMinRTT.
@@ -51,8 +54,11 @@ pub(super) struct HyStart {
 impl HyStart {
     /// An acknowledgment in the first slow start (RFC 9406, section 4.2).
     pub fn on_ack(&mut self, acked: &Acked) -> Found {
-        if acked.begins_round && self.begin_round() == Found::Congestion {
-            return Found::Congestion;
+        if self.end.is_none_or(|end| !acked.una.before(end)) {
+            self.end = Some(acked.nxt);
+            if self.begin_round() == Found::Congestion {
+                return Found::Congestion;
+            }
         }
         if let Some(rtt) = acked.rtt {
             self.sample(rtt);
@@ -108,97 +114,115 @@ mod tests {
 
     const MSS: u32 = 1000;
 
-    fn acked(micros: u64, begins_round: bool) -> Acked {
-        Acked {
-            now: Instant::ZERO,
-            bytes: MSS,
-            is_window_limited: true,
-            is_paced: true,
-            rtt: Some(Duration::from_micros(micros)),
-            srtt: None,
-            begins_round,
+    /// A sender whose rounds are a hundred bytes each.
+    #[derive(Default)]
+    struct Play {
+        hystart: HyStart,
+        round: u32,
+    }
+
+    impl Play {
+        /// The `number`th acknowledgment of this round measures so many microseconds.
+        fn ack(&mut self, micros: u64, number: u32) -> Found {
+            let una = SeqNum(u32::MAX - 250) + 100 * self.round + number;
+            let rtt = Some(Duration::from_micros(micros));
+            self.hystart.on_ack(&Acked { una, nxt: una + 100, rtt, ..PLAIN })
+        }
+
+        /// A round of so many acknowledgments.
+        fn round(&mut self, micros: u64, acks: u32) -> Found {
+            self.round += 1;
+            let first = self.ack(micros, 0);
+            for number in 1..acks {
+                assert_eq!(self.ack(micros, number), Found::Nothing, "only the end of a round decides");
+            }
+            first
+        }
+
+        fn is_conservative(&self) -> bool {
+            self.hystart.conservative.is_some()
         }
     }
 
-    /// A round of so many acknowledgments.
-    fn round(hystart: &mut HyStart, micros: u64, acks: u8) -> Found {
-        let first = hystart.on_ack(&acked(micros, true));
-        for _ in 1..acks {
-            assert_eq!(hystart.on_ack(&acked(micros, false)), Found::Nothing, "only the end of a round decides");
-        }
-        first
-    }
+    const PLAIN: Acked = Acked {
+        now: Instant::ZERO,
+        bytes: MSS,
+        is_window_limited: true,
+        is_paced: true,
+        rtt: None,
+        srtt: None,
+        una: SeqNum(0),
+        nxt: SeqNum(0),
+    };
 
     /// By how much the round trip must rise from one round to the next: an eighth, within 4 and 16 ms.
     #[test]
     fn a_rise_of_an_eighth_begins_conservative_slow_start() {
         for (last, rise) in [(1_000, 4_000), (32_000, 4_000), (80_000, 10_000), (128_000, 16_000), (400_000, 16_000)] {
-            let mut hystart = HyStart::default();
-            round(&mut hystart, last, 8);
-            round(&mut hystart, last + rise - 1, 8);
-            assert_eq!(hystart.conservative, None, "{last} µs and less than {rise} more");
-            let mut hystart = HyStart::default();
-            round(&mut hystart, last, 8);
-            round(&mut hystart, last + rise, 8);
-            assert_eq!(
-                hystart.conservative,
-                Some(Conservative { baseline: (last + rise) as u32, rounds: 0 }),
-                "{last} µs"
-            );
+            let mut play = Play::default();
+            play.round(last, 8);
+            play.round(last + rise - 1, 8);
+            assert!(!play.is_conservative(), "{last} µs and less than {rise} more");
+            let mut play = Play::default();
+            play.round(last, 8);
+            play.round(last + rise, 8);
+            let wanted = Conservative { baseline: (last + rise) as u32, rounds: 0 };
+            assert_eq!(play.hystart.conservative, Some(wanted), "{last} µs");
         }
     }
 
     #[test]
     fn fewer_than_eight_samples_say_nothing() {
-        let mut hystart = HyStart::default();
-        round(&mut hystart, 20_000, 8);
-        round(&mut hystart, 90_000, 7);
-        assert_eq!(hystart.conservative, None);
-        let unmeasured = Acked { rtt: None, ..acked(0, false) };
-        assert_eq!((hystart.on_ack(&unmeasured), hystart.conservative), (Found::Nothing, None));
-        hystart.on_ack(&acked(90_000, false));
-        assert!(hystart.conservative.is_some());
+        let mut play = Play::default();
+        play.round(20_000, 8);
+        play.round(90_000, 7);
+        assert!(!play.is_conservative());
+        let una = SeqNum(u32::MAX - 250) + 200 + 8;
+        assert_eq!(play.hystart.on_ack(&Acked { una, ..PLAIN }), Found::Nothing);
+        assert!(!play.is_conservative(), "one that measured nothing does not count");
+        play.ack(90_000, 9);
+        assert!(play.is_conservative());
     }
 
     #[test]
     fn the_least_of_a_round_counts() {
-        let mut hystart = HyStart::default();
-        round(&mut hystart, 20_000, 8);
-        hystart.on_ack(&acked(21_000, true));
-        for _ in 0..20 {
-            hystart.on_ack(&acked(90_000, false));
+        let mut play = Play::default();
+        play.round(20_000, 8);
+        play.round(21_000, 1);
+        for number in 1..20 {
+            play.ack(90_000, number);
         }
-        assert_eq!(hystart.conservative, None, "one sample without a queue");
+        assert!(!play.is_conservative(), "one sample without a queue");
     }
 
     /// The round in which it begins counts (section 4.2).
     #[test]
     fn five_conservative_rounds_end_slow_start() {
-        let mut hystart = HyStart::default();
-        round(&mut hystart, 20_000, 8);
-        round(&mut hystart, 30_000, 8);
+        let mut play = Play::default();
+        play.round(20_000, 8);
+        play.round(30_000, 8);
         for _ in 0..4 {
-            assert_eq!(round(&mut hystart, 30_000, 8), Found::Nothing);
+            assert_eq!(play.round(30_000, 8), Found::Nothing);
         }
-        assert_eq!(round(&mut hystart, 30_000, 1), Found::Congestion);
+        assert_eq!(play.round(30_000, 1), Found::Congestion);
     }
 
     #[test]
     fn a_round_trip_below_the_baseline_resumes_slow_start() {
-        let mut hystart = HyStart::default();
-        round(&mut hystart, 20_000, 8);
-        round(&mut hystart, 30_000, 8);
-        round(&mut hystart, 29_999, 7);
-        assert!(hystart.conservative.is_some(), "too few samples yet");
-        hystart.on_ack(&acked(40_000, false));
-        assert_eq!(hystart.conservative, None);
-        round(&mut hystart, 40_000, 8);
-        assert!(hystart.conservative.is_some(), "and may begin again");
+        let mut play = Play::default();
+        play.round(20_000, 8);
+        play.round(30_000, 8);
+        play.round(29_999, 7);
+        assert!(play.is_conservative(), "too few samples yet");
+        play.ack(40_000, 7);
+        assert!(!play.is_conservative());
+        play.round(40_000, 8);
+        assert!(play.is_conservative(), "and may begin again");
     }
 
     #[test]
     fn conservative_slow_start_is_four_times_slower_and_unpaced_slow_start_is_limited() {
-        let stretched = Acked { bytes: 100 * MSS, ..acked(0, false) };
+        let stretched = Acked { bytes: 100 * MSS, ..PLAIN };
         let unpaced = Acked { is_paced: false, ..stretched };
         let mut hystart = HyStart::default();
         assert_eq!((hystart.step(&stretched, MSS), hystart.step(&unpaced, MSS)), (100 * MSS, 8 * MSS));

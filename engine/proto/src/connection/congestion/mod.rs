@@ -16,7 +16,7 @@ mod tests;
 
 pub(super) use prr::{Delivery, Prr};
 
-use crate::Instant;
+use crate::{Instant, SeqNum};
 use core::time::Duration;
 use cubic::Cubic;
 use hystart::HyStart;
@@ -73,9 +73,10 @@ pub(super) struct Acked {
     pub rtt: Option<Duration>,
     /// The smoothed round trip.
     pub srtt: Option<Duration>,
-    /// Whether it acknowledges what was first sent after the last round began: a new round begins (RFC 9406, section 4.2,
-    /// `windowEnd`).
-    pub begins_round: bool,
+    /// SND.UNA, which tells one round trip from the next.
+    pub una: SeqNum,
+    /// SND.NXT.
+    pub nxt: SeqNum,
 }
 
 /// Which timeout it is of the data that is outstanding.
@@ -117,7 +118,7 @@ pub(super) struct Snapshot {
 }
 
 const _: () = assert!(size_of::<Congestion>() <= 16);
-const _: () = assert!(size_of::<Growth>() <= 80);
+const _: () = assert!(size_of::<Growth>() <= 88);
 
 impl Congestion {
     /// The window at the start: ten segments, or one when our SYN timed out more than once (RFC 6928, section 2; Linux:

@@ -13,7 +13,8 @@ fn full(bytes: u32) -> Acked {
         is_paced: true,
         rtt: None,
         srtt: Some(Duration::from_millis(100)),
-        begins_round: false,
+        una: SeqNum(0),
+        nxt: SeqNum(100),
     }
 }
 
@@ -141,16 +142,21 @@ fn a_timeout_leaves_one_segment_and_reduces_once() {
     }
 }
 
+/// The sequence number of the `ack`th acknowledgment of a round.
+fn at(round: u32, ack: u32) -> SeqNum {
+    SeqNum(u32::MAX - 300) + 100 * round + ack
+}
+
 /// RFC 9406, section 4.2: slow start ends where the round trip has stayed up for five rounds, without a loss.
 #[test]
 fn hystart_finds_the_threshold() {
     for algorithm in BOTH {
         let (mut congestion, mut growth) = start(algorithm);
         let mut windows = [0; 8];
-        for (round, window) in windows.iter_mut().enumerate() {
+        for (round, window) in (0..).zip(&mut windows) {
             let rtt = Some(Duration::from_millis(if round == 0 { 20 } else { 30 }));
             for ack in 0..8 {
-                let sample = Acked { rtt, begins_round: ack == 0, ..full(MSS) };
+                let sample = Acked { rtt, una: at(round, ack), nxt: at(round + 1, ack), ..full(MSS) };
                 congestion.on_ack(&mut growth, &sample, MSS);
             }
             *window = congestion.window();
@@ -168,8 +174,12 @@ fn hystart_is_for_the_first_slow_start() {
     congestion.threshold = 1000 * MSS;
     for round in 0..8 {
         for ack in 0..8 {
-            let rtt = Some(Duration::from_millis(20 + 20 * round));
-            congestion.on_ack(&mut growth, &Acked { rtt, begins_round: ack == 0, ..full(MSS) }, MSS);
+            let rtt = Some(Duration::from_millis(20 + 20 * u64::from(round)));
+            congestion.on_ack(
+                &mut growth,
+                &Acked { rtt, una: at(round, ack), nxt: at(round + 1, ack), ..full(MSS) },
+                MSS,
+            );
         }
     }
     assert_eq!((congestion.window(), congestion.threshold()), (65 * MSS, 1000 * MSS));
@@ -275,7 +285,7 @@ fn average_windows_are_those_of_the_rfcs_tables() {
 /// What may happen to congestion control.
 #[derive(Clone, Copy, Debug)]
 enum Event {
-    Ack { bytes: u32, limited: bool, rtt: u64, round: bool },
+    Ack { bytes: u32, limited: bool, rtt: u64, una: u32, paced: bool },
     Congestion { flight: u32 },
     Timeout { flight: u32, again: bool },
     Restart { idle: u64, rto: u64 },
@@ -285,8 +295,8 @@ enum Event {
 
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
-        8 => (any::<u32>(), any::<bool>(), any::<u64>(), any::<bool>())
-            .prop_map(|(bytes, limited, rtt, round)| Event::Ack { bytes, limited, rtt, round }),
+        8 => (any::<u32>(), any::<bool>(), any::<u64>(), any::<u32>(), any::<bool>())
+            .prop_map(|(bytes, limited, rtt, una, paced)| Event::Ack { bytes, limited, rtt, una, paced }),
         1 => any::<u32>().prop_map(|flight| Event::Congestion { flight }),
         1 => (any::<u32>(), any::<bool>()).prop_map(|(flight, again)| Event::Timeout { flight, again }),
         1 => (any::<u64>(), any::<u64>()).prop_map(|(idle, rto)| Event::Restart { idle, rto }),
@@ -307,10 +317,10 @@ proptest! {
         for (at, event) in events {
             let now = Instant::from_nanos(at);
             match event {
-                Event::Ack { bytes, limited, rtt, round } => {
+                Event::Ack { bytes, limited, rtt, una, paced } => {
                     let rtt = Some(Duration::from_nanos(rtt));
                     let acked = Acked {
-                        now, bytes, is_window_limited: limited, is_paced: round, rtt, srtt: rtt, begins_round: round,
+                        now, bytes, is_window_limited: limited, is_paced: paced, rtt, srtt: rtt, una: SeqNum(una), nxt: SeqNum(bytes),
                     };
                     congestion.on_ack(&mut growth, &acked, mss);
                 }

@@ -153,7 +153,8 @@ impl Sender {
                 is_paced: self.rtt.smoothed().is_some(),
                 rtt,
                 srtt: self.rtt.smoothed(),
-                begins_round: !walk.ack.before(flight.usage.end),
+                una: self.una,
+                nxt: self.nxt,
             };
             self.congestion.on_ack(&mut flight.growth, &acked, mss);
         }

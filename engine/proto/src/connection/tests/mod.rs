@@ -15,5 +15,4 @@ mod receive;
 mod retransmit;
 mod send;
 mod simulation;
-mod throughput;
 mod time_wait;
