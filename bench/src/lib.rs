@@ -3,6 +3,7 @@
 
 mod affinity;
 pub mod bare;
+pub mod bulk;
 mod clock;
 pub mod completion;
 pub mod core_share;
@@ -25,4 +26,4 @@ pub mod syn_cost;
 pub mod validator;
 
 pub use affinity::pin;
-pub use quantile::Quantiles;
+pub use quantile::{Quantiles, median};

@@ -1,4 +1,4 @@
-//! Exact quantiles of durations, for runs small enough to keep every value.
+//! Exact quantiles, for runs small enough to keep every value.
 
 use std::time::Duration;
 
@@ -23,9 +23,20 @@ impl Quantiles {
     }
 }
 
+/// The middle one, or the mean of the two in the middle; not a number where there is none.
+pub fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<_> = values.collect();
+    values.sort_by(f64::total_cmp);
+    match (values.len() / 2, values.len() % 2) {
+        (0, 0) => f64::NAN,
+        (half, 0) => f64::midpoint(values[half - 1], values[half]),
+        (half, _) => values[half],
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Quantiles;
+    use super::{Quantiles, median};
     use std::time::Duration;
 
     #[test]
@@ -36,5 +47,12 @@ mod tests {
             times.add(Duration::from_millis(ms));
         }
         assert_eq!([0.0, 0.5, 0.99, 1.0].map(|q| times.millis(q)), [1.0, 50.0, 99.0, 100.0]);
+    }
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert_eq!(median([3.0, 1.0, 2.0].into_iter()), 2.0);
+        assert_eq!(median([4.0, 1.0, 2.0, 3.0].into_iter()), 2.5);
+        assert!(median([].into_iter()).is_nan());
     }
 }

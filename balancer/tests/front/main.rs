@@ -6,6 +6,8 @@ mod bulk;
 #[path = "../common/bytes.rs"]
 mod bytes;
 mod failing;
+#[path = "../common/file.rs"]
+mod file;
 mod serving;
 mod shield;
 

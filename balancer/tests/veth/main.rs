@@ -7,6 +7,8 @@ mod books;
 #[path = "../common/bytes.rs"]
 mod bytes;
 mod faults;
+#[path = "../common/file.rs"]
+mod file;
 mod neighbourhood;
 mod options;
 mod ports;

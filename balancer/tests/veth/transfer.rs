@@ -2,7 +2,8 @@
 
 use crate::Test;
 use crate::bed::Bed;
-use crate::bytes::{PatternReader, hash_of, tempfile};
+use crate::bytes::{PatternReader, hash_of};
+use crate::file::tempfile;
 use anyhow::{Context, Result, ensure};
 use std::process::Stdio;
 use synward_lab::LabConfig;

@@ -148,6 +148,8 @@ counters! {
     TCPAbortOnTimeout,
     /// Connections reset by close with linger zero.
     TCPAbortOnLinger,
+    /// Connections reset at close because too many wait for their peers.
+    TCPAbortOnMemory,
     /// Connections that entered TIME_WAIT.
     TW,
     /// TIME_WAIT entries reused: by a newer SYN of the peer (RFC 6191), or by an open of ours.

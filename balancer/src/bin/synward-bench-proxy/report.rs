@@ -6,6 +6,7 @@ use crate::scaling::Scaling;
 use serde::Serialize;
 use std::fmt;
 use synward::control::table::Table;
+use synward_bench::median;
 
 /// Everything.
 #[derive(Debug, Serialize)]
@@ -110,29 +111,6 @@ fn ratios(systems: &[Rounds], other: &Rounds) -> Table {
     table
 }
 
-/// The middle one, or the mean of the two in the middle; not a number where there is none.
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<_> = values.collect();
-    values.sort_by(f64::total_cmp);
-    match (values.len() / 2, values.len() % 2) {
-        (0, 0) => f64::NAN,
-        (half, 0) => f64::midpoint(values[half - 1], values[half]),
-        (half, _) => values[half],
-    }
-}
-
 fn percent(share: f64) -> String {
     format!("{:.0} %", share * 100.0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::median;
-
-    #[test]
-    fn the_median_is_in_the_middle() {
-        assert_eq!(median([3.0, 1.0, 2.0].into_iter()), 2.0);
-        assert_eq!(median([4.0, 1.0, 2.0, 3.0].into_iter()), 2.5);
-        assert!(median([].into_iter()).is_nan());
-    }
 }

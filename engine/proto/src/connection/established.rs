@@ -6,6 +6,7 @@
 
 use super::acknowledge::{Arrived, Urgency};
 use super::closing::Stage;
+use super::ecn::Mark;
 use super::reassembly::Repeated;
 use super::receiver::Text;
 use super::sender::{AckRange, Acknowledgment};
@@ -79,7 +80,9 @@ impl Synchronised {
         if matches!(self.stage, Stage::Established | Stage::CloseWait) {
             self.count(&[Counter::EstabResets]);
         }
-        self.end(Stage::Closed(Some(Failure::Reset)));
+        // Linux (`tcp_reset`): what the peer has sent is complete, and only what is written finds nobody.
+        let failure = if self.stage == Stage::CloseWait { Failure::BrokenPipe } else { Failure::Reset };
+        self.end(Stage::Closed(Some(failure)));
         Break(silent(Verdict::CONSUMED))
     }
 
@@ -161,8 +164,8 @@ impl Synchronised {
             Options::Data(options) if self.sender.sack() => options.sack,
             Options::Data(_) | Options::Syn(_) => SackBlocks::NONE,
         };
-        let bare = segment.seq_len() == 0;
-        let progress = self.sender.on_ack(now, &Acknowledgment { seq, ack, window, bare, ece: false, sack, echo });
+        let (bare, ece) = (segment.seq_len() == 0, self.ecn.is_echo(segment));
+        let progress = self.sender.on_ack(now, &Acknowledgment { seq, ack, window, bare, ece, sack, echo });
         self.counts = self.counts.and(progress.counts);
         if progress.advanced {
             self.path.on_progress(progress.full_sized);
@@ -185,14 +188,18 @@ impl Synchronised {
         // carry a reply and be delivered: then the payload is copied out.
         let last = self.stage == Stage::FinWait2 && (segment.flags.contains(Flags::FIN) || self.receiver.fin_seen());
         let mut repeated = Repeated::default();
+        let reduced = segment.seq_len() > 0 && self.ecn.on_cwr(segment);
         let text = self.receiver.take_text(segment, frame, last, &mut repeated);
         self.report(repeated);
+        if matches!(text, Text::InOrder { .. } | Text::OutOfOrder) {
+            self.take_mark(segment);
+        }
         match text {
             Text::Empty => Decision { verdict: Verdict::CONSUMED, events },
             Text::InOrder { span, reassembled, gap } => {
                 let mut events = events;
                 events.set(Events::REASSEMBLED, reassembled);
-                self.on_in_order(arrival, gap);
+                self.on_in_order(arrival, gap || reduced);
                 self.finish_in_order(arrival, span.map_or(Fate::Consumed, Fate::Delivered), events)
             }
             Text::OutOfOrder => {
@@ -231,6 +238,14 @@ impl Synchronised {
         let is_old = block.start.before(self.receiver.nxt());
         self.count(&[if is_old { Counter::TCPDSACKOldSent } else { Counter::TCPDSACKOfoSent }]);
         self.receiver.report(block);
+    }
+
+    /// What the IP header of data says of congestion on its way (RFC 3168, section 6.1.3).
+    fn take_mark(&mut self, segment: &Segment) {
+        match self.ecn.on_data(segment.ecn) {
+            Mark::Hurry => self.receiver.acks.on_mark(self.receiver.offered()),
+            Mark::None => {}
+        }
     }
 
     /// The stream grew: decides when to acknowledge.

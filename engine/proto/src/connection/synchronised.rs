@@ -4,6 +4,7 @@ use super::answer_limit::AnswerLimit;
 use super::closing::Stage;
 use super::config::{SMALL_MSS, SMALL_MSS_SEND_BUFFER, Settings};
 use super::congestion::Congestion;
+use super::ecn::EcnState;
 use super::keepalive::KeepaliveState;
 use super::path_mtu::PathMtu;
 use super::persist::Persist;
@@ -57,6 +58,7 @@ pub(super) struct Synchronised {
     /// Whether the application has closed: nobody reads any more.
     pub detached: bool,
     pub clock: Option<TimestampClock>,
+    pub ecn: EcnState,
     pub sender: Sender,
     pub receiver: Receiver,
     pub timers: Timers,
@@ -76,7 +78,7 @@ impl Synchronised {
     /// A connection in ESTABLISHED.
     pub fn new(now: Instant, tuple: &Tuple, opening: &Opening, settings: &mut Arc<Settings>) -> Self {
         let Opening { negotiated, peer_window, our_window, rtt, syn_timeouts, quick_acks, path_mtu } = opening;
-        let Negotiated { iss, irs, send_mss, scales, sack, timestamps } = *negotiated;
+        let Negotiated { iss, irs, send_mss, scales, sack, timestamps, ecn } = *negotiated;
         let path = PathMtu::new(now, send_mss, *path_mtu);
         let mss = path.mss(tuple, settings.mss);
         let mut counts = Counts::NONE;
@@ -97,6 +99,7 @@ impl Synchronised {
             stage: Stage::Established,
             detached: false,
             clock: timestamps.map(|clock| TimestampClock::new(now, clock)),
+            ecn: EcnState::new(ecn),
             sender,
             receiver: Receiver::new(irs + 1, our_window, our_scale, tuning, settings.mss.get()),
             timers: Timers::OFF,
@@ -137,7 +140,8 @@ impl Synchronised {
         let timestamps = self.clock.map(|clock| clock.option(context.now));
         let options = Options::Data(DataOptions { timestamps, sack: self.sack_blocks() });
         self.receiver.blocks_reported();
-        let (ack, flags) = (self.receiver.nxt(), flags | Flags::ACK);
+        let (ack, mut flags) = (self.receiver.nxt(), flags | Flags::ACK);
+        flags.set(Flags::ECE, self.ecn.is_echoing());
         Head { tuple: *context.tuple, seq, ack, flags, window, options, marking: context.settings.marking }
     }
 
@@ -227,12 +231,12 @@ impl Synchronised {
         None
     }
 
-    /// Ends the connection at once (RFC 9293, section 3.10.5).
-    pub fn abort(&mut self, context: &Context<'_>) -> Option<Head> {
+    /// Ends the connection at once, and counts why (RFC 9293, section 3.10.5).
+    pub fn abort(&mut self, context: &Context<'_>, reason: Counter) -> Option<Head> {
         if self.stage.is_over() {
             return None;
         }
-        self.count(&[Counter::TCPAbortOnLinger]);
+        self.count(&[reason]);
         self.end_with_reset(context)
     }
 

@@ -4,7 +4,7 @@ use super::persist::Due;
 use super::sender::{Patience, Slice};
 use super::synchronised::{Context, Synchronised};
 use crate::wire::{HEADROOM, SegmentWriter, write_segment};
-use crate::{Flags, Link};
+use crate::{Codepoint, Flags, Head, Link};
 
 /// The next segment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,7 +73,12 @@ impl Synchronised {
         flags.set(Flags::PSH, slice.push);
         flags.set(Flags::FIN, slice.fin);
         self.receiver.acks.on_send(context.now);
+        // Only new data is ECN-capable: not what is sent again, no bare acknowledgment, no probe (RFC 3168, sections 6.1.4 to 6.1.6).
+        let is_new = slice.again.is_none() && slice.len > 0;
+        let ecn = if self.ecn.is_agreed() && is_new { Codepoint::Ect0 } else { Codepoint::NotEct };
+        flags.set(Flags::CWR, self.ecn.is_agreed() && is_new && self.sender.take_cwr());
         let head = self.head(context, slice.seq, flags);
+        let head = Head { marking: head.marking.with(ecn), ..head };
         let mut writer = SegmentWriter::new(frame, link, &head);
         for piece in self.sender.payload(slice) {
             writer.append(piece);

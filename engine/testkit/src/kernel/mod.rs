@@ -144,6 +144,7 @@ fn set_sysctls(setup: &Setup) -> Result<()> {
         ("ipv4/tcp_abort_on_overflow", setup.abort_on_overflow.into()),
         ("ipv4/tcp_synack_retries", setup.synack_retries.into()),
         ("ipv4/tcp_retries2", setup.retries.into()),
+        ("ipv4/tcp_syn_retries", setup.syn_retries.into()),
         ("ipv4/tcp_ecn", setup.ecn.into()),
         ("ipv4/tcp_timestamps", setup.timestamps.into()),
         ("ipv4/tcp_sack", setup.sack.into()),

@@ -28,7 +28,7 @@ impl Scoreboard {
     /// The oldest segment is lost, if it was not before (RFC 6582, section 3.2; Linux: `tcp_newreno_mark_lost`).
     pub fn mark_head_lost(&mut self) -> u32 {
         let Some(&head) = self.segments.front() else { return 0 };
-        if head.marks.contains(Marks::LOST) {
+        if head.marks.intersects(Marks::LOST | Marks::SACKED) {
             return 0;
         }
         self.mark(0, head.marks | Marks::LOST);
@@ -162,6 +162,7 @@ impl Scoreboard {
     fn mark_overdue_originals(&mut self, newest: u32, is_overdue: &impl Fn(Instant) -> bool, found: &mut Overdue) {
         let mut index = self.index_of(self.examined);
         while let Some(&sent) = self.segments.get(index) {
+            self.work.note();
             if sent.marks.contains(Marks::SACKED) {
                 self.examined = self.runs.skip(sent.end);
                 index = self.index_of(self.examined);
@@ -185,6 +186,7 @@ impl Scoreboard {
 
     fn mark_overdue_copies(&mut self, newest: u32, is_overdue: &impl Fn(Instant) -> bool, found: &mut Overdue) {
         while let Some(&copied) = self.copies.front() {
+            self.work.note();
             let index = self.index_of(copied.start);
             let on_its_way =
                 |sent: &Sent| sent.order == copied.order && !sent.marks.contains(Marks::SACKED) && !sent.marks.waits();
@@ -243,6 +245,7 @@ impl Scoreboard {
             && let Some(sent) = self.segments.get(index)
             && !sent.marks.waits()
         {
+            self.work.note();
             if sent.marks.contains(Marks::SACKED) {
                 self.resend_from = self.runs.skip(sent.end);
                 index = self.index_of(self.resend_from);

@@ -120,6 +120,25 @@ pub(super) struct Scoreboard {
     again: VecDeque<SeqNum>,
     /// What was sent more than once, in the order of sending. Some of it may have arrived meanwhile.
     copies: VecDeque<Copied>,
+    work: Work,
+}
+
+/// Records looked at, which tests count: the work of an acknowledgment.
+#[derive(Clone, Copy, Debug, Default)]
+struct Work {
+    #[cfg(test)]
+    records: u64,
+}
+
+impl Work {
+    /// A record is looked at.
+    #[cfg_attr(not(test), expect(clippy::unused_self, reason = "only tests count"))]
+    fn note(&mut self) {
+        #[cfg(test)]
+        {
+            self.records += 1;
+        }
+    }
 }
 
 impl Scoreboard {
@@ -136,6 +155,7 @@ impl Scoreboard {
             resend_from: start,
             again: VecDeque::new(),
             copies: VecDeque::new(),
+            work: Work::default(),
         }
     }
 
@@ -209,6 +229,7 @@ impl Scoreboard {
     /// Everything before `una` is acknowledged; `highest` is what blocks had reported before this acknowledgment.
     pub fn acknowledge(&mut self, una: SeqNum, highest: SeqNum, reading: &Reading, findings: &mut Findings) {
         while let Some(sent) = self.segments.pop_front_if(|sent| !sent.end.after(una)) {
+            self.work.note();
             findings.on_acked(self.start, &sent, highest, reading);
             self.tally.remove(sent.marks);
             self.start = sent.end;

@@ -19,6 +19,7 @@ impl Scoreboard {
         while let Some(&sent) = self.segments.get(index)
             && !sent.end.after(block.end)
         {
+            self.work.note();
             if sent.marks.contains(Marks::SACKED) {
                 at = self.runs.skip(sent.end);
                 index = self.index_of(at);

@@ -17,7 +17,7 @@ impl Sender {
         findings.has_news |= self.update_window(ack);
         let Some(mut flight) = self.flight.take() else { return Progress::NONE };
         let walk = Walk { now, ack: ack.ack, prior: self.una, echoed: ack.echoed(now) };
-        flight.before = flight.board.missing();
+        flight.note_before();
         flight.recovery.holds_back = false;
         let mut progress = Progress::NONE;
         let highest = flight.board.highest_sacked();
@@ -62,6 +62,7 @@ impl Sender {
             flight.rearm = Rearm::Acked;
         }
         self.control_congestion(flight, walk, findings, rtt);
+        self.set_pace(flight);
         self.give_up_frto(flight);
     }
 
@@ -173,7 +174,7 @@ impl Sender {
     /// Puts `flight` back, or drops it when nothing is in it any more.
     pub(super) fn keep(&mut self, flight: Box<Flight>) {
         let idle = !self.outstanding() && flight.queue.len() == 0 && self.fin != Fin::Queued;
-        if !idle || flight.recovery.lingers() {
+        if !idle || flight.lingers() {
             self.flight = Some(flight);
         }
     }
@@ -184,6 +185,7 @@ impl Sender {
             flight.recovery.forget_undo();
             if !self.outstanding() {
                 flight.recovery.state = CaState::Open;
+                flight.probe = None;
             }
             self.keep(flight);
         }

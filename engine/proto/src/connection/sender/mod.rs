@@ -240,6 +240,11 @@ impl Sender {
         &self.congestion
     }
 
+    /// Whether new data sent now tells that the window was reduced; it is told once.
+    pub fn take_cwr(&mut self) -> bool {
+        core::mem::take(&mut self.cwr)
+    }
+
     /// Goes on with another congestion control.
     pub fn set_congestion(&mut self, algorithm: CongestionAlgorithm) {
         self.congestion.set_algorithm(algorithm, self.flight.as_mut().map(|flight| &mut flight.growth));
@@ -402,7 +407,11 @@ impl Sender {
     }
 
     fn flight_mut(&mut self) -> &mut Flight {
-        let nxt = self.nxt;
-        self.flight.get_or_insert_with(|| Box::new(Flight::new(nxt)))
+        let (nxt, rate, mss) = (self.nxt, self.pacing_rate(), self.mss.into());
+        self.flight.get_or_insert_with(|| {
+            let mut flight = Box::new(Flight::new(nxt));
+            flight.pacing.set_rate(rate, mss);
+            flight
+        })
     }
 }

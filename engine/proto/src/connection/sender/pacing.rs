@@ -19,8 +19,37 @@ const BURST_TIME: Duration = Duration::from_millis(1);
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Pacing {
     full_at: Instant,
+    /// The time that a segment takes, nanoseconds; zero while the round trip is not known.
+    segment: u32,
     /// When the segment that is held back may go.
     pub next: Option<Instant>,
+}
+
+impl Pacing {
+    /// Segments of `mss` bytes leave at `rate` bytes per second from now on.
+    pub fn set_rate(&mut self, rate: Option<u64>, mss: u32) {
+        let nanos = rate.map_or(0, |rate| u64::from(mss) * 1_000_000_000 / rate.max(1));
+        self.segment = u32::try_from(nanos).unwrap_or(u32::MAX);
+    }
+
+    /// When the next segment may leave; `None` when it may now.
+    pub fn until(&self, now: Instant) -> Option<Instant> {
+        // Most bursts end before they are long enough to matter.
+        if self.full_at <= now {
+            return None;
+        }
+        let segment = Duration::from_nanos(self.segment.into());
+        let burst = (segment * BURST_SEGMENTS).max(BURST_TIME);
+        let after = self.full_at + segment;
+        (after > now + burst).then(|| now + (after - (now + burst)))
+    }
+
+    /// A segment leaves.
+    pub fn spend(&mut self, now: Instant) {
+        if self.segment > 0 {
+            self.full_at = self.full_at.max(now) + Duration::from_nanos(self.segment.into());
+        }
+    }
 }
 
 impl Sender {
@@ -32,29 +61,9 @@ impl Sender {
         Some(u64::from(congestion.window()) * ratio * 10_000 / micros)
     }
 
-    /// The time that a segment takes at the pacing rate, and the time that a burst may.
-    fn segment_time(&self) -> Option<(Duration, Duration)> {
-        let rate = self.pacing_rate()?.max(1);
-        let segment = Duration::from_nanos(u64::from(self.mss) * 1_000_000_000 / rate);
-        Some((segment, (segment * BURST_SEGMENTS).max(BURST_TIME)))
-    }
-
-    /// When the next segment may leave; `None` when it may now.
-    pub(super) fn paced_until(&self, flight: &Flight, now: Instant) -> Option<Instant> {
-        // Most bursts end before they are long enough to matter.
-        if flight.pacing.full_at <= now {
-            return None;
-        }
-        let (segment, burst) = self.segment_time()?;
-        let after = flight.pacing.full_at + segment;
-        (after > now + burst).then(|| now + (after - (now + burst)))
-    }
-
-    /// A segment leaves.
-    pub(super) fn spend(&self, flight: &mut Flight, now: Instant) {
-        if let Some((segment, _)) = self.segment_time() {
-            flight.pacing.full_at = flight.pacing.full_at.max(now) + segment;
-        }
+    /// The window or the round trip has changed.
+    pub(super) fn set_pace(&self, flight: &mut Flight) {
+        flight.pacing.set_rate(self.pacing_rate(), self.mss.into());
     }
 }
 
@@ -73,16 +82,18 @@ mod tests {
         congestion.set_window(window, 1000);
         let rtt = Rtt::of_handshake(NOW, Some(rtt));
         let sender = Sender::new(SeqNum(0), 1000, WindowScale::NONE, false, rtt, congestion);
-        (sender, Flight::new(SeqNum(0)))
+        let mut flight = Flight::new(SeqNum(0));
+        sender.set_pace(&mut flight);
+        (sender, flight)
     }
 
     /// How many segments leave before one is held back, and for how long that is.
-    fn burst(sender: &Sender, flight: &mut Flight, now: Instant, most: usize) -> (usize, Option<Duration>) {
+    fn burst(flight: &mut Flight, now: Instant, most: usize) -> (usize, Option<Duration>) {
         for count in 0..most {
-            if let Some(until) = sender.paced_until(flight, now) {
+            if let Some(until) = flight.pacing.until(now) {
                 return (count, Some(until - now));
             }
-            sender.spend(flight, now);
+            flight.pacing.spend(now);
         }
         (most, None)
     }
@@ -93,19 +104,15 @@ mod tests {
         let (sender, mut flight) = sender(Duration::from_millis(100), 100_000);
         assert_eq!(sender.pacing_rate(), Some(2_000_000));
         let half = Duration::from_micros(500);
-        assert_eq!(burst(&sender, &mut flight, NOW, 100), (10, Some(half)));
-        assert_eq!(burst(&sender, &mut flight, NOW + half, 100), (1, Some(half)));
-        assert_eq!(
-            burst(&sender, &mut flight, NOW + Duration::from_secs(1), 100),
-            (10, Some(half)),
-            "no more is saved up"
-        );
+        assert_eq!(burst(&mut flight, NOW, 100), (10, Some(half)));
+        assert_eq!(burst(&mut flight, NOW + half, 100), (1, Some(half)));
+        assert_eq!(burst(&mut flight, NOW + Duration::from_secs(1), 100), (10, Some(half)), "no more is saved up");
     }
 
     #[test]
     fn short_paths_are_not_paced() {
-        let (sender, mut flight) = sender(Duration::from_micros(900), 200_000);
-        assert_eq!(burst(&sender, &mut flight, NOW, 200), (200, None));
+        let (_, mut flight) = sender(Duration::from_micros(900), 200_000);
+        assert_eq!(burst(&mut flight, NOW, 200), (200, None));
     }
 
     #[test]

@@ -170,9 +170,9 @@ impl Sender {
     pub(super) fn reduce(&mut self, flight: &mut Flight) {
         let mss = self.mss.into();
         flight.recovery.high = self.nxt;
-        flight.recovery.prr = Prr::new(flight.before.saturating_mul(mss));
+        flight.recovery.prr = Prr::new(flight.before.missing.saturating_mul(mss));
         flight.probe = None;
-        let outstanding = flight.board.outstanding().saturating_mul(mss);
+        let outstanding = flight.before.outstanding.saturating_mul(mss);
         self.congestion.on_congestion(&mut flight.growth, outstanding, mss);
         self.cwr = true;
     }

@@ -52,7 +52,7 @@ impl Sender {
             None => None,
         };
         let by_window = || self.next_by_window(flight, limit, patience);
-        forced.or_else(|| self.paced_until(flight, now).is_none().then(by_window).flatten())
+        forced.or_else(|| flight.pacing.until(now).is_none().then(by_window).flatten())
     }
 
     /// The payload of `slice`.
