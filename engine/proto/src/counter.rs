@@ -178,6 +178,10 @@ counters! {
     SourcePortsExhausted,
     /// ICMP errors about sequence numbers that were not on their way.
     OutOfWindowIcmps,
+    /// Segment sizes given up because nothing of them arrived (RFC 4821).
+    TCPMTUPFail,
+    /// Segment sizes that were given up once, tried again, and arrive.
+    TCPMTUPSuccess,
 }
 
 /// A set of counters, each to be raised by one.

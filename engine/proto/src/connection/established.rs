@@ -168,7 +168,9 @@ impl Synchronised {
         let progress = self.sender.on_ack(now, &Acknowledgment { seq, ack, window, bare, ece, sack, echo });
         self.counts = self.counts.and(progress.counts);
         if progress.advanced {
-            self.path.on_progress(progress.full_sized);
+            if let Some(counter) = self.path.on_progress(progress.full_sized) {
+                self.count(&[counter]);
+            }
             self.expire_path(&arrival.context);
         }
         if progress.fin_acked {

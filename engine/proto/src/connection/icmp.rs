@@ -1,7 +1,7 @@
 //! ICMP errors about a connection's segments: RFC 5927, sections 4 and 5; RFC 9293, section 3.9.2.2; Linux: `tcp_v4_err`,
 //! `tcp_v6_err`.
 
-use super::path_mtu::{Claim, OnTheWay};
+use super::path_mtu::{Claim, OnTheWay, TimedOut};
 use super::synchronised::{Context, Synchronised};
 use super::{Connection, Decision, Events, Failure, Phase};
 use crate::icmp::{IcmpError, IcmpKind, Unreachable};
@@ -66,13 +66,22 @@ impl Synchronised {
         }
     }
 
-    /// The retransmission timer fired: an error that was doubted may have been right.
+    /// The retransmission timer fired: the segments may have been too big.
     pub fn review_path(&mut self, context: &Context<'_>) -> Events {
-        if !self.path.on_timeout(context.now) {
-            return Events::empty();
-        }
+        // What lies beyond a window that was taken back is not expected to arrive.
+        let sent =
+            OnTheWay { bytes: self.sender.in_flight().min(self.sender.window()), timeouts: self.sender.timeouts() };
+        let events = match self.path.on_timeout(context.now, context.tuple, self.mss(), &sent) {
+            TimedOut::Unchanged => return Events::empty(),
+            TimedOut::Believed => Events::PATH_MTU,
+            // No other connection is to go by a guess.
+            TimedOut::Guessed => {
+                self.count(&[Counter::TCPMTUPFail]);
+                Events::empty()
+            }
+        };
         self.resize_segments(context);
-        Events::PATH_MTU
+        events
     }
 }
 

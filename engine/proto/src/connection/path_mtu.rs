@@ -4,9 +4,14 @@
 //! An ICMP error is believed at once while nothing speaks against it, so that the first large segments find the way. Once
 //! segments of the full size have arrived, a smaller MTU is either a change of the path or a lie: it is believed when the
 //! retransmission timer fires, and forgotten when an acknowledgment comes first.
+//!
+//! Where routers say nothing, a path that swallows large packets shows as timeouts of full-sized segments: at the second in a
+//! row the size falls back, without waiting for an error that never comes (RFC 4821, section 7.7; Linux with `tcp_mtu_probing`
+//! 1). Larger segments are tried again when the limit has lasted its time; there are no probes before.
 
 use crate::segment::Mss;
-use crate::{Instant, Tuple};
+use crate::{Counter, Instant, Tuple};
+use bitflags::bitflags;
 
 /// The least MTU that an ICMP error over IPv4 can make us believe (Linux: `min_pmtu`).
 pub(super) const LEAST_V4: u16 = 552;
@@ -15,6 +20,9 @@ pub(super) const LEAST_V6: u16 = 1280;
 /// Minutes after which a smaller MTU is forgotten: the path may have become wider (RFC 1191, section 6.3; Linux:
 /// `mtu_expires`).
 pub(super) const LIFE: u8 = 10;
+
+/// Segments, options included, of a path that swallows larger ones without a word (Linux: `tcp_base_mss`).
+const BASE: u16 = 1024;
 
 /// More than any IP packet.
 const UNKNOWN: u16 = u16::MAX;
@@ -35,8 +43,20 @@ pub(super) struct PathMtu {
     /// When the limit was last lowered: minutes, modulo 256. A connection that was idle for four hours may take an old limit
     /// for a new one, and keeps it for ten minutes more.
     lowered: u8,
-    /// Whether a full-sized segment has arrived since the size last changed.
-    proven: bool,
+    facts: Facts,
+}
+
+bitflags! {
+    /// What segments have shown.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    struct Facts: u8 {
+        /// One of full size has arrived since the size last changed.
+        const PROVEN = 0x01;
+        /// The limit follows from timeouts, not from what a router said.
+        const GUESSED = 0x02;
+        /// The limit that timeouts had set was forgotten, and nothing larger has arrived or been lost since.
+        const TRIED = 0x04;
+    }
 }
 
 const _: () = assert!(size_of::<PathMtu>() <= 8);
@@ -50,6 +70,17 @@ pub(super) enum Claim {
     Doubted,
     /// The path's MTU is smaller from now on.
     Believed,
+}
+
+/// What a timeout says about the path.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum TimedOut {
+    /// Nothing, or nothing yet.
+    Unchanged,
+    /// An error that was doubted was right.
+    Believed,
+    /// Segments of this size seem not to arrive.
+    Guessed,
 }
 
 /// What is on its way when a claim is judged.
@@ -73,7 +104,7 @@ const fn minutes(now: Instant) -> u8 {
 impl PathMtu {
     /// A path to a peer that takes segments of `peer`, of which nothing is known but, perhaps, a `limit`.
     pub fn new(now: Instant, peer: Mss, limit: Option<u16>) -> Self {
-        Self { peer, limit: limit.unwrap_or(UNKNOWN), doubted: NONE, lowered: minutes(now), proven: false }
+        Self { peer, limit: limit.unwrap_or(UNKNOWN), doubted: NONE, lowered: minutes(now), facts: Facts::empty() }
     }
 
     /// The path's MTU, where it is known to be smaller than the interface's.
@@ -97,7 +128,7 @@ impl PathMtu {
         if u32::from(claimed) >= largest {
             return Claim::Void;
         }
-        if self.proven && sent.timeouts == 0 {
+        if self.facts.contains(Facts::PROVEN) && sent.timeouts == 0 {
             self.doubted = claimed;
             return Claim::Doubted;
         }
@@ -105,19 +136,33 @@ impl PathMtu {
         Claim::Believed
     }
 
-    /// Something was acknowledged for the first time, in full-sized segments only or not: whatever was doubted is wrong.
-    pub fn on_progress(&mut self, full_sized: bool) {
-        self.proven |= full_sized;
+    /// Something was acknowledged for the first time, in full-sized segments only or not: whatever was doubted is wrong. The
+    /// counter to raise, if any.
+    pub fn on_progress(&mut self, full_sized: bool) -> Option<Counter> {
         self.doubted = NONE;
+        if !full_sized {
+            return None;
+        }
+        self.facts.insert(Facts::PROVEN);
+        let has_grown = self.facts.contains(Facts::TRIED);
+        self.facts.remove(Facts::TRIED);
+        has_grown.then_some(Counter::TCPMTUPSuccess)
     }
 
-    /// The retransmission timer fired: true when a doubted claim counts from now on (RFC 5927, section 7.2).
-    pub fn on_timeout(&mut self, now: Instant) -> bool {
-        if self.doubted == NONE {
-            return false;
+    /// The retransmission timer fired. A doubted claim counts from now on (RFC 5927, section 7.2); where nobody claims anything,
+    /// the second timeout of full-sized segments in a row lowers the size (RFC 4821, section 7.7).
+    pub fn on_timeout(&mut self, now: Instant, tuple: &Tuple, mss: u16, sent: &OnTheWay) -> TimedOut {
+        if self.doubted != NONE {
+            self.lower(now, self.doubted);
+            return TimedOut::Believed;
         }
-        self.lower(now, self.doubted);
-        true
+        let smaller = self.fall_back(tuple, mss);
+        if sent.timeouts == 0 || sent.bytes.saturating_add(OPTIONS) < mss.into() || smaller >= mss {
+            return TimedOut::Unchanged;
+        }
+        self.lower(now, smaller + headers(tuple));
+        self.facts.insert(Facts::GUESSED);
+        TimedOut::Guessed
     }
 
     /// The limit is from now on this, or one that is lower already.
@@ -133,15 +178,32 @@ impl PathMtu {
         let over = self.limit != UNKNOWN && minutes(now).wrapping_sub(self.lowered) > LIFE;
         if over {
             self.limit = UNKNOWN;
+            let was_guessed = self.facts.contains(Facts::GUESSED);
             self.resized();
+            self.facts.set(Facts::TRIED, was_guessed);
         }
         over
     }
 
     /// Full-sized segments have another size now, of which nothing is known.
     pub fn resized(&mut self) {
-        self.proven = false;
+        self.facts = Facts::empty();
         self.doubted = NONE;
+    }
+
+    /// The segments, options included, that come after those of `mss` bytes when these do not arrive. Every IPv6 link carries
+    /// its least packet. Over IPv4 nearly every path carries the base size, which is halved only when that was a mistake, down
+    /// to what an error could make us believe at most.
+    fn fall_back(&self, tuple: &Tuple, mss: u16) -> u16 {
+        if tuple.is_ipv6() {
+            LEAST_V6 - headers(tuple)
+        } else if mss > BASE {
+            BASE
+        } else if self.facts.contains(Facts::GUESSED) {
+            (mss / 2).max(LEAST_V4 - headers(tuple))
+        } else {
+            mss
+        }
     }
 }
 
@@ -203,21 +265,21 @@ mod tests {
     #[test]
     fn what_has_arrived_is_believed_more_than_an_error() {
         let (mut path, size) = path(&TUPLE, &[]);
-        path.on_progress(true);
+        let _ = path.on_progress(true);
         assert_eq!(path.judge(NOW, &TUPLE, size, 576, &FULL), Claim::Doubted);
-        path.on_progress(false);
-        assert!(!path.on_timeout(NOW), "an acknowledgment came first");
+        let _ = path.on_progress(false);
+        assert_eq!(path.on_timeout(NOW, &TUPLE, size, &FULL), TimedOut::Unchanged, "an acknowledgment came first");
         assert_eq!(path.judge(NOW, &TUPLE, size, 576, &FULL), Claim::Doubted);
-        assert!(path.on_timeout(NOW));
+        assert_eq!(path.on_timeout(NOW, &TUPLE, size, &FULL), TimedOut::Believed);
         assert_eq!(path.limit(), Some(576));
-        assert!(!path.on_timeout(NOW), "once");
+        assert_eq!(path.on_timeout(NOW, &TUPLE, 536, &FULL), TimedOut::Unchanged, "once");
         assert_eq!(path.judge(NOW, &TUPLE, 536, 552, &FULL), Claim::Believed, "nothing of this size has arrived yet");
     }
 
     #[test]
     fn after_a_timeout_there_is_no_doubt() {
         let (mut path, size) = path(&TUPLE, &[]);
-        path.on_progress(true);
+        let _ = path.on_progress(true);
         assert_eq!(path.judge(NOW, &TUPLE, size, 576, &OnTheWay { timeouts: 1, ..FULL }), Claim::Believed);
     }
 
@@ -242,6 +304,45 @@ mod tests {
         }
     }
 
+    /// RFC 4821, section 7.7: the sizes that timeouts lead to, from the second in a row on, while what is on its way is full-sized.
+    #[test]
+    fn a_black_hole_shrinks_segments_step_by_step() {
+        for (tuple, start, sizes) in [
+            (TUPLE, 1460, &[1460, 1024, 512, 512][..]),
+            (TUPLE, 1000, &[1000, 1000, 1000]),
+            (TUPLE, 48, &[48, 48]),
+            (TUPLE_V6, 1440, &[1440, 1220, 1220]),
+            (TUPLE_V6, 1220, &[1220, 1220]),
+        ] {
+            let mut path = PathMtu::new(NOW, mss(start), None);
+            for (timeouts, &size) in (0..).zip(sizes) {
+                let before = path.mss(&tuple, mss(start));
+                let said = path.on_timeout(NOW, &tuple, before, &OnTheWay { timeouts, ..FULL });
+                assert_eq!(path.mss(&tuple, mss(start)), size, "{start}, after {timeouts} timeouts");
+                assert_eq!(said == TimedOut::Guessed, size < before);
+            }
+            let mut small = PathMtu::new(NOW, mss(start), None);
+            let sent = OnTheWay { bytes: u32::from(start) - 41, timeouts: 9 };
+            assert_eq!(small.on_timeout(NOW, &tuple, start, &sent), TimedOut::Unchanged, "short segments say nothing");
+        }
+    }
+
+    /// The size comes back after ten minutes, and it is counted whether that was right.
+    #[test]
+    fn larger_segments_are_tried_again() {
+        let twice = OnTheWay { timeouts: 1, ..FULL };
+        let later = NOW + Duration::from_secs(660);
+        let mut path = PathMtu::new(NOW, mss(1460), None);
+        assert_eq!(path.on_timeout(NOW, &TUPLE, 1460, &twice), TimedOut::Guessed);
+        assert_eq!(path.on_progress(true), None, "of the smaller size");
+        assert!(path.expire(later));
+        assert_eq!(path.on_progress(false), None);
+        assert_eq!((path.on_progress(true), path.on_progress(true)), (Some(Counter::TCPMTUPSuccess), None));
+        let mut told = PathMtu::new(NOW, mss(1460), Some(1400));
+        assert!(told.expire(later));
+        assert_eq!(told.on_progress(true), None, "a router had said it");
+    }
+
     proptest! {
         /// RFC 5927, section 7: whatever errors say, a segment has at least 512 bytes and never more than before.
         #[test]
@@ -251,7 +352,7 @@ mod tests {
                 let mut before = path.mss(&tuple, mss(1440));
                 for &(claimed, bytes, full_sized, timeouts) in &claims {
                     let claim = path.judge(NOW, &tuple, before, claimed % 3_000, &OnTheWay { bytes, timeouts });
-                    path.on_progress(full_sized);
+                    let _ = path.on_progress(full_sized);
                     let size = path.mss(&tuple, mss(1440));
                     prop_assert!(size >= least && size <= before);
                     prop_assert_eq!(size < before, claim == Claim::Believed);

@@ -2,6 +2,7 @@
 
 use super::bench::*;
 use crate::connection::{Connection, ConnectionConfig, Events, Failure, State, Terms};
+use crate::half_open::Negotiated;
 use crate::icmp::{IcmpError, IcmpKind, Unreachable};
 use crate::{Counter, DropReason, Endpoint, Fate, Flags, Link, SeqNum, Tuple, Verdict};
 use alloc::vec;
@@ -222,6 +223,28 @@ fn after_ten_minutes_large_segments_are_tried_again() {
         assert_eq!(bench.sent_ranges()[0], (start, len), "after {waited} s");
         let _ = bench.arrive(&ack(0, start + 1000));
     }
+}
+
+/// RFC 4821, section 7.7: nobody says that the packets are too big; they are lost.
+#[test]
+fn a_black_hole_is_noticed_by_its_timeouts() {
+    let config = ConnectionConfig { mss: mss(1460), ..config() };
+    let mut bench = Bench::with(&config, Negotiated { send_mss: mss(1460), ..negotiated() });
+    bench.send(stream(0, 2920));
+    assert_eq!(bench.sent_ranges(), [(0, 1460), (1460, 1460)]);
+    for wanted in [1460, 1024] {
+        let (_, decision) = bench.tick_next();
+        assert_eq!((decision.events, bench.sent_ranges()), (Events::empty(), vec![(0, wanted)]));
+    }
+    assert_eq!((bench.count_of(Counter::TCPMTUPFail), bench.connection.path_mtu()), (1, Some(1064)));
+    let _ = bench.arrive(&ack(0, 1024));
+    assert!(bench.sent_ranges().iter().all(|&(_, len)| len <= 1024), "and so do the others");
+    let _ = bench.arrive(&ack(0, 2920));
+    bench.wait(Duration::from_secs(660));
+    bench.send(stream(2920, 1460));
+    assert_eq!(bench.sent_ranges(), [(2920, 1460)], "tried again");
+    let _ = bench.arrive(&ack(0, 4380));
+    assert_eq!((bench.count_of(Counter::TCPMTUPSuccess), bench.connection.path_mtu()), (1, None));
 }
 
 /// A connection of either side may begin with what others have learnt about the path.
