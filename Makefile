@@ -6,11 +6,16 @@ ROOT   := $(shell if [ "$$(id -u)" = 0 ]; then echo ""; elif sudo -n true 2>/dev
 TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
 RUNNER := CARGO_TARGET_$(shell echo $(TARGET) | tr 'a-z-' 'A-Z_')_RUNNER
 
-.PHONY: demo test test-zerocopy accept check bench bench-flood bench-proxy bench-bulk setup
+.PHONY: demo library test test-zerocopy accept check bench bench-flood bench-proxy bench-bulk setup
 
 demo: setup            ## the front end calm and under a SYN flood, then HAProxy in its place: a table
 	cargo build --release --quiet --package synward
 	$(ROOT) target/release/synward demo $(ARGS)
+
+library: setup         ## the C library and its header: target/release/libsynward.so and engine/capi/include/synward.h
+	cargo build --release --quiet --package synward-c
+	cp target/release/libsynward_c.so target/release/libsynward.so
+	@echo "-I$(CURDIR)/engine/capi/include -L$(CURDIR)/target/release -lsynward -Wl,-rpath,$(CURDIR)/target/release"
 
 test: setup            ## every test without timing in it
 	$(if $(ROOT),$(RUNNER)="$(ROOT)") cargo test --workspace $(ARGS)

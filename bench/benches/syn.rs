@@ -99,7 +99,7 @@ fn third(syn_ack: &Head) -> Segment {
 }
 
 fn agreed(tuple: &Tuple, stamped: bool) -> Negotiated {
-    let syn = Syn { tuple: *tuple, irs: SeqNum(5), options: options(stamped) };
+    let syn = Syn { tuple: *tuple, irs: SeqNum(5), options: options(stamped), ecn: false };
     Negotiated::new(&syn, &Offer::default(), SeqNum(0), 0)
 }
 

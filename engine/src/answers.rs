@@ -228,6 +228,7 @@ fn connection_row(entry: &Entry, now: Instant) -> ConnectionRow {
         scales,
         retransmits,
         timer,
+        ..
     } = entry.connection.info(now);
     let tuple = entry.connection.tuple();
     ConnectionRow {

@@ -4,7 +4,7 @@ use crate::shard::FamilyTerms;
 use siphasher::sip::SipHasher24;
 use std::ops::RangeInclusive;
 use std::time::Duration;
-use synward_proto::connection::{CongestionAlgorithm, ConnectionConfig, Keepalive, SocketOption};
+use synward_proto::connection::{CongestionAlgorithm, ConnectionConfig, Ecn, Keepalive, SocketOption};
 use synward_proto::flood_guard::{CookieTimestamps, Syncookies};
 use synward_proto::half_open::Offer;
 use synward_proto::listener::ListenerConfig;
@@ -21,6 +21,9 @@ pub struct EngineConfig {
     pub max_connections: u32,
     /// TIME-WAIT entries at once, in each shard (Linux: `tcp_max_tw_buckets`); past it the oldest goes.
     pub max_time_waits: u32,
+    /// Closed connections whose peers have not finished with them, in each shard; one more is reset instead of closed (Linux:
+    /// `tcp_max_orphans`). Those in FIN-WAIT-2 count, those in TIME-WAIT do not.
+    pub orphan_limit: u32,
     /// Bound of every listener's backlog (Linux: `net.core.somaxconn`).
     pub somaxconn: u32,
     /// With cookies off, SYNs are dropped from three quarters of this on (Linux: `tcp_max_syn_backlog`).
@@ -67,6 +70,9 @@ pub struct EngineConfig {
     pub congestion: CongestionAlgorithm,
     /// Retransmissions of data before a connection is given up (Linux: `tcp_retries2`).
     pub retries: u8,
+    /// Retransmissions of a SYN at doubling intervals, after four that come every second, before an open is given up (Linux:
+    /// `tcp_syn_retries`): 6 last for 131 s, and 7 for more than the three minutes of RFC 9293, section 3.8.3 (MUST-23).
+    pub syn_retries: u8,
     /// How long data of new connections may stay unacknowledged, a window closed, or keepalive unanswered; `None` as long as the
     /// counts say (Linux: TCP_USER_TIMEOUT).
     pub user_timeout: Option<Duration>,
@@ -74,6 +80,9 @@ pub struct EngineConfig {
     pub time_wait: Duration,
     /// How long FIN-WAIT-2 lasts after close (Linux: `tcp_fin_timeout`).
     pub fin_wait_2: Duration,
+    /// Whether peers that ask for ECN get it, and whether we ask (Linux: `tcp_ecn`). A peer that got a cookie has it not: no cookie
+    /// tells it.
+    pub ecn: Ecn,
     /// Time to live or hop limit of all segments (Linux: `ip_default_ttl`).
     pub hop_limit: u8,
     /// Received frames that one connection may have with its reader; past it payload is copied out.
@@ -98,6 +107,7 @@ impl Default for EngineConfig {
         Self {
             max_connections: 32_768,
             max_time_waits: 32_768,
+            orphan_limit: 16_384,
             somaxconn: 4096,
             max_syn_backlog: 4096,
             syn_table: 16_384,
@@ -119,9 +129,11 @@ impl Default for EngineConfig {
             quick_acks: true,
             congestion: CongestionAlgorithm::Cubic,
             retries: 15,
+            syn_retries: 6,
             user_timeout: None,
             time_wait: Duration::from_secs(60),
             fin_wait_2: Duration::from_secs(60),
+            ecn: Ecn::WhenAsked,
             hop_limit: Marking::DEFAULT.hop_limit,
             frames_per_reader: 32,
             source_ports: 32_768..=60_999,
@@ -177,9 +189,11 @@ impl EngineConfig {
             quick_acks: self.quick_acks,
             congestion: self.congestion,
             retries: self.retries,
+            syn_retries: self.syn_retries,
             user_timeout: self.user_timeout,
             time_wait: self.time_wait,
             fin_wait_2: self.fin_wait_2,
+            ecn: self.ecn,
             marking,
         };
         FamilyTerms { v4: (&config(mss_v4)).into(), v6: (&config(mss_v6)).into() }
@@ -218,6 +232,7 @@ impl EngineConfig {
             window_scale: self.window_scale.map(WindowScale::clamped),
             sack: self.sack,
             timestamps: self.timestamps,
+            ecn: self.ecn != Ecn::Off,
             marking: Marking { hop_limit: self.hop_limit, ..Marking::DEFAULT },
         }
     }

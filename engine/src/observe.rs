@@ -286,6 +286,8 @@ pub struct Gauges {
     pub spliced: u64,
     /// Source ports in use, counted for each peer apart, those in TIME-WAIT included.
     pub source_ports_used: u64,
+    /// Connections that the application has closed and the peer has not finished with.
+    pub orphans: u64,
 }
 
 impl Gauges {
@@ -301,6 +303,7 @@ impl Gauges {
             frames_lent_limit: self.frames_lent_limit + other.frames_lent_limit,
             spliced: self.spliced + other.spliced,
             source_ports_used: self.source_ports_used + other.source_ports_used,
+            orphans: self.orphans + other.orphans,
         }
     }
 }

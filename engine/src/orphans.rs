@@ -2,7 +2,7 @@
 
 use crate::accept_queue::AcceptQueue;
 use crate::apply::SENT;
-use crate::connections::{ConnId, Owner};
+use crate::connections::{ConnId, Entry, Owner};
 use crate::outbox::Outbox;
 use crate::shard::Shard;
 use crate::splice::SpliceEnd;
@@ -24,6 +24,8 @@ pub(crate) struct Orphans {
     doomed: VecDeque<(ConnId, Parting)>,
     /// By number.
     workers: Box<[Worker]>,
+    /// Connections that live on without an application.
+    count: u32,
 }
 
 /// What is known of a worker.
@@ -54,7 +56,26 @@ impl Orphans {
             queues: VecDeque::new(),
             doomed: VecDeque::new(),
             workers: vec![Worker::default(); workers].into_boxed_slice(),
+            count: 0,
         }
+    }
+
+    /// Connections that live on without an application.
+    pub(crate) fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Takes a connection from its application. One that is over already is no orphan: it goes at once.
+    pub(crate) fn disown(&mut self, entry: &mut Entry) {
+        if entry.owner != Owner::Nobody && !entry.outbox.over {
+            self.count += 1;
+        }
+        entry.owner = Owner::Nobody;
+    }
+
+    /// One of them is over.
+    pub(crate) fn bury_one(&mut self) {
+        self.count -= 1;
     }
 
     /// The connections in this queue will not be accepted.
@@ -154,13 +175,14 @@ impl Shard {
         if let Owner::Spliced(id) = entry.owner {
             return self.end_splice(id, SpliceEnd::Ended);
         }
-        entry.owner = Owner::Nobody;
+        self.orphans.disown(entry);
         if entry.outbox.over {
             drop(self.connections.remove(index));
             return;
         }
         entry.outbox = Outbox::default();
         let reset = match parting {
+            Parting::Close if self.orphans.count() > self.config.orphan_limit => entry.connection.abort_orphan(),
             Parting::Close => entry.connection.close(now),
             Parting::Reset => entry.connection.abort(),
         };

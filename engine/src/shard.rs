@@ -148,6 +148,7 @@ impl Shard {
             frames_lent_limit: self.limits.readers.into(),
             spliced: self.splices.len() as u64,
             source_ports_used: self.source_ports.used(),
+            orphans: self.orphans.count().into(),
         }
     }
 
@@ -237,6 +238,7 @@ impl Shard {
         }
         entry.outbox.over = true;
         if entry.owner == Owner::Nobody {
+            self.orphans.bury_one();
             drop(self.connections.remove(index));
         }
     }

@@ -227,7 +227,8 @@ impl SocketCore {
     /// `NetworkDown`.
     pub fn connect(&mut self, config: ConnectConfig) -> Result<SocketId, SocketError> {
         let ConnectConfig { local, remote, .. } = config;
-        let fit = local.addr.is_ipv6() == remote.addr.is_ipv6() && local != remote;
+        // What is sent to one's own address never comes back by the wire.
+        let fit = local.addr.is_ipv6() == remote.addr.is_ipv6() && local.addr != remote.addr;
         if remote.port == 0 || !fit || !config.options.iter().all(SocketOption::is_valid) {
             return Err(SocketError::Invalid);
         }

@@ -57,7 +57,8 @@ pub enum SocketError {
     /// Somebody on the way did not understand our SYN (EPROTO).
     #[error("protocol error (EPROTO)")]
     Protocol,
-    /// The two ends are of different address families, or a port is zero (EINVAL).
+    /// The two ends are of different address families, or at one address, which no frame on the wire can join; or a port is zero
+    /// (EINVAL).
     #[error("invalid argument (EINVAL)")]
     Invalid,
     /// A limit of the engine is reached: connections, listeners or queued requests (ENOBUFS).
@@ -106,6 +107,7 @@ impl From<Failure> for SocketError {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Reset => Self::ConnectionReset,
+            Failure::BrokenPipe => Self::BrokenPipe,
             Failure::Refused => Self::ConnectionRefused,
             Failure::TimedOut => Self::TimedOut,
             Failure::NetworkUnreachable => Self::NetworkUnreachable,
@@ -130,6 +132,7 @@ mod tests {
     fn failures_have_linuxs_errno() {
         for (failure, errno) in [
             (Failure::Reset, libc::ECONNRESET),
+            (Failure::BrokenPipe, libc::EPIPE),
             (Failure::Refused, libc::ECONNREFUSED),
             (Failure::TimedOut, libc::ETIMEDOUT),
             (Failure::NetworkUnreachable, libc::ENETUNREACH),

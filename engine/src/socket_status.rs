@@ -112,17 +112,15 @@ impl SocketCore {
     /// # Errors
     /// `BadSocket`.
     pub fn arrivals(&self, listener: ListenerId) -> Result<u64, SocketError> {
-        let listening = self.listening(listener)?;
-        let waiting: usize = listening.queues.iter().map(|queue| queue.len()).sum();
-        Ok(listening.taken + waiting as u64)
+        Ok(self.listening(listener)?.taken + self.waiting(listener)? as u64)
     }
 
-    /// Whether [`accept`](Self::accept) would find a connection.
+    /// How many connections wait for [`accept`](Self::accept).
     ///
     /// # Errors
     /// `BadSocket`.
-    pub fn can_accept(&self, listener: ListenerId) -> Result<bool, SocketError> {
-        Ok(!self.listening(listener)?.is_quiet())
+    pub fn waiting(&self, listener: ListenerId) -> Result<usize, SocketError> {
+        Ok(self.listening(listener)?.queues.iter().map(|queue| queue.len()).sum())
     }
 
     /// Asks the shard to describe a connection (TCP_INFO). [`poll_with`](Self::poll_with) tells the answer as

@@ -253,7 +253,7 @@ impl Shard {
                     entry.outbox.held = true;
                     continue;
                 }
-                entry.owner = Owner::Nobody;
+                self.orphans.disown(entry);
                 let conn = ConnId { index, generation: entry.generation() };
                 self.orphans.doom(conn, Parting::Reset);
             }

@@ -38,7 +38,7 @@ pub(crate) struct ShardStats {
 
 const LEDGER: usize = 7;
 const PORT: usize = 8;
-const GAUGES: usize = 10;
+const GAUGES: usize = 11;
 
 impl ShardStats {
     /// All zero.
@@ -109,6 +109,7 @@ impl ShardStats {
             frames_lent_limit,
             spliced,
             source_ports_used,
+            orphans,
         } = *gauges;
         let values = [
             connections,
@@ -121,6 +122,7 @@ impl ShardStats {
             frames_lent_limit,
             spliced,
             source_ports_used,
+            orphans,
         ];
         self.gauges.iter().zip(values).for_each(|(tally, value)| tally.set(value));
     }
@@ -172,6 +174,7 @@ impl ShardStats {
             frames_lent_limit,
             spliced,
             source_ports_used,
+            orphans,
         ] = std::array::from_fn(|index| self.gauges[index].get());
         Gauges {
             connections,
@@ -184,6 +187,7 @@ impl ShardStats {
             frames_lent_limit,
             spliced,
             source_ports_used,
+            orphans,
         }
     }
 }
@@ -247,6 +251,7 @@ mod tests {
             frames_lent_limit: 8,
             spliced: 9,
             source_ports_used: 10,
+            orphans: 11,
         };
         stats.set_gauges(&gauges);
         assert_eq!(stats.gauges(), gauges);

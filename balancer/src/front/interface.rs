@@ -184,7 +184,7 @@ fn limits(settings: &ShieldSettings) -> Limits {
 
 /// What the program's SYN-ACKs offer: what the engine's own do.
 fn offer(engine: &EngineConfig) -> CookieOffer {
-    let Offer { mss_v4, mss_v6, window, window_scale, sack, timestamps, marking: _ } = engine.offer();
+    let Offer { mss_v4, mss_v6, window, window_scale, sack, timestamps, ecn: _, marking: _ } = engine.offer();
     CookieOffer {
         mss_v4: mss_v4.get(),
         mss_v6: mss_v6.get(),

@@ -125,6 +125,7 @@ fn gauges(gauges: &Gauges, families: &mut Families<'_>) -> Result<(), Error> {
         frames_lent_limit,
         spliced,
         source_ports_used,
+        orphans,
     } = *gauges;
     for (name, help, value) in [
         ("connections", "Connections", connections),
@@ -137,6 +138,7 @@ fn gauges(gauges: &Gauges, families: &mut Families<'_>) -> Result<(), Error> {
         ("frames_lent_limit", "The most frames that readers can hold", frames_lent_limit),
         ("splices", "Pairs of connections that are spliced", spliced),
         ("source_ports_used", "Source ports in use, for each peer apart", source_ports_used),
+        ("orphans", "Connections that are closed here and not at the peer", orphans),
     ] {
         families.gauge(name, help, one(value))?;
     }

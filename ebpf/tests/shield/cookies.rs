@@ -268,8 +268,12 @@ fn cookies_outlive_their_key() {
             };
             let tuple = wire::parse(&syn.frame(), ChecksumPolicy::Full).unwrap().tuple;
             let options = SynOptions::default();
-            let agreed =
-                Negotiated::new(&Syn { tuple, irs: SeqNum(syn.seq), options }, &Offer::default(), SeqNum(0), 0);
+            let agreed = Negotiated::new(
+                &Syn { tuple, irs: SeqNum(syn.seq), options, ecn: false },
+                &Offer::default(),
+                SeqNum(0),
+                0,
+            );
             let cookie = jar.encode(Instant::from_nanos(minted), &tuple, &agreed);
             let ack = cookie.negotiated.iss.0.wrapping_add(1);
             let third = Raw { flags: 0x10, seq: syn.seq.wrapping_add(1), ack, payload: Vec::new(), ..syn };

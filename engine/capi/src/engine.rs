@@ -13,13 +13,14 @@ use crate::network::Network;
 use crate::ports::Ports;
 use crate::socket::Socket;
 use crate::stepped::Stepper;
-use crate::threaded::Threaded;
+use crate::threaded::{self, Ends, Threaded};
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use synward_engine::{EngineConfig, News, Sleep, SocketCore, SocketId};
+use synward_engine::{EngineConfig, News, Observer, Sleep, SocketCore, SocketId};
+use synward_proto::Endpoint;
 
 /// How long a call may wait.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,6 +69,7 @@ pub(crate) struct Engine {
     number: u64,
     is_stepped: bool,
     network: Arc<Network>,
+    observer: Observer,
     frames: Option<Frames>,
 }
 
@@ -117,24 +119,26 @@ impl Engine {
     pub(crate) fn open(config: Config) -> std::result::Result<Arc<Self>, (Errno, String)> {
         let Config { mode, addresses, link, engine } = config;
         let kept = engine.clone();
-        let (drive, core, frames, network) = match mode {
+        let (drive, ends, frames, network) = match mode {
             Mode::Stepped => {
-                let (stepper, core) = Stepper::new(engine)?;
-                (Drive::Stepped(Box::new(stepper)), core, None, Network::given(addresses, link))
+                let (stepper, ends) = Stepper::new(engine)?;
+                (Drive::Stepped(Box::new(stepper)), ends, None, Network::given(addresses, link))
             }
             Mode::Frames => {
-                let (threaded, core, frames) = Threaded::on_frames(engine)?;
-                (Drive::Threaded(threaded), core, Some(frames), Network::given(addresses, link))
+                let (threaded, ends, frames) = Threaded::on_frames(engine)?;
+                (Drive::Threaded(threaded), ends, Some(frames), Network::given(addresses, link))
             }
             Mode::Interface(name) => {
-                return Err((Errno::NOT_SUPPORTED, format!("{name}: not yet")));
+                let (threaded, ends, network) = Threaded::on_interface(&name, addresses, engine)?;
+                (Drive::Threaded(threaded), ends, None, network)
             }
         };
+        let Ends { sockets: core, observer } = ends;
         let number = OPENED.fetch_add(1, Ordering::Relaxed);
         let is_stepped = matches!(drive, Drive::Stepped(_));
         let network = Arc::new(network);
         let (sleep, state) = (core.sleep(), Mutex::new(State::new(core, drive, kept, Arc::clone(&network))));
-        Ok(Arc::new(Self { state, changed: Condvar::new(), sleep, number, is_stepped, network, frames }))
+        Ok(Arc::new(Self { state, changed: Condvar::new(), sleep, number, is_stepped, network, observer, frames }))
     }
 
     /// Its place in the order in which engines were opened.
@@ -150,6 +154,14 @@ impl Engine {
     /// What it knows of the network.
     pub(crate) fn network(&self) -> &Network {
         &self.network
+    }
+
+    /// Waits until a listener is known wherever segments arrive.
+    ///
+    /// # Errors
+    /// ENETDOWN when the engine does not answer.
+    pub(crate) fn await_listener(&self, local: &Endpoint) -> Result<()> {
+        if self.is_stepped { Ok(()) } else { threaded::await_listener(&self.observer, local) }
     }
 
     /// Whether the caller turns it, so that no call can wait.

@@ -20,6 +20,7 @@ mod engine;
 mod epoll;
 mod errno;
 mod frames;
+mod interface;
 mod life;
 mod network;
 mod options;

@@ -81,7 +81,10 @@ impl Engine {
     /// # Errors
     /// As listen(2).
     pub(crate) fn listen(&self, file: FileId, backlog: c_int) -> Result<()> {
-        self.call(|state| state.listen(file, backlog))
+        let local = self.call(|state| state.listen(file, backlog))?;
+        // First it is known, then clients can reach it.
+        self.await_listener(&local)?;
+        self.network().own(&local)
     }
 
     /// Connects a socket, or takes its connection from it.
@@ -106,6 +109,10 @@ impl Engine {
             }
         };
         let patience = self.call(|state| Ok(state.socket(file)?.patience_out(0)))?;
+        if patience == Patience::None && !begun_before {
+            // Also where the peer has answered in the meantime: the answer is for the next call.
+            return Err(Errno(libc::EINPROGRESS));
+        }
         match self.wait(patience, |state| state.finish_connect(file)) {
             Err(Errno::AGAIN) if begun_before => Err(Errno(libc::EALREADY)),
             Err(Errno::AGAIN) => Err(Errno(libc::EINPROGRESS)),
@@ -142,7 +149,7 @@ impl State {
     ///
     /// # Errors
     /// As bind(2).
-    pub(crate) fn bind(&mut self, file: FileId, to: impl Fn(Family) -> Result<Named>) -> Result<()> {
+    fn bind(&mut self, file: FileId, to: impl Fn(Family) -> Result<Named>) -> Result<()> {
         let socket = self.socket(file)?;
         let end = match to(socket.family)? {
             Named::At(end) => end,
@@ -157,7 +164,13 @@ impl State {
         let reuse = self.socket(file)?.options.reuse_address;
         let claim = Claim { file, address: end.addr, reuse, listens: false };
         let bound = self.ports.claim(claim, end.port)?;
-        self.socket(file)?.bound = Some(bound);
+        match self.network.reserve(&bound) {
+            Ok(()) => self.socket(file)?.bound = Some(bound),
+            Err(error) => {
+                self.ports.release(file, bound.port);
+                return Err(error);
+            }
+        }
         Ok(())
     }
 
@@ -165,12 +178,12 @@ impl State {
     ///
     /// # Errors
     /// As listen(2).
-    pub(crate) fn listen(&mut self, file: FileId, backlog: c_int) -> Result<()> {
+    fn listen(&mut self, file: FileId, backlog: c_int) -> Result<Endpoint> {
         let socket = self.socket(file)?;
-        match socket.phase {
-            Phase::Listening(_) => return Ok(()),
-            Phase::Connection(_) => return Err(Errno::INVALID),
-            Phase::Fresh => {}
+        match (socket.phase, socket.bound) {
+            (Phase::Listening(_), Some(local)) => return Ok(local),
+            (Phase::Connection(_) | Phase::Listening(_), _) => return Err(Errno::INVALID),
+            (Phase::Fresh, _) => {}
         }
         if socket.bound.is_none() {
             let anywhere = socket.family.anywhere();
@@ -183,10 +196,11 @@ impl State {
         let config = ListenConfig { backlog: backlog.cast_unsigned(), options, ..ListenConfig::new(local) };
         match self.core.listen(config) {
             Ok(listener) => {
-                self.socket(file)?.phase = Phase::Listening(listener);
+                let socket = self.socket(file)?;
+                (socket.phase, socket.backlog) = (Phase::Listening(listener), backlog.cast_unsigned());
                 self.listening.insert(file, 0);
                 self.wake(file, ALL);
-                Ok(())
+                Ok(local)
             }
             Err(error) => {
                 self.ports.set_listening(file, local.port, false)?;
@@ -245,6 +259,10 @@ impl State {
         }
         let socket = self.socket(file)?;
         socket.failure = None;
+        if local.port != 0 {
+            self.network.own(&local)?;
+        }
+        let socket = self.socket(file)?;
         let options = socket.options.of_engine();
         let id = self.core.connect(ConnectConfig { options, ..ConnectConfig::new(local, remote, way.link) })?;
         self.socket(file)?.phase =

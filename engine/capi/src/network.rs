@@ -2,6 +2,7 @@
 
 use crate::address::Family;
 use crate::errno::{Errno, Result};
+use crate::interface::Program;
 use std::net::IpAddr;
 use synward_proto::{Endpoint, Link};
 
@@ -18,6 +19,8 @@ pub(crate) struct Way {
 pub(crate) enum Network {
     /// What the caller has told: its addresses, and one way to everybody.
     Given { addresses: Vec<IpAddr>, link: Link },
+    /// What the kernel knows of an interface.
+    Interface(Box<Program>),
 }
 
 impl Network {
@@ -26,9 +29,15 @@ impl Network {
         Self::Given { addresses, link }
     }
 
+    /// The network of an interface.
+    pub(crate) fn interface(program: Program) -> Self {
+        Self::Interface(Box::new(program))
+    }
+
     fn addresses(&self) -> &[IpAddr] {
         match self {
             Self::Given { addresses, .. } => addresses,
+            Self::Interface(program) => program.addresses(),
         }
     }
 
@@ -46,11 +55,35 @@ impl Network {
     /// # Errors
     /// ENETUNREACH, EHOSTUNREACH.
     pub(crate) fn way_to(&self, remote: &Endpoint) -> Result<Way> {
-        let family = Family::of(&remote.addr);
-        let source = self.addresses().iter().find(|address| Family::of(address) == family).copied();
-        let source = source.ok_or(Errno(libc::ENETUNREACH))?;
         match self {
-            Self::Given { link, .. } => Ok(Way { source, link: *link }),
+            Self::Given { addresses, link } => {
+                let family = Family::of(&remote.addr);
+                let source = addresses.iter().find(|address| Family::of(address) == family).copied();
+                Ok(Way { source: source.ok_or(Errno(libc::ENETUNREACH))?, link: *link })
+            }
+            Self::Interface(program) => program.way_to(remote),
+        }
+    }
+
+    /// Keeps a port that a socket was bound to from everybody else on this host.
+    ///
+    /// # Errors
+    /// EADDRINUSE when somebody has it.
+    pub(crate) fn reserve(&self, end: &Endpoint) -> Result<()> {
+        match self {
+            Self::Given { .. } => Ok(()),
+            Self::Interface(program) => program.reserve(end),
+        }
+    }
+
+    /// Has segments to a port come to the engine, from now on and for good.
+    ///
+    /// # Errors
+    /// ENOBUFS when there are too many.
+    pub(crate) fn own(&self, end: &Endpoint) -> Result<()> {
+        match self {
+            Self::Given { .. } => Ok(()),
+            Self::Interface(program) => program.own(end),
         }
     }
 }

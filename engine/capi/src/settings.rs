@@ -29,6 +29,7 @@ fn set(name: &str, value: &str, to: &mut EngineConfig) -> Result<(), String> {
         "ip_local_port_range" => to.source_ports = range(value)?,
         "tcp_abort_on_overflow" => to.abort_on_overflow = switch(value)?,
         "tcp_fin_timeout" => to.fin_wait_2 = seconds(value)?,
+        "tcp_max_orphans" => to.orphan_limit = number(value)?,
         "tcp_max_syn_backlog" => to.max_syn_backlog = number(value)?,
         "tcp_max_tw_buckets" => to.max_time_waits = number(value)?,
         "tcp_retries2" => to.retries = number(value)?,

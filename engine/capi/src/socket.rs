@@ -21,6 +21,8 @@ pub(crate) struct Socket {
     pub(crate) bound: Option<Endpoint>,
     pub(crate) phase: Phase,
     pub(crate) options: Options,
+    /// What `listen` was told.
+    pub(crate) backlog: u32,
     /// The epoll instances that look at it.
     pub(crate) watchers: Vec<FileId>,
     /// Somebody wanted to send and could not: EPOLLOUT is an edge when there is room again (Linux: SOCK_NOSPACE).
@@ -99,6 +101,7 @@ impl Socket {
             bound: None,
             phase: Phase::Fresh,
             options,
+            backlog: 0,
             watchers: Vec::new(),
             wants_space: false,
             failure: None,
@@ -170,7 +173,7 @@ impl State {
         let events = match socket.phase {
             Phase::Fresh if socket.failure.is_some() => OUT | HUP | ERR,
             Phase::Fresh => OUT | HUP,
-            Phase::Listening(listener) if self.core.can_accept(listener) == Ok(true) => IN,
+            Phase::Listening(listener) if self.core.waiting(listener).is_ok_and(|waiting| waiting > 0) => IN,
             Phase::Listening(_) => 0,
             Phase::Connection(connection) => {
                 self.core.status(connection.id).map_or(OUT | HUP, |status| events(&status, least))

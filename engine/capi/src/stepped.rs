@@ -2,9 +2,10 @@
 
 use crate::engine::{Drive, State};
 use crate::errno::{Errno, Result};
+use crate::threaded::Ends;
 use std::collections::VecDeque;
 use std::time::Duration;
-use synward_engine::{BuildError, EngineConfig, PollLoop, SocketCore, build};
+use synward_engine::{BuildError, EngineConfig, PollLoop, build};
 use synward_nic::{FrameBudget, MemoryPort, MemoryPortConfig, MemoryWire, PortError};
 use synward_proto::Instant;
 
@@ -59,12 +60,12 @@ impl Stepper {
     ///
     /// # Errors
     /// When a setting is out of range or there is no memory.
-    pub(crate) fn new(config: EngineConfig) -> std::result::Result<(Self, SocketCore), (Errno, String)> {
+    pub(crate) fn new(config: EngineConfig) -> std::result::Result<(Self, Ends), (Errno, String)> {
         let port = MemoryPortConfig { budget: BUDGET, frame_size: frame_size(config.mtu) };
         let (port, wire) = MemoryPort::with_wire(port).map_err(no_port)?;
         let engine = build(config, port).map_err(no_engine)?;
         let stepper = Self { poll_loop: engine.poll_loop, wire, now: Duration::ZERO, sent: VecDeque::new() };
-        Ok((stepper, engine.sockets))
+        Ok((stepper, Ends { sockets: engine.sockets, observer: engine.observer }))
     }
 
     /// Makes one turn at the present time; whether it did anything.

@@ -185,8 +185,15 @@ impl State {
     }
 
     fn listener_info(&mut self, file: FileId) -> TcpInfo {
+        let backlog = self.sockets.get(&file).map_or(0, |socket| socket.backlog);
         match self.sockets.get(&file).map(|socket| socket.phase) {
-            Some(Phase::Listening(_)) => TcpInfo { state: LISTEN, ..TcpInfo::default() },
+            // Connections that wait, and how many may, in fields that are about other things else.
+            Some(Phase::Listening(listener)) => TcpInfo {
+                state: LISTEN,
+                unacked: self.core.waiting(listener).unwrap_or(0) as u32,
+                sacked: backlog.min(self.config.somaxconn),
+                ..TcpInfo::default()
+            },
             _ => TcpInfo::closed(),
         }
     }

@@ -2,14 +2,45 @@
 
 use crate::errno::Errno;
 use crate::frames::Frames;
+use crate::interface;
+use crate::network::Network;
 use crate::stepped::{BUDGET, frame_size, no_engine, no_port};
+use std::net::IpAddr;
 use std::thread::JoinHandle;
-use synward_engine::{EngineConfig, PollLoop, RunError, SocketCore, Stop, build};
+use std::time::{Duration, Instant};
+use synward_engine::{EngineConfig, Observer, PollLoop, RunError, SocketCore, Stop, build};
 use synward_nic::{MemoryPort, MemoryPortConfig, Port};
+use synward_proto::Endpoint;
 
 /// The threads of an engine.
 pub(crate) struct Threaded {
     loops: Vec<(Stop, JoinHandle<Result<(), RunError>>)>,
+}
+
+/// What others have of an engine.
+pub(crate) struct Ends {
+    pub(crate) sockets: SocketCore,
+    pub(crate) observer: Observer,
+}
+
+/// How long the loops may take until they know a listener.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Waits until every loop knows the listener at `local`.
+///
+/// # Errors
+/// ENETDOWN when they do not answer.
+pub(crate) fn await_listener(observer: &Observer, local: &Endpoint) -> crate::errno::Result<()> {
+    let (deadline, local) = (Instant::now() + PATIENCE, local.to_string());
+    let loops = observer.snapshots().count();
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let known = observer.listeners().and_then(|listing| listing.collect(left));
+        let known = known.map_err(|_| Errno(libc::ENETDOWN))?;
+        if known.iter().filter(|row| row.local == local).count() >= loops {
+            return Ok(());
+        }
+    }
 }
 
 impl Threaded {
@@ -17,11 +48,33 @@ impl Threaded {
     ///
     /// # Errors
     /// When a setting is out of range, or there is no memory or no thread.
-    pub(crate) fn on_frames(config: EngineConfig) -> Result<(Self, SocketCore, Frames), (Errno, String)> {
+    pub(crate) fn on_frames(config: EngineConfig) -> Result<(Self, Ends, Frames), (Errno, String)> {
         let port = MemoryPortConfig { budget: BUDGET, frame_size: frame_size(config.mtu) };
         let (port, wire) = MemoryPort::with_wire(port).map_err(no_port)?;
         let engine = build(config, port).map_err(no_engine)?;
-        Ok((Self::start([engine.poll_loop])?, engine.sockets, Frames::new(wire)))
+        let ends = Ends { sockets: engine.sockets, observer: engine.observer };
+        Ok((Self::start([engine.poll_loop])?, ends, Frames::new(wire)))
+    }
+
+    /// An engine on an interface, at these addresses of it, or at all.
+    ///
+    /// # Errors
+    /// When the interface cannot be served; it is left as it was.
+    pub(crate) fn on_interface(
+        name: &str,
+        addresses: Vec<IpAddr>,
+        config: EngineConfig,
+    ) -> Result<(Self, Ends, Network), (Errno, String)> {
+        let opened = interface::open(name, addresses, config)?;
+        let threads = Self::start(opened.poll_loops)?;
+        let ends = Ends { sockets: opened.sockets, observer: opened.observer };
+        match opened.program.attach() {
+            Ok(program) => Ok((threads, ends, Network::interface(program))),
+            Err(error) => {
+                threads.end();
+                Err(error)
+            }
+        }
     }
 
     /// Starts the threads of these loops.

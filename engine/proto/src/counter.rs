@@ -66,6 +66,44 @@ counters! {
     TCPSlowStartRetrans,
     /// Fast recoveries begun without SACK (RFC 6582).
     TCPRenoRecovery,
+    /// Fast recoveries begun with SACK.
+    TCPSackRecovery,
+    /// Copies that were lost again.
+    TCPLostRetransmit,
+    /// Tail loss probes sent (RFC 8985, section 7).
+    TCPLossProbes,
+    /// Losses that a tail loss probe repaired.
+    TCPLossProbeRecovery,
+    /// Reordering noticed by SACK.
+    TCPSACKReorder,
+    /// Reordering noticed by duplicate acknowledgments, without SACK.
+    TCPRenoReorder,
+    /// Reordering noticed by timestamps.
+    TCPTSReorder,
+    /// Recoveries taken back at their end.
+    TCPFullUndo,
+    /// Recoveries taken back at a partial acknowledgment.
+    TCPPartialUndo,
+    /// Recoveries taken back because of D-SACK.
+    TCPDSACKUndo,
+    /// Recoveries from a timeout taken back.
+    TCPLossUndo,
+    /// Timeouts found spurious by F-RTO (RFC 5682).
+    TCPSpuriousRTOs,
+    /// Peers that dropped what they had reported (RFC 2018, section 8).
+    TCPSACKReneging,
+    /// SACK blocks that made no sense.
+    TCPSACKDiscard,
+    /// D-SACKs received of acknowledged data (RFC 2883).
+    TCPDSACKRecv,
+    /// D-SACKs received of data that is not acknowledged.
+    TCPDSACKOfoRecv,
+    /// D-SACKs of something older than the last recovery.
+    TCPDSACKIgnoredOld,
+    /// D-SACKs while there was no recovery to take back.
+    TCPDSACKIgnoredNoUndo,
+    /// D-SACKs of more than was sent again.
+    TCPDSACKIgnoredDubious,
     /// Delayed acknowledgments sent by timer.
     DelayedACKs,
     /// Segments that repeated what was received: an acknowledgment of ours must have been lost or late.
@@ -110,6 +148,8 @@ counters! {
     TCPAbortOnTimeout,
     /// Connections reset by close with linger zero.
     TCPAbortOnLinger,
+    /// Connections reset at close because too many wait for their peers.
+    TCPAbortOnMemory,
     /// Connections that entered TIME_WAIT.
     TW,
     /// TIME_WAIT entries reused: by a newer SYN of the peer (RFC 6191), or by an open of ours.

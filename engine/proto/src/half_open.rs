@@ -1,7 +1,7 @@
 //! A connection between its SYN and its third segment.
 
 use crate::segment::{DataOptions, Mss, SynOptions, Timestamps, WindowScale};
-use crate::{Flags, Head, Instant, Marking, Options, SeqNum, Tuple};
+use crate::{Codepoint, Flags, Head, Instant, Marking, Options, Segment, SeqNum, Tuple};
 use core::time::Duration;
 
 /// What our SYN-ACK offers.
@@ -19,6 +19,8 @@ pub struct Offer {
     pub sack: bool,
     /// Whether timestamps are used when the peer uses them.
     pub timestamps: bool,
+    /// Whether ECN is used when the peer asks for it.
+    pub ecn: bool,
     /// What stands in the IP headers of our answers.
     pub marking: Marking,
 }
@@ -33,6 +35,7 @@ impl Default for Offer {
             window_scale: Some(WindowScale::clamped(7)),
             sack: true,
             timestamps: true,
+            ecn: true,
             marking: Marking::DEFAULT,
         }
     }
@@ -54,6 +57,20 @@ pub struct Syn {
     pub irs: SeqNum,
     /// Its options.
     pub options: SynOptions,
+    /// Whether it asks for ECN.
+    pub ecn: bool,
+}
+
+impl Syn {
+    /// The SYN that `segment` is, with its options. It asks for ECN by ECE and CWR together (RFC 3168, section 6.1.1); not when it is
+    /// ECN-capable itself, which no SYN of that RFC is, unless it is one of a later RFC that has given up asking for more (Linux:
+    /// `tcp_ecn_create_request`).
+    pub fn of(segment: &Segment, options: &SynOptions) -> Self {
+        let Segment { tuple, seq, flags, ecn, .. } = *segment;
+        let asks = flags.contains(Flags::ECE | Flags::CWR);
+        let fits = ecn == Codepoint::NotEct || flags.contains(Flags::AE);
+        Self { tuple, irs: seq, options: *options, ecn: asks && fits }
+    }
 }
 
 /// What the two SYNs agreed on: the same whether a table entry remembered it or a cookie carried it.
@@ -71,6 +88,8 @@ pub struct Negotiated {
     pub sack: bool,
     /// Timestamps, when both SYNs carried them.
     pub timestamps: Option<Clock>,
+    /// Whether both ends speak ECN (RFC 3168, section 6.1.1).
+    pub ecn: bool,
 }
 
 /// The window scales of both directions (RFC 7323, section 2).
@@ -115,18 +134,21 @@ impl Negotiated {
             timestamps: timestamps
                 .filter(|_| offer.timestamps)
                 .map(|theirs| Clock { recent: theirs.value, offset: timestamp_offset }),
+            ecn: syn.ecn && offer.ecn,
         }
     }
 
     /// Our SYN-ACK (RFC 9293, section 3.10.7.2): it acknowledges the SYN alone, never data that came with it, and
-    /// carries the option that the peer's SYN carried, besides our MSS.
+    /// carries the option that the peer's SYN carried, besides our MSS. ECE without CWR agrees to ECN.
     #[inline]
     pub fn syn_ack(&self, now: Instant, tuple: &Tuple, offer: &Offer) -> Head {
+        let mut flags = Flags::SYN | Flags::ACK;
+        flags.set(Flags::ECE, self.ecn);
         Head {
             tuple: *tuple,
             seq: self.iss,
             ack: self.irs + 1,
-            flags: Flags::SYN | Flags::ACK,
+            flags,
             window: offer.window,
             options: Options::Syn(SynOptions {
                 mss: Some(offer.mss(tuple)),

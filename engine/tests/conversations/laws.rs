@@ -2,8 +2,10 @@
 
 use crate::index::{Index, Proof, Record};
 use crate::requirements::Requirements;
+use std::net::IpAddr;
 use std::time::Duration;
-use synward_engine::{EngineConfig, ListenConfig, Secrets};
+use synward_engine::{ConnectConfig, EngineConfig, ListenConfig, NextHops, Secrets};
+use synward_lab::{Pair, PairConfig};
 use synward_proto::{Endpoint, Flags};
 use synward_testkit::engine::Host;
 use synward_testkit::play::MACS;
@@ -15,21 +17,35 @@ pub struct Law {
     pub name: &'static str,
     /// What it proves.
     pub proves: &'static [&'static str],
+    /// Whether it makes namespaces.
+    pub needs_root: bool,
     /// Fails by its error.
     pub check: fn() -> Result<(), String>,
 }
 
 /// All of them.
-pub const LAWS: [Law; 5] = [
+pub const LAWS: [Law; 6] = [
     Law {
         name: "initial_numbers_of_other_ends_have_nothing_in_common",
         proves: &["MUST-9", "SHLD-1", "RFC-6528", "RFC-2525.2.3"],
+        needs_root: false,
         check: initial_numbers,
     },
-    Law { name: "timestamps_of_other_hosts_have_nothing_in_common", proves: &["RFC-7323.7"], check: timestamps },
-    Law { name: "source_ports_are_hard_to_guess", proves: &["RFC-6056"], check: source_ports },
-    Law { name: "index_a_row_that_nothing_proved_is_a_hole", proves: &[], check: holes },
-    Law { name: "index_a_claim_must_name_a_row", proves: &[], check: claims },
+    Law {
+        name: "timestamps_of_other_hosts_have_nothing_in_common",
+        proves: &["RFC-7323.7"],
+        needs_root: false,
+        check: timestamps,
+    },
+    Law { name: "source_ports_are_hard_to_guess", proves: &["RFC-6056"], needs_root: false, check: source_ports },
+    Law {
+        name: "a_source_address_is_asked_of_the_routing_table",
+        proves: &["MUST-44"],
+        needs_root: true,
+        check: source_address,
+    },
+    Law { name: "index_a_row_that_nothing_proved_is_a_hole", proves: &[], needs_root: false, check: holes },
+    Law { name: "index_a_claim_must_name_a_row", proves: &[], needs_root: false, check: claims },
 ];
 
 /// What the engine with the secrets of `seed` answers to a SYN of host `host` and port `port` at `at`.
@@ -111,7 +127,7 @@ fn source_ports() -> Result<(), String> {
         for host in 2..66 {
             let remote = Endpoint::new([198, 18, 0, host].into(), 443);
             let local = Endpoint::new([198, 18, 0, 1].into(), 0);
-            let connect = synward_engine::ConnectConfig::new(local, remote, synward_testkit::engine::LINK);
+            let connect = ConnectConfig::new(local, remote, synward_testkit::engine::LINK);
             engine.sockets().ok_or("no sockets")?.connect(connect).map_err(|error| error.to_string())?;
         }
         engine.rest(Duration::ZERO);
@@ -125,6 +141,28 @@ fn source_ports() -> Result<(), String> {
         return Err(format!("{} connects, {in_step} of them with a port beside the one before", first.len()));
     }
     if first == second { Err("another secret chooses the same ports".into()) } else { Ok(()) }
+}
+
+/// Where an open is not told what address to come from, the kernel's routing table says it, and the SYN has it.
+fn source_address() -> Result<(), String> {
+    const PATIENCE: Duration = Duration::from_secs(10);
+    let pair = Pair::up(&PairConfig::default()).map_err(|error| error.to_string())?;
+    let far = IpAddr::V4(pair.far().ipv4());
+    let hops = pair.near().enter(|| NextHops::start([far])).map_err(|error| error.to_string())?;
+    let hops = hops.map_err(|error| error.to_string())?;
+    hops.wait_until_resolved(PATIENCE).map_err(|missing| format!("{missing:?}"))?;
+    let hop = hops.lookup(far).map_err(|error| error.to_string())?;
+    let mut engine = Host::new(EngineConfig::default()).map_err(|error| error.to_string())?;
+    let connect = ConnectConfig::new(Endpoint::new(hop.source, 0), Endpoint::new(far, 443), hop.link);
+    engine.sockets().ok_or("no sockets")?.connect(connect).map_err(|error| error.to_string())?;
+    engine.rest(Duration::ZERO);
+    let (_, syn) = wire::decode(&engine.take_sent().ok_or("no SYN")?).map_err(|error| error.to_string())?;
+    let wanted = IpAddr::V4(pair.near().ipv4());
+    if syn.source.addr == wanted {
+        Ok(())
+    } else {
+        Err(format!("the SYN comes from {}, not {wanted}", syn.source.addr))
+    }
 }
 
 const ROWS: &str = "[rfc9293]\nMUST-1 = [\"3.1\", \"One.\"]\nSHLD-2 = [\"3.5\", \"Two.\"]\n[rfcs]\n[threats]\n\
@@ -145,7 +183,8 @@ fn proof(proves: &str) -> Proof {
 fn holes() -> Result<(), String> {
     let requirements = Requirements::parse(ROWS, "SHLD-2 = \"no\"")?;
     let proofs = [proof("MUST-1")];
-    let runs: [(&[(&str, bool)], &[&str]); 5] = [
+    type Run<'a> = &'a [(&'a str, bool)];
+    let runs: [(Run<'_>, &[&str]); 5] = [
         (&[], &["MUST-1", "threats 3.1"]),
         (&[("engine4::a", true)], &["MUST-1", "threats 3.1"]),
         (&[("engine4::a", true), ("broken4::a", false)], &["MUST-1", "threats 3.1"]),

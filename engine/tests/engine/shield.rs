@@ -61,7 +61,7 @@ fn third_segment(n: u32, now: Instant) -> Vec<u8> {
     let EngineConfig { secrets, cookie_key_life, .. } = config(2);
     let mut jar = CookieJar::new(secrets.expect("they are known").cookie_keys(cookie_key_life));
     let (irs, send_mss) = (SeqNum(500), Mss::announced(1_460).expect("an MSS"));
-    let agreed = Negotiated { iss: SeqNum(0), irs, send_mss, scales: None, sack: true, timestamps: None };
+    let agreed = Negotiated { iss: SeqNum(0), irs, send_mss, scales: None, sack: true, timestamps: None, ecn: false };
     let cookie = jar.encode(now, &Tuple { local: SERVER, remote: client(n) }, &agreed);
     frame(n, irs.0 + 1, cookie.negotiated.iss.0.wrapping_add(1), Flags::ACK, Options::NONE, b"")
 }

@@ -4,3 +4,4 @@ mod compiler;
 mod header;
 mod oracle;
 mod stepped;
+mod threaded;

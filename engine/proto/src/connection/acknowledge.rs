@@ -118,12 +118,15 @@ impl AckSchedule {
     }
 
     /// Something came that was here already, or does not fit: our acknowledgment was lost, or the peer's timer is too hasty. The
-    /// next ones are sent at once (Linux: `tcp_enter_quickack_mode`).
+    /// next ones are sent at once.
     pub fn on_duplicate(&mut self, window: u32) {
-        self.hurry(window);
-        self.interactive = false;
-        self.delay = ATO_MIN;
+        self.enter_quick_mode(window, QUICK);
         self.owed = true;
+    }
+
+    /// A router was congested: the peer may have little on its way.
+    pub fn on_mark(&mut self, window: u32) {
+        self.enter_quick_mode(window, 2);
     }
 
     /// Something came before its turn.
@@ -203,7 +206,7 @@ impl AckSchedule {
         let delay = u32::from(self.delay);
         self.data_at = arrived.now.as_millis() as u32;
         if delay == 0 {
-            self.hurry(arrived.window);
+            self.hurry(arrived.window, QUICK);
             self.delay = ATO_MIN;
         } else if pace <= u32::from(ATO_MIN / 2) {
             self.delay = (delay / 2) as u8 + ATO_MIN / 2;
@@ -211,14 +214,21 @@ impl AckSchedule {
             self.delay = (delay / 2 + pace).min(rto).min(ATO_MAX.into()) as u8;
         } else if long {
             // The peer has fallen back to its first window.
-            self.hurry(arrived.window);
+            self.hurry(arrived.window, QUICK);
         }
     }
 
+    /// Linux: `tcp_enter_quickack_mode`.
+    fn enter_quick_mode(&mut self, window: u32, most: u8) {
+        self.hurry(window, most);
+        self.interactive = false;
+        self.delay = ATO_MIN;
+    }
+
     /// The next acknowledgments are sent at once: as many as the window holds pairs of segments.
-    fn hurry(&mut self, window: u32) {
+    fn hurry(&mut self, window: u32, most: u8) {
         let pairs = window / (2 * u32::from(self.segment).max(1));
-        let quick = u8::try_from(pairs).unwrap_or(QUICK).min(QUICK);
+        let quick = u8::try_from(pairs).unwrap_or(most).min(most);
         self.quick = self.quick.max(if quick == 0 { 2 } else { quick });
     }
 

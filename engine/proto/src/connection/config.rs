@@ -1,6 +1,7 @@
 //! What a connection is told when it is made, and what it keeps of that.
 
 use super::congestion::CongestionAlgorithm;
+use super::ecn::Ecn;
 use crate::segment::{Marking, Mss};
 use alloc::sync::Arc;
 use core::num::NonZeroU8;
@@ -30,6 +31,8 @@ pub struct ConnectionConfig {
     pub congestion: CongestionAlgorithm,
     /// Retransmissions of data before the connection is given up (Linux: `tcp_retries2`, 15).
     pub retries: u8,
+    /// Retransmissions of a SYN at doubling intervals before an open is given up (Linux: `tcp_syn_retries`, 6).
+    pub syn_retries: u8,
     /// How long data may stay unacknowledged, a window closed, or keepalive unanswered (Linux: TCP_USER_TIMEOUT); `None`: as the
     /// counts say.
     pub user_timeout: Option<Duration>,
@@ -37,6 +40,8 @@ pub struct ConnectionConfig {
     pub time_wait: Duration,
     /// How long FIN_WAIT_2 lasts once the application has closed (60 s).
     pub fin_wait_2: Duration,
+    /// Whether an open of ours asks for ECN.
+    pub ecn: Ecn,
     /// What the IP headers of its segments say.
     pub marking: Marking,
 }
@@ -129,6 +134,8 @@ pub(super) struct Settings {
     pub congestion: CongestionAlgorithm,
     /// Retransmissions before the connection is given up.
     pub retries: u8,
+    /// Retransmissions of a SYN before an open is given up.
+    pub syn_retries: u8,
     /// SO_KEEPALIVE and its times.
     pub keepalive: Option<KeepaliveTimes>,
     /// TCP_USER_TIMEOUT.
@@ -139,6 +146,8 @@ pub(super) struct Settings {
     pub fin_wait_2: Millis,
     /// TCP_LINGER2.
     pub linger: Option<Millis>,
+    /// Whether an open of ours asks for ECN.
+    pub ecn: Ecn,
     /// IP_TOS and IP_TTL, or their counterparts in IPv6.
     pub marking: Marking,
 }
@@ -162,9 +171,11 @@ impl Settings {
             quick_acks,
             congestion,
             retries,
+            syn_retries,
             user_timeout,
             time_wait,
             fin_wait_2,
+            ecn,
             marking,
         } = *config;
         Self {
@@ -179,11 +190,13 @@ impl Settings {
             quick_acks,
             congestion,
             retries,
+            syn_retries,
             keepalive: keepalive.map(KeepaliveTimes::from),
             user_timeout: user_timeout.map(Millis::from),
             time_wait: time_wait.into(),
             fin_wait_2: fin_wait_2.into(),
             linger: None,
+            ecn,
             marking,
         }
     }

@@ -6,12 +6,14 @@
 
 use super::acknowledge::{Arrived, Urgency};
 use super::closing::Stage;
+use super::ecn::Mark;
 use super::reassembly::Repeated;
 use super::receiver::Text;
 use super::sender::{AckRange, Acknowledgment};
 use super::synchronised::{Context, Synchronised};
 use super::timers::Timer;
 use super::{Decision, Events, Failure};
+use crate::segment::SackBlocks;
 use crate::{Counter, Counts, DropReason, Fate, Flags, Options, Segment, Verdict, reset};
 use core::mem;
 use core::ops::ControlFlow::{self, Break, Continue};
@@ -78,7 +80,9 @@ impl Synchronised {
         if matches!(self.stage, Stage::Established | Stage::CloseWait) {
             self.count(&[Counter::EstabResets]);
         }
-        self.end(Stage::Closed(Some(Failure::Reset)));
+        // Linux (`tcp_reset`): what the peer has sent is complete, and only what is written finds nobody.
+        let failure = if self.stage == Stage::CloseWait { Failure::BrokenPipe } else { Failure::Reset };
+        self.end(Stage::Closed(Some(failure)));
         Break(silent(Verdict::CONSUMED))
     }
 
@@ -154,23 +158,27 @@ impl Synchronised {
         // A SYN-ACK that was sent more than once is measured by what the third segment echoes.
         let is_unmeasured = !self.sender.knows_window() && self.sender.rtt().smoothed().is_none();
         if let (true, Some(age)) = (is_unmeasured, echo) {
-            self.sender.on_handshake(age);
+            self.sender.on_handshake(now, age);
         }
-        let sacks =
-            self.sack && matches!(&segment.options, Options::Data(options) if !options.sack.as_slice().is_empty());
-        let progress =
-            self.sender.on_ack(now, &Acknowledgment { seq, ack, window, bare: segment.seq_len() == 0, sacks, echo });
+        let sack = match &segment.options {
+            Options::Data(options) if self.sender.sack() => options.sack,
+            Options::Data(_) | Options::Syn(_) => SackBlocks::NONE,
+        };
+        let (bare, ece) = (segment.seq_len() == 0, self.ecn.is_echo(segment));
+        let progress = self.sender.on_ack(now, &Acknowledgment { seq, ack, window, bare, ece, sack, echo });
         self.counts = self.counts.and(progress.counts);
         if progress.advanced {
             self.path.on_progress(progress.full_sized);
             self.expire_path(&arrival.context);
-            // RFC 6298, section 5.3. When nothing is outstanding any more the timer is stopped again.
-            self.timers.set(Timer::Retransmit, now + self.sender.rtt().rto());
         }
         if progress.fin_acked {
             self.advance_to(self.stage.on_fin_acked());
         }
-        if progress.freed { Events::SENT } else { Events::empty() }
+        if progress.freed > 0 {
+            let settings = arrival.context.settings;
+            self.sender.grow_buffer(progress.freed, settings.send_buffer, settings.send_buffer_max);
+        }
+        if progress.freed > 0 { Events::SENT } else { Events::empty() }
     }
 
     /// Seventh and eighth check: text and FIN.
@@ -180,14 +188,18 @@ impl Synchronised {
         // carry a reply and be delivered: then the payload is copied out.
         let last = self.stage == Stage::FinWait2 && (segment.flags.contains(Flags::FIN) || self.receiver.fin_seen());
         let mut repeated = Repeated::default();
+        let reduced = segment.seq_len() > 0 && self.ecn.on_cwr(segment);
         let text = self.receiver.take_text(segment, frame, last, &mut repeated);
         self.report(repeated);
+        if matches!(text, Text::InOrder { .. } | Text::OutOfOrder) {
+            self.take_mark(segment);
+        }
         match text {
             Text::Empty => Decision { verdict: Verdict::CONSUMED, events },
             Text::InOrder { span, reassembled, gap } => {
                 let mut events = events;
                 events.set(Events::REASSEMBLED, reassembled);
-                self.on_in_order(arrival, gap);
+                self.on_in_order(arrival, gap || reduced);
                 self.finish_in_order(arrival, span.map_or(Fate::Consumed, Fate::Delivered), events)
             }
             Text::OutOfOrder => {
@@ -222,10 +234,18 @@ impl Synchronised {
 
     /// The next acknowledgment reports what came twice, where SACK is agreed (RFC 2883; Linux: `tcp_dsack_set`).
     fn report(&mut self, repeated: Repeated) {
-        let Some(block) = repeated.0.filter(|_| self.sack) else { return };
+        let Some(block) = repeated.0.filter(|_| self.sender.sack()) else { return };
         let is_old = block.start.before(self.receiver.nxt());
         self.count(&[if is_old { Counter::TCPDSACKOldSent } else { Counter::TCPDSACKOfoSent }]);
         self.receiver.report(block);
+    }
+
+    /// What the IP header of data says of congestion on its way (RFC 3168, section 6.1.3).
+    fn take_mark(&mut self, segment: &Segment) {
+        match self.ecn.on_data(segment.ecn) {
+            Mark::Hurry => self.receiver.acks.on_mark(self.receiver.offered()),
+            Mark::None => {}
+        }
     }
 
     /// The stream grew: decides when to acknowledge.

@@ -1,6 +1,9 @@
 //! SYN-SENT: RFC 9293, section 3.10.7.3; Linux: `tcp_rcv_synsent_state_process`.
 
+use super::answer_limit::AnswerLimit;
 use super::config::Settings;
+use super::crossed::Crossed;
+use super::ecn::Ecn;
 use super::receiver::syn_window;
 use super::rtt::{self, Rtt};
 use super::synchronised::{Context, Opening};
@@ -13,8 +16,6 @@ use core::time::Duration;
 
 /// SYNs sent again at the initial interval (Linux: `tcp_syn_linear_timeouts`).
 pub(super) const LINEAR_RETRIES: u8 = 4;
-/// SYNs sent again at doubling intervals (Linux: `tcp_syn_retries`).
-pub(super) const RETRIES: u8 = 6;
 
 /// How soon the SYN is sent again after a reset of ours that cleared its way (Linux: `TCP_TIMEOUT_MIN`, two ticks of the kernel's
 /// clock).
@@ -27,7 +28,11 @@ pub(super) struct SynSent {
     /// Our TSval; and TS.Recent, when a connection in TIME-WAIT left one.
     clock: TimestampClock,
     /// The peer's SYN, when both ends open at once (RFC 9293, section 3.5, figure 8; MUST-10).
-    crossed: Option<Crossed>,
+    pub crossed: Option<Crossed>,
+    /// What the application wants once both SYNs are acknowledged.
+    pub leaving: Leaving,
+    /// How often unacceptable segments are answered once the SYNs have crossed.
+    pub limit: AnswerLimit,
     /// SYNs sent, not counting the answer to a SYN that crossed.
     sent: u8,
     /// When the first was sent.
@@ -43,13 +48,14 @@ pub(super) struct SynSent {
     pub counts: Counts,
 }
 
-/// The SYN of a peer that opens too.
-#[derive(Clone, Copy, Debug)]
-struct Crossed {
-    /// What both SYNs agree on.
-    negotiated: Negotiated,
-    /// The window that it offers.
-    window: u16,
+/// Whether the application has left before the open was complete: a CLOSE in SYN-RECEIVED is queued (RFC 9293, section 3.10.4).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Leaving {
+    Stays,
+    /// It sends nothing.
+    Shutdown,
+    /// It does not read either.
+    Close,
 }
 
 /// What is to be sent now.
@@ -93,6 +99,8 @@ impl SynSent {
             iss,
             clock,
             crossed: None,
+            leaving: Leaving::Stays,
+            limit: AnswerLimit::NEW,
             sent: 0,
             first_at: now,
             next_at: now,
@@ -128,12 +136,12 @@ impl SynSent {
         self.due != Due::Nothing
     }
 
-    /// The timer.
-    pub fn on_timer(&mut self, now: Instant) -> Expiry {
+    /// The timer, of an open that is given up after so many `retries` at doubling intervals.
+    pub fn on_timer(&mut self, now: Instant, retries: u8) -> Expiry {
         if self.due == Due::Scheduled || now < self.next_at {
             return Expiry::Early;
         }
-        if self.retransmits() >= LINEAR_RETRIES + RETRIES {
+        if self.retransmits() >= LINEAR_RETRIES.saturating_add(retries) {
             return Expiry::GiveUp;
         }
         self.due = Due::Scheduled;
@@ -161,7 +169,10 @@ impl SynSent {
 
     /// Takes a segment.
     pub fn on_segment(&mut self, context: &Context<'_>, segment: &Segment) -> Answer {
-        let Segment { seq, ack, flags, .. } = *segment;
+        if let Some(crossed) = self.crossed {
+            return self.on_crossed(context, segment, &crossed);
+        }
+        let Segment { ack, flags, .. } = *segment;
         let acks_our_syn = flags.contains(Flags::ACK) && self.sent > 0 && ack == self.iss + 1;
         let unacceptable = Verdict::dropped(DropReason::SynSentUnacceptable);
         // First check: an acknowledgment of something else is answered with a reset, unless it is one.
@@ -174,29 +185,27 @@ impl SynSent {
             }
             return Answer::Wait(Verdict { reply: reset::answer(segment), ..unacceptable });
         }
-        let expected = self.crossed.map(|crossed| crossed.negotiated.irs + 1);
-        // Second check: a reset counts only when it acknowledges our SYN, or follows the peer's exactly.
+        // Second check: a reset counts only when it acknowledges our SYN.
         if flags.contains(Flags::RST) {
-            let refused = acks_our_syn || expected == Some(seq);
-            return if refused { Answer::Refused } else { Answer::Wait(unacceptable) };
+            return if acks_our_syn { Answer::Refused } else { Answer::Wait(unacceptable) };
         }
-        match (segment.options, self.crossed) {
+        match segment.options {
             // Fourth check. Payload on a SYN-ACK is left to be sent again.
-            (Options::Syn(options), _) if acks_our_syn => Answer::Open(self.opening(context, segment, &options)),
+            Options::Syn(options) if acks_our_syn => Answer::Open(self.opening(context, segment, &options)),
             // An old duplicate of the connection before (Linux, too, asks this only of a SYN that crosses).
-            (Options::Syn(_), None) if self.sent > 0 && self.is_old(context, segment) => {
+            Options::Syn(_) if self.sent > 0 && self.is_old(context, segment) => {
                 Answer::Wait(Verdict::dropped(DropReason::Paws))
             }
-            (Options::Syn(options), None) if self.sent > 0 => {
+            Options::Syn(options) if self.sent > 0 => {
                 let negotiated = self.negotiate(context, segment, &options);
+                if let Some(Clock { recent, .. }) = negotiated.timestamps {
+                    self.clock.refresh(context.now, recent);
+                }
                 self.crossed = Some(Crossed { negotiated, window: segment.window });
                 self.due = Due::Answer;
                 Answer::Wait(Verdict::CONSUMED)
             }
-            (Options::Data(_), Some(crossed)) if acks_our_syn && self.is_in_window(context, seq) => {
-                Answer::Complete(self.completed(context, segment, &crossed))
-            }
-            (Options::Syn(_) | Options::Data(_), _) => Answer::Wait(unacceptable),
+            Options::Syn(_) | Options::Data(_) => Answer::Wait(unacceptable),
         }
     }
 
@@ -209,7 +218,7 @@ impl SynSent {
             tuple: *context.tuple,
             seq: self.iss,
             ack: SeqNum(0),
-            flags: Flags::SYN,
+            flags: self.flags(context),
             window: offer.window,
             options: Options::Syn(SynOptions {
                 mss: Some(offer.mss(context.tuple)),
@@ -221,14 +230,24 @@ impl SynSent {
         }
     }
 
+    /// The first SYN may ask for ECN; those sent again do not, as somebody on the way may have dropped it for that (RFC 3168,
+    /// section 6.1.1.1; Linux: `tcp_ecn_fallback`).
+    fn flags(&self, context: &Context<'_>) -> Flags {
+        let asks = asks_for_ecn(context.settings) && self.sent == 0;
+        if asks { Flags::SYN | Flags::ECE | Flags::CWR } else { Flags::SYN }
+    }
+
     /// The two SYNs agree as they do on a listener: our SYN offers everything.
     fn negotiate(&self, context: &Context<'_>, segment: &Segment, options: &SynOptions) -> Negotiated {
-        let syn = Syn { tuple: *context.tuple, irs: segment.seq, options: *options };
+        let syn = Syn::of(segment, options);
         Negotiated::new(&syn, &offer(context.settings), self.iss, self.clock.offset())
     }
 
-    fn opening(&self, context: &Context<'_>, segment: &Segment, options: &SynOptions) -> Opening {
-        let negotiated = self.negotiate(context, segment, options);
+    pub(super) fn opening(&self, context: &Context<'_>, segment: &Segment, options: &SynOptions) -> Opening {
+        // The SYN-ACK agrees by ECE without CWR (Linux: `tcp_ecn_rcv_synack`). One to a SYN that no longer asked answers the first.
+        let agrees = segment.flags & (Flags::ECE | Flags::CWR) == Flags::ECE;
+        let ecn = asks_for_ecn(context.settings) && agrees;
+        let negotiated = Negotiated { ecn, ..self.negotiate(context, segment, options) };
         Opening {
             negotiated,
             peer_window: segment.window,
@@ -240,7 +259,7 @@ impl SynSent {
         }
     }
 
-    fn completed(&self, context: &Context<'_>, segment: &Segment, crossed: &Crossed) -> Opening {
+    pub(super) fn completed(&self, context: &Context<'_>, segment: &Segment, crossed: &Crossed) -> Opening {
         Opening {
             negotiated: crossed.negotiated,
             peer_window: crossed.window,
@@ -252,15 +271,9 @@ impl SynSent {
         }
     }
 
-    /// PAWS, against what a connection in TIME-WAIT has seen.
-    fn is_old(&self, context: &Context<'_>, segment: &Segment) -> bool {
+    /// PAWS, against what a connection in TIME-WAIT has seen, or the SYN that has crossed ours.
+    pub(super) fn is_old(&self, context: &Context<'_>, segment: &Segment) -> bool {
         segment.options.timestamps().is_some_and(|option| self.clock.rejects(context.now, option.value))
-    }
-
-    /// Whether `seq` lies in the window that our SYN-ACK offered.
-    fn is_in_window(&self, context: &Context<'_>, seq: SeqNum) -> bool {
-        let window = u32::from(offer(context.settings).window);
-        self.crossed.is_some_and(|crossed| seq.in_window(crossed.negotiated.irs + 1, window))
     }
 
     /// The round trip of a SYN sent once, or of the one whose timestamp is echoed (Karn's rule). With neither, the RTO
@@ -270,12 +283,16 @@ impl SynSent {
         let echoed = timestamps
             .and_then(|(clock, option)| TimestampClock::new(context.now, clock).age(context.now, option.echo));
         let sample = if self.sent == 1 { Some(context.now - self.first_at) } else { echoed };
-        Rtt::of_handshake(sample)
+        Rtt::of_handshake(context.now, sample)
     }
 }
 
+fn asks_for_ecn(settings: &Settings) -> bool {
+    settings.ecn == Ecn::Always
+}
+
 /// What our SYN offers: everything (Linux's defaults).
-fn offer(settings: &Settings) -> Offer {
+pub(super) fn offer(settings: &Settings) -> Offer {
     Offer {
         mss_v4: settings.mss,
         mss_v6: settings.mss,
@@ -283,6 +300,7 @@ fn offer(settings: &Settings) -> Offer {
         window_scale: Some(scale_for(settings.receive_buffer_max)),
         sack: true,
         timestamps: true,
+        ecn: asks_for_ecn(settings),
         marking: settings.marking,
     }
 }

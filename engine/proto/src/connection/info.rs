@@ -1,9 +1,9 @@
 //! What a connection tells about itself.
 
-use super::State;
 use super::config::Settings;
 use super::handshake::SynSent;
 use super::synchronised::Synchronised;
+use super::{CaState, CongestionAlgorithm, State};
 use crate::Instant;
 use crate::half_open::Scales;
 use crate::segment::WindowScale;
@@ -42,6 +42,28 @@ pub struct Info {
     pub scales: Scales,
     /// Retransmissions in all.
     pub retransmits: u32,
+    /// Retransmissions by the timer in a row, without progress.
+    pub timeouts: u8,
+    /// The congestion control.
+    pub congestion: CongestionAlgorithm,
+    /// What is being done about losses.
+    pub ca_state: CaState,
+    /// Segments that are not acknowledged; the next three are among them.
+    pub unacked: u32,
+    /// Segments that the peer has reported beyond a gap.
+    pub sacked: u32,
+    /// Segments that count as lost.
+    pub lost: u32,
+    /// Segments that were sent again and are on their way.
+    pub retransmitting: u32,
+    /// Segments by which one was seen to be overtaken, at least 3.
+    pub reordering: u16,
+    /// The least round trip of the last five minutes.
+    pub min_rtt: Option<Duration>,
+    /// The rate to which bursts are spread, bytes per second.
+    pub pacing_rate: Option<u64>,
+    /// Bytes that the peer has acknowledged in all.
+    pub bytes_acked: u64,
     /// Name and expiry of the nearest timer.
     pub timer: Option<(&'static str, Duration)>,
 }
@@ -64,6 +86,17 @@ impl Info {
         sack: false,
         scales: Scales { peer: WindowScale::NONE, ours: WindowScale::NONE },
         retransmits: 0,
+        timeouts: 0,
+        congestion: CongestionAlgorithm::Cubic,
+        ca_state: CaState::Open,
+        unacked: 0,
+        sacked: 0,
+        lost: 0,
+        retransmitting: 0,
+        reordering: 0,
+        min_rtt: None,
+        pacing_rate: None,
+        bytes_acked: 0,
         timer: None,
     };
 
@@ -86,8 +119,8 @@ impl Info {
 
     /// A synchronised connection.
     pub(super) fn of_synchronised(now: Instant, connection: &Synchronised) -> Self {
-        let Synchronised { stage, sender, receiver, timers, sack, clock, .. } = connection;
-        let (rtt, congestion) = (sender.rtt(), sender.congestion());
+        let Synchronised { stage, sender, receiver, timers, clock, .. } = connection;
+        let (rtt, congestion, losses) = (sender.rtt(), sender.congestion(), sender.losses());
         Self {
             state: stage.state(),
             recv_queue: receiver.unread(),
@@ -101,9 +134,20 @@ impl Info {
             receive_window: receiver.window(),
             mss: sender.mss(),
             timestamps: clock.is_some(),
-            sack: *sack,
+            sack: sender.sack(),
             scales: Scales { peer: sender.scale(), ours: receiver.scale() },
             retransmits: sender.retransmits(),
+            timeouts: sender.timeouts(),
+            congestion: congestion.algorithm(),
+            ca_state: losses.state,
+            unacked: losses.outstanding,
+            sacked: losses.sacked,
+            lost: losses.lost,
+            retransmitting: losses.resent,
+            reordering: sender.reordering().degree(),
+            min_rtt: rtt.least(),
+            pacing_rate: sender.pacing_rate(),
+            bytes_acked: sender.acked(),
             timer: timers.next().map(|(timer, at)| (timer.name(), at - now)),
         }
     }

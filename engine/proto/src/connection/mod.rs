@@ -3,7 +3,7 @@
 //! The engine drives it from outside: [`Connection::on_segment`], [`Connection::on_timer`] and the application's calls
 //! change state; [`Connection::poll_transmit`] then writes one segment at a time.
 //!
-//! Inside, `handshake` is SYN-SENT and `synchronised` everything after it. `established` walks a segment through the
+//! Inside, `handshake` is SYN-SENT, `crossed` SYN-RECEIVED of an open of ours, and `synchronised` everything after it. `established` walks a segment through the
 //! RFC's checks, `icmp` judges what is said about ours, `path_mtu` how large they may be, `timeouts` runs the timers, `transmit` finds the next segment; they act on a `sender` (with `send_queue`,
 //! `rtt`, `recovery`, `congestion`), a `receiver` (with `reassembly`, `acknowledge`) and a `closing` stage.
 
@@ -12,6 +12,8 @@ mod answer_limit;
 mod closing;
 mod config;
 mod congestion;
+mod crossed;
+mod ecn;
 mod established;
 mod handshake;
 mod icmp;
@@ -20,10 +22,12 @@ mod keepalive;
 mod options;
 mod path_mtu;
 mod persist;
+mod rack;
 mod reassembly;
 mod receiver;
 mod recovery;
 mod rtt;
+mod scoreboard;
 mod send_queue;
 mod sender;
 mod synchronised;
@@ -39,8 +43,10 @@ mod tests;
 
 pub use config::{ConnectionConfig, Keepalive, Terms};
 pub use congestion::CongestionAlgorithm;
+pub use ecn::Ecn;
 pub use info::Info;
 pub use options::{MAX_LINGER, MAX_SEGMENT, MIN_RECEIVE_BUFFER, MIN_SEND_BUFFER, SocketOption};
+pub use recovery::CaState;
 pub use time_wait::{Reuse, TimeWait, TimeWaitOutcome};
 
 use crate::half_open::{Clock, HalfOpen};
@@ -51,7 +57,7 @@ use bitflags::bitflags;
 use config::Settings;
 use core::mem;
 use established::Arrival;
-use handshake::{Answer, Expiry, SynSent};
+use handshake::{Answer, Expiry, Leaving, SynSent};
 use synchronised::{Context, Opening, Synchronised};
 use timers::Timer;
 use timestamps::TimestampClock;
@@ -72,12 +78,14 @@ pub enum State {
     Closed,
 }
 
-/// Why a connection ended other than by an orderly close. All but the first three end an open of ours that an ICMP error
-/// answered.
+/// Why a connection ended other than by an orderly close. All but the first four are what an ICMP error said about our SYN, or
+/// about segments that nobody acknowledged.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Failure {
     /// The peer reset it (ECONNRESET).
     Reset,
+    /// The peer reset it after its FIN (EPIPE).
+    BrokenPipe,
     /// The peer refused our SYN (ECONNREFUSED).
     Refused,
     /// A timer gave it up (ETIMEDOUT).
@@ -175,7 +183,7 @@ impl Connection {
             negotiated: half_open.negotiated,
             peer_window: 0,
             our_window: receiver::syn_window(settings.first_window()),
-            rtt: rtt::Rtt::of_handshake(half_open.round_trip),
+            rtt: rtt::Rtt::of_handshake(now, half_open.round_trip),
             syn_timeouts: half_open.timeouts,
             quick_acks: settings.quick_acks,
             path_mtu: None,
@@ -214,12 +222,16 @@ impl Connection {
                 Answer::Wait(verdict) => Decision { verdict, events: Events::empty() },
                 Answer::Refused => self.fail_to_open(Failure::Refused, Counts::NONE),
                 Answer::Open(opening) => {
+                    let leaving = syn_sent.leaving;
                     let decision = self.open(now, &opening);
                     self.schedule_third_segment(now, opening.quick_acks);
+                    self.leave(now, leaving);
                     decision
                 }
                 Answer::Complete(opening) => {
+                    let leaving = syn_sent.leaving;
                     let opened = self.open(now, &opening);
+                    self.leave(now, leaving);
                     let decision = self.on_segment(now, segment, frame);
                     let verdict = decision.verdict.counting(opened.verdict.counts);
                     Decision { verdict, events: opened.events | decision.events }
@@ -236,7 +248,7 @@ impl Connection {
     pub fn deadline(&self) -> Option<Instant> {
         match &self.phase {
             Phase::SynSent(syn_sent) => syn_sent.deadline(),
-            Phase::Synchronised(synchronised) => synchronised.timers.next().map(|(_, at)| at),
+            Phase::Synchronised(synchronised) => synchronised.deadline(),
             Phase::NeverOpened(_) => None,
         }
     }
@@ -246,7 +258,7 @@ impl Connection {
         let Self { tuple, settings, phase } = self;
         match phase {
             Phase::Synchronised(synchronised) => synchronised.on_timer(&Context { now, tuple, settings }),
-            Phase::SynSent(syn_sent) => match syn_sent.on_timer(now) {
+            Phase::SynSent(syn_sent) => match syn_sent.on_timer(now, settings.syn_retries) {
                 Expiry::Early => Decision::NOTHING,
                 Expiry::Again => Decision::counting(&[Counter::TCPTimeouts]),
                 Expiry::GiveUp => self.fail_to_open(Failure::TimedOut, Counts::of(&[Counter::TCPAbortOnTimeout])),
@@ -292,7 +304,7 @@ impl Connection {
     pub fn send_space(&self) -> u32 {
         match &self.phase {
             Phase::Synchronised(synchronised) if synchronised.sender.is_open() && !synchronised.stage.is_over() => {
-                self.settings.send_buffer.saturating_sub(synchronised.sender.queued())
+                synchronised.sender.buffer(self.settings.send_buffer).saturating_sub(synchronised.sender.queued())
             }
             Phase::Synchronised(_) | Phase::SynSent(_) | Phase::NeverOpened(_) => 0,
         }
@@ -341,13 +353,15 @@ impl Connection {
         }
     }
 
-    /// The application sends no more: FIN follows the queued bytes. An open that is not answered yet ends.
+    /// The application sends no more: FIN follows the queued bytes. An open that is not answered yet ends; once the SYNs have
+    /// crossed, the FIN follows the handshake.
     pub fn shutdown(&mut self, now: Instant) {
         match &mut self.phase {
             Phase::Synchronised(synchronised) => {
                 synchronised.shutdown();
                 synchronised.arm_timers(now, &self.settings);
             }
+            Phase::SynSent(syn_sent) if syn_sent.crossed.is_some() => syn_sent.leaving = Leaving::Shutdown,
             Phase::SynSent(_) => self.phase = Phase::NeverOpened(None),
             Phase::NeverOpened(_) => {}
         }
@@ -359,6 +373,10 @@ impl Connection {
         let Self { tuple, settings, phase } = self;
         match phase {
             Phase::Synchronised(synchronised) => synchronised.close(&Context { now, tuple, settings }),
+            Phase::SynSent(syn_sent) if syn_sent.crossed.is_some() => {
+                syn_sent.leaving = Leaving::Close;
+                None
+            }
             Phase::SynSent(_) => {
                 self.phase = Phase::NeverOpened(None);
                 None
@@ -369,16 +387,27 @@ impl Connection {
 
     /// Ends the connection at once; the reset to send is returned, where the state sends one.
     pub fn abort(&mut self) -> Option<Head> {
+        self.abort_for(Counter::TCPAbortOnLinger)
+    }
+
+    /// As [`abort`](Self::abort), instead of a close: too many closed connections wait for their peers (Linux:
+    /// `tcp_check_oom`).
+    pub fn abort_orphan(&mut self) -> Option<Head> {
+        self.abort_for(Counter::TCPAbortOnMemory)
+    }
+
+    fn abort_for(&mut self, reason: Counter) -> Option<Head> {
         let Self { tuple, settings, phase } = self;
         match phase {
             Phase::Synchronised(synchronised) => {
                 // The latest time that this connection knows of is good enough for the timestamp of a reset.
                 let now = synchronised.heard.max(synchronised.sender.last_sent());
-                synchronised.abort(&Context { now, tuple, settings })
+                synchronised.abort(&Context { now, tuple, settings }, reason)
             }
-            Phase::SynSent(_) => {
+            Phase::SynSent(syn_sent) => {
+                let reset = syn_sent.reset(tuple);
                 self.phase = Phase::NeverOpened(None);
-                None
+                reset
             }
             Phase::NeverOpened(_) => None,
         }
@@ -472,6 +501,18 @@ impl Connection {
         let counts = mem::take(&mut synchronised.counts);
         self.phase = Phase::Synchronised(synchronised);
         Decision { verdict: Verdict::CONSUMED.counting(counts), events: Events::CONNECTED }
+    }
+
+    /// The connection is open, and its application may have left meanwhile.
+    fn leave(&mut self, now: Instant, leaving: Leaving) {
+        match leaving {
+            Leaving::Stays => {}
+            Leaving::Shutdown => self.shutdown(now),
+            Leaving::Close => {
+                let reset = self.close(now);
+                debug_assert_eq!(reset, None, "nothing was received that it could have left unread");
+            }
+        }
     }
 
     /// At once; or, where the first bytes are about to follow, with them (Linux: `tcp_rcv_synsent_state_process`, with

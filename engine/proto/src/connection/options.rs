@@ -173,6 +173,7 @@ impl Synchronised {
             SocketOption::QuickAck(quick) => self.set_quick_ack(*quick),
             SocketOption::Keepalive(_) => self.start_keepalive(now, settings),
             SocketOption::ReceiveBuffer(_) => self.receiver.set_buffer(settings.receive_buffer),
+            SocketOption::SendBuffer(_) => self.sender.set_buffer(),
             SocketOption::Congestion(algorithm) => self.sender.set_congestion(*algorithm),
             SocketOption::NoDelay(_)
             | SocketOption::Cork(_)
@@ -180,7 +181,6 @@ impl Synchronised {
             | SocketOption::Linger2(_)
             | SocketOption::MaxSegment(_)
             | SocketOption::WindowClamp(_)
-            | SocketOption::SendBuffer(_)
             | SocketOption::TypeOfService(_)
             | SocketOption::HopLimit(_) => {}
         }

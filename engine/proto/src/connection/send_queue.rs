@@ -21,19 +21,12 @@ pub(super) struct SendQueue {
     chunks: VecDeque<Chunk>,
     /// Bytes from SND.UNA to the end of the last chunk.
     len: u32,
-    /// Bytes that were acknowledged and are gone.
-    gone: u32,
 }
 
 impl SendQueue {
     /// No bytes.
     pub const fn new() -> Self {
-        Self { chunks: VecDeque::new(), len: 0, gone: 0 }
-    }
-
-    /// Bytes that were acknowledged in all, as far as 32 bits count.
-    pub fn acknowledged(&self) -> u32 {
-        self.gone
+        Self { chunks: VecDeque::new(), len: 0 }
     }
 
     /// Bytes in the queue.
@@ -60,7 +53,6 @@ impl SendQueue {
     /// Removes the bytes before `una`, the new SND.UNA; `acked` is their number, at most [`Self::len`].
     pub fn acknowledge(&mut self, una: SeqNum, acked: u32) {
         self.len = self.len.saturating_sub(acked);
-        self.gone = self.gone.saturating_add(acked);
         if self.len == 0 {
             // Capacity goes too: an idle connection owns no heap.
             self.chunks = VecDeque::new();

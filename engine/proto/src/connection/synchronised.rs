@@ -4,12 +4,13 @@ use super::answer_limit::AnswerLimit;
 use super::closing::Stage;
 use super::config::{SMALL_MSS, SMALL_MSS_SEND_BUFFER, Settings};
 use super::congestion::Congestion;
+use super::ecn::EcnState;
 use super::keepalive::KeepaliveState;
 use super::path_mtu::PathMtu;
 use super::persist::Persist;
 use super::receiver::Receiver;
 use super::rtt::Rtt;
-use super::sender::{Patience, Sender};
+use super::sender::{Patience, SendTimer, Sender};
 use super::timers::{Timer, Timers};
 use super::timestamps::TimestampClock;
 use super::tuning::Tuning;
@@ -56,9 +57,8 @@ pub(super) struct Synchronised {
     pub stage: Stage,
     /// Whether the application has closed: nobody reads any more.
     pub detached: bool,
-    /// Whether both SYNs permitted SACK.
-    pub sack: bool,
     pub clock: Option<TimestampClock>,
+    pub ecn: EcnState,
     pub sender: Sender,
     pub receiver: Receiver,
     pub timers: Timers,
@@ -78,7 +78,7 @@ impl Synchronised {
     /// A connection in ESTABLISHED.
     pub fn new(now: Instant, tuple: &Tuple, opening: &Opening, settings: &mut Arc<Settings>) -> Self {
         let Opening { negotiated, peer_window, our_window, rtt, syn_timeouts, quick_acks, path_mtu } = opening;
-        let Negotiated { iss, irs, send_mss, scales, sack, timestamps } = *negotiated;
+        let Negotiated { iss, irs, send_mss, scales, sack, timestamps, ecn } = *negotiated;
         let path = PathMtu::new(now, send_mss, *path_mtu);
         let mss = path.mss(tuple, settings.mss);
         let mut counts = Counts::NONE;
@@ -93,13 +93,13 @@ impl Synchronised {
         let congestion = Congestion::new(settings.congestion, payload.into(), *syn_timeouts);
         let our_window = u32::from(*our_window);
         let tuning = Tuning::new(now, irs + 1, our_window, settings.receive_buffer, rtt.smoothed());
-        let mut sender = Sender::new(iss + 1, payload, peer_scale, rtt.clone(), congestion);
+        let mut sender = Sender::new(iss + 1, payload, peer_scale, sack, rtt.clone(), congestion);
         sender.open_window(irs, u32::from(*peer_window));
         let mut connection = Self {
             stage: Stage::Established,
             detached: false,
-            sack,
             clock: timestamps.map(|clock| TimestampClock::new(now, clock)),
+            ecn: EcnState::new(ecn),
             sender,
             receiver: Receiver::new(irs + 1, our_window, our_scale, tuning, settings.mss.get()),
             timers: Timers::OFF,
@@ -140,7 +140,8 @@ impl Synchronised {
         let timestamps = self.clock.map(|clock| clock.option(context.now));
         let options = Options::Data(DataOptions { timestamps, sack: self.sack_blocks() });
         self.receiver.blocks_reported();
-        let (ack, flags) = (self.receiver.nxt(), flags | Flags::ACK);
+        let (ack, mut flags) = (self.receiver.nxt(), flags | Flags::ACK);
+        flags.set(Flags::ECE, self.ecn.is_echoing());
         Head { tuple: *context.tuple, seq, ack, flags, window, options, marking: context.settings.marking }
     }
 
@@ -156,7 +157,7 @@ impl Synchronised {
 
     /// The SACK blocks that go on a segment sent now: as many as fit beside timestamps (RFC 2018, section 3).
     pub fn sack_blocks(&self) -> SackBlocks {
-        match (self.sack, self.clock.is_some()) {
+        match (self.sender.sack(), self.clock.is_some()) {
             (false, _) => SackBlocks::NONE,
             (true, true) => self.receiver.sack_blocks(3),
             (true, false) => self.receiver.sack_blocks(4),
@@ -186,20 +187,24 @@ impl Synchronised {
         if self.stage.is_over() {
             return;
         }
-        if self.sender.outstanding() {
-            self.timers.set_if_off(Timer::Retransmit, now + self.sender.rtt().rto());
-        } else {
-            self.timers.clear(Timer::Retransmit);
-        }
-        if self.sender.stuck(Self::patience(settings)) {
-            self.timers.set_if_off(Timer::Persist, now + self.sender.rtt().backed_off(self.persist.backoff()));
-        } else {
-            self.timers.clear(Timer::Persist);
-            self.persist = Persist::IDLE;
-        }
+        self.arm_send_timer(now, settings);
         if self.stage == Stage::FinWait2 && self.detached {
             self.timers
                 .set_if_off(Timer::FinWait2, now + Duration::from(settings.linger.unwrap_or(settings.fin_wait_2)));
+        }
+    }
+
+    fn arm_send_timer(&mut self, now: Instant, settings: &Settings) {
+        let patience = Self::patience(settings);
+        if self.sender.stuck(patience) {
+            let interval = self.sender.rtt().backed_off(self.persist.backoff());
+            return self.timers.set_if_off(Timer::Persist, now + interval);
+        }
+        self.persist = Persist::IDLE;
+        match self.sender.send_timer(now, self.timers.running(Timer::SEND), patience) {
+            SendTimer::Keep => {}
+            SendTimer::Set(timer, at) => self.timers.set(timer, self.within_user_timeout(at, now, settings)),
+            SendTimer::Off => self.timers.stop(Timer::SEND),
         }
     }
 
@@ -226,12 +231,12 @@ impl Synchronised {
         None
     }
 
-    /// Ends the connection at once (RFC 9293, section 3.10.5).
-    pub fn abort(&mut self, context: &Context<'_>) -> Option<Head> {
+    /// Ends the connection at once, and counts why (RFC 9293, section 3.10.5).
+    pub fn abort(&mut self, context: &Context<'_>, reason: Counter) -> Option<Head> {
         if self.stage.is_over() {
             return None;
         }
-        self.count(&[Counter::TCPAbortOnLinger]);
+        self.count(&[reason]);
         self.end_with_reset(context)
     }
 

@@ -1,14 +1,20 @@
-//! The timers of a connection: one small array, no allocation.
+//! The timers of a connection: three slots, no allocation. Timers that share a slot never run together.
 
 use crate::Instant;
 
 /// A timer that a synchronised connection may run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Timer {
-    /// Retransmission (RFC 6298, section 5). Runs exactly while something is unacknowledged.
+    /// Retransmission (RFC 6298, section 5).
     Retransmit,
+    /// Tail loss probe (RFC 8985, section 7).
+    Probe,
+    /// What is late has had its time (RFC 8985, section 6.2).
+    Reorder,
     /// Zero-window probe, or the override of sender SWS avoidance (RFC 9293, sections 3.8.6.1 and 3.8.6.2.1).
     Persist,
+    /// What is remembered of a recovery is forgotten.
+    Forget,
     /// Delayed acknowledgment (RFC 9293, section 3.8.6.3).
     DelayedAck,
     /// Keepalive (RFC 9293, section 3.8.4).
@@ -17,15 +23,27 @@ pub(super) enum Timer {
     FinWait2,
 }
 
+/// Slots, in the order in which timers that are due together run.
+pub(super) const SLOTS: usize = 3;
+
 impl Timer {
-    /// Every timer, in the order in which those that are due together run.
-    pub const ALL: [Self; 5] = [Self::Retransmit, Self::Persist, Self::DelayedAck, Self::Keepalive, Self::FinWait2];
+    /// The slot of the send side's timers (Linux, too, has one for all of them: `icsk_pending`).
+    pub const SEND: usize = 0;
+
+    const fn slot(self) -> usize {
+        match self {
+            Self::Retransmit | Self::Probe | Self::Reorder | Self::Persist | Self::Forget => Self::SEND,
+            Self::DelayedAck => 1,
+            Self::Keepalive | Self::FinWait2 => 2,
+        }
+    }
 
     /// The name that `ss -o` prints, where it has one.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Retransmit => "on",
+            Self::Retransmit | Self::Probe | Self::Reorder => "on",
             Self::Persist => "persist",
+            Self::Forget => "forget",
             Self::DelayedAck => "delayed_ack",
             Self::Keepalive => "keepalive",
             Self::FinWait2 => "fin_wait_2",
@@ -38,15 +56,22 @@ const OFF: Instant = Instant::from_nanos(u64::MAX);
 
 /// When each timer fires.
 #[derive(Clone, Debug)]
-pub(super) struct Timers([Instant; Timer::ALL.len()]);
+pub(super) struct Timers {
+    at: [Instant; SLOTS],
+    /// Which timer a slot is for, if it runs.
+    of: [Timer; SLOTS],
+}
+
+const _: () = assert!(size_of::<Timers>() <= 32);
 
 impl Timers {
     /// No timer runs.
-    pub const OFF: Self = Self([OFF; Timer::ALL.len()]);
+    pub const OFF: Self = Self { at: [OFF; SLOTS], of: [Timer::Retransmit, Timer::DelayedAck, Timer::Keepalive] };
 
-    /// Starts or restarts `timer`.
+    /// Starts or restarts `timer`, in place of whichever has its slot.
     pub fn set(&mut self, timer: Timer, at: Instant) {
-        self.0[timer as usize] = at;
+        self.at[timer.slot()] = at;
+        self.of[timer.slot()] = timer;
     }
 
     /// Starts `timer` unless it runs already.
@@ -58,7 +83,14 @@ impl Timers {
 
     /// Stops `timer`.
     pub fn clear(&mut self, timer: Timer) {
-        self.set(timer, OFF);
+        if self.runs(timer) {
+            self.at[timer.slot()] = OFF;
+        }
+    }
+
+    /// Stops whichever timer runs in `slot`.
+    pub fn stop(&mut self, slot: usize) {
+        self.at[slot] = OFF;
     }
 
     /// Stops all timers.
@@ -68,22 +100,27 @@ impl Timers {
 
     /// Whether `timer` runs.
     pub fn runs(&self, timer: Timer) -> bool {
-        self.0[timer as usize] != OFF
+        self.running(timer.slot()) == Some(timer)
     }
 
-    /// Stops `timer` and says so when it is due.
-    pub fn take_due(&mut self, timer: Timer, now: Instant) -> bool {
-        let due = self.runs(timer) && self.0[timer as usize] <= now;
-        if due {
-            self.clear(timer);
+    /// The timer that runs in `slot`.
+    pub fn running(&self, slot: usize) -> Option<Timer> {
+        (self.at[slot] != OFF).then_some(self.of[slot])
+    }
+
+    /// Stops and returns the timer in `slot`, if it is due.
+    pub fn take_due(&mut self, slot: usize, now: Instant) -> Option<Timer> {
+        let due = self.running(slot).filter(|_| self.at[slot] <= now);
+        if due.is_some() {
+            self.at[slot] = OFF;
         }
         due
     }
 
     /// The timer that fires first.
     pub fn next(&self) -> Option<(Timer, Instant)> {
-        let nearest = Timer::ALL.into_iter().min_by_key(|&timer| self.0[timer as usize])?;
-        self.runs(nearest).then(|| (nearest, self.0[nearest as usize]))
+        let slot = (0..SLOTS).min_by_key(|&slot| self.at[slot])?;
+        self.running(slot).map(|timer| (timer, self.at[slot]))
     }
 }
 
@@ -93,13 +130,6 @@ mod tests {
     use crate::Instant;
 
     #[test]
-    fn indices_match_the_list() {
-        for (index, timer) in Timer::ALL.into_iter().enumerate() {
-            assert_eq!(timer as usize, index);
-        }
-    }
-
-    #[test]
     fn the_nearest_timer_is_reported_and_taken_once() {
         let mut timers = Timers::OFF;
         assert_eq!(timers.next(), None);
@@ -107,9 +137,20 @@ mod tests {
         timers.set(Timer::Retransmit, Instant::from_millis(5));
         timers.set_if_off(Timer::Retransmit, Instant::from_millis(1));
         assert_eq!(timers.next(), Some((Timer::Retransmit, Instant::from_millis(5))));
-        assert!(!timers.take_due(Timer::Retransmit, Instant::from_millis(4)));
-        assert!(timers.take_due(Timer::Retransmit, Instant::from_millis(5)));
-        assert!(!timers.take_due(Timer::Retransmit, Instant::from_millis(5)));
+        assert_eq!(timers.take_due(Timer::SEND, Instant::from_millis(4)), None);
+        assert_eq!(timers.take_due(Timer::SEND, Instant::from_millis(5)), Some(Timer::Retransmit));
+        assert_eq!(timers.take_due(Timer::SEND, Instant::from_millis(5)), None);
         assert_eq!(timers.next(), Some((Timer::Keepalive, Instant::from_millis(9))));
+    }
+
+    #[test]
+    fn timers_of_one_slot_replace_each_other() {
+        let mut timers = Timers::OFF;
+        timers.set(Timer::Probe, Instant::from_millis(1));
+        timers.set(Timer::Retransmit, Instant::from_millis(5));
+        timers.clear(Timer::Probe);
+        assert!(timers.runs(Timer::Retransmit) && !timers.runs(Timer::Probe));
+        timers.clear(Timer::Retransmit);
+        assert_eq!((timers.running(Timer::SEND), timers.next()), (None, None));
     }
 }

@@ -1,12 +1,10 @@
 //! What goes out next, one segment at a time.
 
 use super::persist::Due;
-use super::recovery::Cause;
 use super::sender::{Patience, Slice};
 use super::synchronised::{Context, Synchronised};
-use super::timers::Timer;
 use crate::wire::{HEADROOM, SegmentWriter, write_segment};
-use crate::{Counter, Flags, Link};
+use crate::{Codepoint, Flags, Head, Link};
 
 /// The next segment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,7 +52,7 @@ impl Synchronised {
             Due::Nothing | Due::Probe => Self::patience(context.settings),
         };
         let limit = self.payload_limit().min(u32::try_from(room).unwrap_or(u32::MAX));
-        if let Some(slice) = self.sender.next_slice(limit, patience) {
+        if let Some(slice) = self.sender.next_slice(context.now, limit, patience) {
             Some(Plan::Data(slice))
         } else if self.persist.due == Due::Probe || self.keepalive.due {
             Some(Plan::Probe)
@@ -75,23 +73,20 @@ impl Synchronised {
         flags.set(Flags::PSH, slice.push);
         flags.set(Flags::FIN, slice.fin);
         self.receiver.acks.on_send(context.now);
+        // Only new data is ECN-capable: not what is sent again, no bare acknowledgment, no probe (RFC 3168, sections 6.1.4 to 6.1.6).
+        let is_new = slice.again.is_none() && slice.len > 0;
+        let ecn = if self.ecn.is_agreed() && is_new { Codepoint::Ect0 } else { Codepoint::NotEct };
+        flags.set(Flags::CWR, self.ecn.is_agreed() && is_new && self.sender.take_cwr());
         let head = self.head(context, slice.seq, flags);
+        let head = Head { marking: head.marking.with(ecn), ..head };
         let mut writer = SegmentWriter::new(frame, link, &head);
         for piece in self.sender.payload(slice) {
             writer.append(piece);
         }
         let len = writer.finish();
-        self.sender.sent(context.now, slice);
+        let counts = self.sender.sent(context.now, slice);
+        self.counts = self.counts.and(counts);
         self.persist.due = Due::Nothing;
-        match slice.again {
-            None => {}
-            Some(Cause::FastRetransmit) => {
-                // The timer gives the second copy its own time (Linux: `tcp_xmit_retransmit_queue`).
-                self.timers.set(Timer::Retransmit, context.now + self.sender.rtt().rto());
-                self.count(&[Counter::RetransSegs, Counter::TCPFastRetrans]);
-            }
-            Some(Cause::Timeout) => self.count(&[Counter::RetransSegs, Counter::TCPSlowStartRetrans]),
-        }
         len
     }
 }

@@ -27,7 +27,7 @@ impl Listener {
             // "Third, check for a SYN". One that ends what it begins is none (Linux: `tcp_rcv_state_process`).
             Options::Syn(_) if arrival.has(Flags::FIN) => Verdict::dropped(DropReason::TcpFlags),
             Options::Syn(options) => {
-                let syn = Syn { tuple: arrival.segment.tuple, irs: arrival.segment.seq, options };
+                let syn = Syn::of(arrival.segment, &options);
                 self.on_syn(arrival, vacancy, &syn)
             }
             // "Fourth, other data or control: […] drop the segment, and return."

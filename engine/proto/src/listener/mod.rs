@@ -155,7 +155,7 @@ impl Listener {
         if segment.flags.contains(Flags::ACK) || !self.sends_cookies(now, shared) || room.is_full() {
             return None;
         }
-        let syn = Syn { tuple: segment.tuple, irs: segment.seq, options };
+        let syn = Syn::of(segment, &options);
         self.guard.foreign_cookie_sent(now);
         let counts = Counts::of(&[Counter::TCPReqQFullDoCookies]);
         Some(self.send_cookie(&mut Arrival { now, segment, shared, room }, &syn, counts))

@@ -130,7 +130,8 @@ impl CookieJar {
     pub fn encode(&mut self, now: Instant, tuple: &Tuple, agreed: &Negotiated) -> HalfOpen {
         let tick = tick(now);
         self.turn_to(tick);
-        let Negotiated { iss: _, irs, send_mss, scales, sack, timestamps } = *agreed;
+        // ECN finds no place in a cookie: who gets one goes without.
+        let Negotiated { iss: _, irs, send_mss, scales, sack, timestamps, ecn: _ } = *agreed;
         let mss = MssClass::of(send_mss, tuple);
         let options = Options::new(tick, mss, scales.map(|both| both.peer), sack, timestamps.is_some());
         let [iss_mac, stamp_mac] = self.macs(tick, tuple, irs, &options);
@@ -145,6 +146,7 @@ impl CookieJar {
                 recent,
                 offset: offset(masked(stamp_mac, bits, STAMP_OPTION_BITS), now),
             }),
+            ecn: false,
         };
         HalfOpen { negotiated, timeouts: 0, round_trip: None }
     }
@@ -178,6 +180,7 @@ impl CookieJar {
             },
             sack: options.sack(),
             timestamps: timestamps.map(|stamps| Clock { recent: stamps.value, offset: offset(stamps.echo, now) }),
+            ecn: false,
         };
         (offer.sack || !negotiated.sack).then_some(HalfOpen { negotiated, timeouts: 0, round_trip: None })
     }

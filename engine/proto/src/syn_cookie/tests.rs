@@ -29,6 +29,7 @@ const OFFER: Offer = Offer {
     window_scale: Some(WindowScale::MAX),
     sack: true,
     timestamps: true,
+    ecn: true,
     marking: Marking::DEFAULT,
 };
 
@@ -60,7 +61,7 @@ fn agreed(tuple: &Tuple, mss: Option<u16>, scale: Option<u8>, sack: bool, stamp:
         sack_permitted: sack,
         timestamps: stamp.map(|value| Timestamps { value, echo: 0 }),
     };
-    Negotiated::new(&Syn { tuple: *tuple, irs: SeqNum(0xdead_beef), options }, &OFFER, SeqNum(0), 0)
+    Negotiated::new(&Syn { tuple: *tuple, irs: SeqNum(0xdead_beef), options, ecn: true }, &OFFER, SeqNum(0), 0)
 }
 
 /// The echo of a third segment sent at `later` by a peer that got `cookie` at `now`.
@@ -119,9 +120,11 @@ proptest! {
             send_mss: agreed.send_mss,
             scales: if agreed.timestamps.is_some() { cookie.negotiated.scales } else { agreed.scales },
             timestamps: agreed.timestamps,
+            ecn: agreed.ecn,
             ..cookie.negotiated
         };
         prop_assert_eq!(exact, agreed);
+        prop_assert!(!cookie.negotiated.ecn);
     }
 
     /// Nothing but the very cookie is accepted: no bit of anything that it is bound to may differ.

@@ -7,6 +7,9 @@ use bitflags::bitflags;
 use core::net::{IpAddr, Ipv6Addr};
 use core::time::Duration;
 
+/// What no two scales of at most 14 make.
+const NO_SCALES: u8 = 0xff;
+
 /// The index of no slot.
 pub(super) const NIL: u32 = u32::MAX;
 
@@ -37,7 +40,7 @@ pub(super) struct Slot {
     pub(super) way: u16,
     /// The listener that it belongs to.
     pub(super) listener: u16,
-    /// The window scales, when [`Facts::SCALES`]: the peer's in the low half, ours in the high half.
+    /// The window scales, or [`NO_SCALES`]: the peer's in the low half, ours in the high half.
     scales: u8,
     facts: Facts,
 }
@@ -54,7 +57,7 @@ bitflags! {
         const TIMEOUTS = 0x07;
         const SACK = 0x08;
         const TIMESTAMPS = 0x10;
-        const SCALES = 0x20;
+        const ECN = 0x20;
         const ANSWERED = 0x40;
         /// The SYN-ACK was sent again because the SYN came again.
         const REPEATED = 0x80;
@@ -87,18 +90,18 @@ impl Slot {
         send_mss: 0,
         way: 0,
         listener: 0,
-        scales: 0,
+        scales: NO_SCALES,
         facts: Facts::empty(),
     };
 
     /// Packs an entry whose SYN-ACK is sent now; its links are the table's to set.
     #[inline]
     pub(super) fn pack(now: Instant, tuple: &Tuple, negotiated: &Negotiated, way: u16, listener: u16) -> Self {
-        let Negotiated { iss, irs, send_mss, scales, sack, timestamps } = *negotiated;
+        let Negotiated { iss, irs, send_mss, scales, sack, timestamps, ecn } = *negotiated;
         let mut facts = Facts::empty();
         facts.set(Facts::SACK, sack);
         facts.set(Facts::TIMESTAMPS, timestamps.is_some());
-        facts.set(Facts::SCALES, scales.is_some());
+        facts.set(Facts::ECN, ecn);
         let clock = timestamps.unwrap_or(Clock { recent: 0, offset: 0 });
         Self {
             remote_addr: tuple.remote.addr_bytes(),
@@ -110,7 +113,7 @@ impl Slot {
             offset: clock.offset,
             created: millis(now),
             send_mss: send_mss.get(),
-            scales: scales.map_or(0, |both| both.peer.shift() | both.ours.shift() << 4),
+            scales: scales.map_or(NO_SCALES, |both| both.peer.shift() | both.ours.shift() << 4),
             facts,
             way,
             listener,
@@ -126,12 +129,13 @@ impl Slot {
                 iss: self.iss,
                 irs: self.irs,
                 send_mss: Mss::announced(self.send_mss).unwrap_or(Mss::MIN),
-                scales: has(Facts::SCALES).then(|| Scales {
+                scales: (self.scales != NO_SCALES).then(|| Scales {
                     peer: WindowScale::clamped(self.scales & 0x0f),
                     ours: WindowScale::clamped(self.scales >> 4),
                 }),
                 sack: has(Facts::SACK),
                 timestamps: has(Facts::TIMESTAMPS).then_some(Clock { recent: self.recent, offset: self.offset }),
+                ecn: has(Facts::ECN),
             },
             timeouts: self.timeouts(),
             round_trip: None,

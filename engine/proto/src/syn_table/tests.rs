@@ -18,6 +18,7 @@ const PLAIN: Negotiated = Negotiated {
     scales: None,
     sack: false,
     timestamps: None,
+    ecn: false,
 };
 
 fn secrets() -> Secrets {
@@ -69,8 +70,8 @@ fn any_addr() -> impl Strategy<Value = (IpAddr, IpAddr)> {
 
 fn any_negotiated() -> impl Strategy<Value = Negotiated> {
     let options =
-        (48u16.., prop::option::of((0u8..=14, 0u8..=14)), any::<bool>(), prop::option::of(any::<(u32, u32)>()));
-    (any::<(u32, u32)>(), options).prop_map(|((iss, irs), (mss, scales, sack, clock))| Negotiated {
+        (48u16.., prop::option::of((0u8..=14, 0u8..=14)), any::<(bool, bool)>(), prop::option::of(any::<(u32, u32)>()));
+    (any::<(u32, u32)>(), options).prop_map(|((iss, irs), (mss, scales, (sack, ecn), clock))| Negotiated {
         iss: SeqNum(iss),
         irs: SeqNum(irs),
         send_mss: Mss::announced(mss).unwrap(),
@@ -78,6 +79,7 @@ fn any_negotiated() -> impl Strategy<Value = Negotiated> {
             .map(|(peer, ours)| Scales { peer: WindowScale::clamped(peer), ours: WindowScale::clamped(ours) }),
         sack,
         timestamps: clock.map(|(recent, offset)| Clock { recent, offset }),
+        ecn,
     })
 }
 

@@ -125,11 +125,13 @@ fn config(setup: &Setup) -> EngineConfig {
         send_buffer_max: setup.send_buffer.unwrap_or(defaults.send_buffer_max),
         sack: setup.sack,
         timestamps: setup.timestamps,
+        ecn: options::ecn(setup.ecn),
         user_timeout: setup.user_timeout,
         congestion: setup.congestion.map_or(defaults.congestion, options::algorithm),
         keepalive: setup.keepalive.map(|_| options::keepalive(setup)),
         nagle: setup.nagle,
         retries: setup.retries,
+        syn_retries: setup.syn_retries,
         secrets: Some(Secrets::from_seed(1)),
         ..defaults
     }

@@ -1,7 +1,7 @@
 //! The engine's socket options, by a script's names.
 
 use crate::script::{Algorithm, Setting, Setup};
-use synward_proto::connection::{CongestionAlgorithm, Keepalive, SocketOption};
+use synward_proto::connection::{CongestionAlgorithm, Ecn, Keepalive, SocketOption};
 use synward_proto::segment::Mss;
 
 /// The option; `None` when its value has no meaning.
@@ -28,6 +28,15 @@ pub(super) fn option(setup: &Setup, setting: Setting) -> Option<SocketOption> {
 pub(super) fn keepalive(setup: &Setup) -> Keepalive {
     let crate::script::Keepalive { idle, interval, probes } = setup.keepalive.unwrap_or_default();
     Keepalive { idle, interval, probes }
+}
+
+/// The engine's word for a value of `tcp_ecn`.
+pub(super) fn ecn(value: u8) -> Ecn {
+    match value {
+        0 => Ecn::Off,
+        1 => Ecn::Always,
+        _ => Ecn::WhenAsked,
+    }
 }
 
 /// The engine's congestion control of that name.

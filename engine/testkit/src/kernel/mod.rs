@@ -144,13 +144,16 @@ fn set_sysctls(setup: &Setup) -> Result<()> {
         ("ipv4/tcp_abort_on_overflow", setup.abort_on_overflow.into()),
         ("ipv4/tcp_synack_retries", setup.synack_retries.into()),
         ("ipv4/tcp_retries2", setup.retries.into()),
+        ("ipv4/tcp_syn_retries", setup.syn_retries.into()),
         ("ipv4/tcp_ecn", setup.ecn.into()),
         ("ipv4/tcp_timestamps", setup.timestamps.into()),
         ("ipv4/tcp_sack", setup.sack.into()),
-        // What the engine does not do yet is off: tail loss probe, RACK, F-RTO, memory of former connections.
-        ("ipv4/tcp_early_retrans", 0),
-        ("ipv4/tcp_recovery", 0),
-        ("ipv4/tcp_frto", 0),
+        // Linux's defaults, whatever this machine has: tail loss probe, RACK, F-RTO, D-SACK.
+        ("ipv4/tcp_early_retrans", 3),
+        ("ipv4/tcp_recovery", 1),
+        ("ipv4/tcp_frto", 2),
+        ("ipv4/tcp_dsack", 1),
+        // What the engine does not have is off: memory of former connections.
         ("ipv4/tcp_no_metrics_save", 1),
         // What the engine always does is on: a reset does not end TIME-WAIT.
         ("ipv4/tcp_rfc1337", 1),

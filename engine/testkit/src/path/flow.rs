@@ -5,7 +5,7 @@ use crate::engine::LINK;
 use crate::hostile::{HostileLink, Rng, Weather};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
-use synward_proto::connection::{Connection, ConnectionConfig, Decision, Events, Terms};
+use synward_proto::connection::{Connection, ConnectionConfig, Decision, Ecn, Events, Terms};
 use synward_proto::half_open::{HalfOpen, Negotiated, Offer, Syn};
 use synward_proto::segment::Marking;
 use synward_proto::wire::{ChecksumPolicy, HEADROOM, parse, write_segment};
@@ -186,7 +186,7 @@ fn shake_hands(plan: &Plan, sender: &mut Connection, iss: SeqNum, frame: &mut [u
     let length = sender.poll_transmit(sent, &LINK, frame).ok_or("the sender sent no SYN")?;
     let segment = understood(&frame[..length])?;
     let Options::Syn(options) = segment.options else { return Err("the sender began without SYN".into()) };
-    let syn = Syn { tuple: segment.tuple, irs: segment.seq, options };
+    let syn = Syn::of(&segment, &options);
     let offer = Offer::default();
     let negotiated = Negotiated::new(&syn, &offer, iss, 11);
     let answer = written(&negotiated.syn_ack(heard, &segment.tuple, &offer));
@@ -216,7 +216,9 @@ fn config(plan: &Plan) -> ConnectionConfig {
         nagle: true,
         quick_acks: true,
         congestion: plan.algorithm,
+        ecn: Ecn::Off,
         retries: 15,
+        syn_retries: 6,
         user_timeout: None,
         time_wait: Duration::from_secs(60),
         fin_wait_2: Duration::from_secs(60),

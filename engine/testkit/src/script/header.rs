@@ -32,6 +32,8 @@ pub struct Setup {
     pub synack_retries: u8,
     /// `retries n`: retransmissions of data before a connection is given up (Linux: `tcp_retries2`).
     pub retries: u8,
+    /// `syn_retries n`: retransmissions of a SYN at doubling intervals (Linux: `tcp_syn_retries`).
+    pub syn_retries: u8,
     /// `keepalive idle 2s interval 1s probes 3`
     pub keepalive: Option<Keepalive>,
     /// `receive_buffer n`, bytes of payload.
@@ -70,6 +72,7 @@ impl Default for Setup {
             abort_on_overflow: false,
             synack_retries: 5,
             retries: 15,
+            syn_retries: 6,
             keepalive: None,
             receive_buffer: None,
             send_buffer: None,
@@ -237,7 +240,7 @@ impl Peer {
 }
 
 /// The words that begin header lines.
-const WORDS: [&str; 21] = [
+const WORDS: [&str; 22] = [
     "ip",
     "backlog",
     "somaxconn",
@@ -246,6 +249,7 @@ const WORDS: [&str; 21] = [
     "abort_on_overflow",
     "synack_retries",
     "retries",
+    "syn_retries",
     "keepalive",
     "receive_buffer",
     "send_buffer",
@@ -279,6 +283,7 @@ pub(super) fn read(word: &str, line: &mut Line<'_>, setup: &mut Setup) -> Result
         "syncookies" => setup.syncookies = line.choice(&["0", "1", "2"])? as u8,
         "abort_on_overflow" => setup.abort_on_overflow = line.choice(&["0", "1"])? == 1,
         "synack_retries" => setup.synack_retries = line.number("a number of retries below 256")?,
+        "syn_retries" => setup.syn_retries = line.number("a number of retries below 256")?,
         "retries" => setup.retries = line.number("a number of retries below 256")?,
         "keepalive" => setup.keepalive = Some(keepalive(line)?),
         "receive_buffer" => setup.receive_buffer = Some(line.number("a number of bytes")?),

@@ -1,6 +1,8 @@
 //! What is a script, and what a text that is none is told.
 
 use super::*;
+use crate::target::{Direction, Queue, Ready};
+use crate::wire::EcnMark;
 
 fn parse(text: &str) -> Result<Script, ScriptError> {
     Script::parse(Path::new("talks/some.talk"), text)
@@ -116,7 +118,7 @@ fn calls_say_what_they_give() {
 
 #[test]
 fn header_lines_set_the_stage() {
-    let text = "ip 6\nbacklog 8\nsyncookies 2\nabort_on_overflow 1\nkeepalive idle 2s interval 1s probes 3\nmtu 1280\n\
+    let text = "ip 6\nbacklog 8\nsyncookies 2\nabort_on_overflow 1\nkeepalive idle 2s interval 1s probes 3\nmtu 1280\ncongestion cubic\necn 1\nuser_timeout 5s\n\
                 peer b host 9 port 7 to 81\nproves MUST-12 threats 4.2\nproves RFC-5961\nkernel skip \"why\"\nconnect $c to d\n";
     let script = parse(text).expect("a script");
     let setup = &script.setup;
@@ -125,9 +127,92 @@ fn header_lines_set_the_stage() {
     let keepalive = Keepalive { idle: Duration::from_secs(2), interval: Duration::from_secs(1), probes: 3 };
     assert_eq!(setup.keepalive, Some(keepalive));
     assert_eq!(setup.kernel, KernelRun::Skip("why".into()));
+    assert_eq!((setup.congestion, setup.ecn), (Some(Algorithm::Cubic), 1));
+    assert_eq!(setup.user_timeout, Some(Duration::from_secs(5)));
     assert_eq!(setup.proves, ["MUST-12", "threats 4.2", "RFC-5961"]);
     assert_eq!(script.peers[1], Peer { name: "b".into(), host: 9, port: 7, to: 81, address: None, at: None });
     assert_eq!(script.peers[2].to, 50_002, "a peer that is connected to is not the listener's");
+}
+
+#[test]
+fn the_headers_before_tcp_have_words() {
+    let Action::Inject(segment) =
+        only_step("-> A seq 1 ack 2 win 3 ce tos 0x28 ttl 9 id 7 vlan 5 vlan 6 ipoptions 0101 fragment").action
+    else {
+        panic!("a segment that goes in");
+    };
+    let envelope = EnvelopeLine {
+        ecn: Some(EcnMark::Ce),
+        tos: Some(number(0x28)),
+        ttl: Some(number(9)),
+        id: Some(number(7)),
+        vlans: vec![5, 6],
+        options: vec![1, 1],
+        fragment: true,
+    };
+    assert_eq!(segment.envelope, envelope);
+}
+
+#[test]
+fn an_icmp_error_has_numbers_in_each_family_that_has_it() {
+    let step = only_step("b -> icmp frag_needed mtu 1400 quoting seq $iss+1 short badsum");
+    let Action::Icmp(line) = step.action else { panic!("{step:?}") };
+    assert_eq!((line.peer, line.kind.numbers(Ip::V4), line.kind.numbers(Ip::V6)), (1, Some((3, 4)), Some((2, 0))));
+    assert_eq!(
+        (line.mtu, line.seq, line.short, line.bad_checksum),
+        (Some(number(1400)), name_plus("iss", 1), true, true)
+    );
+    let step = only_step("-> icmp source_quench quoting seq 1");
+    let Action::Icmp(line) = step.action else { panic!("{step:?}") };
+    assert_eq!((line.kind.numbers(Ip::V4), line.kind.numbers(Ip::V6)), (Some((4, 0)), None));
+}
+
+#[test]
+fn options_and_questions_have_words() {
+    let set = |text: &str| match only_step(text).action {
+        Action::Set { setting, outcome, .. } => (setting, outcome),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(set("set $c cork 1"), (Setting::Cork(true), Outcome::Done(())));
+    assert_eq!(set("set $c user_timeout 5s").0, Setting::UserTimeout(Duration::from_secs(5)));
+    assert_eq!(set("set $c congestion reno").0, Setting::Congestion(Algorithm::Reno));
+    assert_eq!(set("set $c maxseg 1 error EINVAL").1, Outcome::Error("EINVAL".into()));
+    let ready = Ready::IN | Ready::HUP;
+    assert_eq!(only_step("poll $c hup in").action, Action::Poll { socket: "c".into(), ready });
+    assert_eq!(only_step("poll $c").action, Action::Poll { socket: "c".into(), ready: Ready::empty() });
+    let fields = vec![("snd_cwnd".into(), 10), ("rto".into(), 200_000)];
+    assert_eq!(only_step("info $c snd_cwnd 10 rto 200000").action, Action::Info { socket: "c".into(), fields });
+    let queued = Action::Queued { socket: "c".into(), queue: Queue::Out, bytes: 7 };
+    assert_eq!(only_step("outq $c 7").action, queued);
+    assert_eq!(
+        only_step("shutdown $c both").action,
+        Action::Shutdown { socket: "c".into(), direction: Direction::Both }
+    );
+    assert_eq!(steps("silence\nmtu 1400")[1].action, Action::Mtu(1400));
+}
+
+#[test]
+fn a_line_is_for_a_target_a_family_or_both_of_these() {
+    let script = parse("kernel 1s\nengine: ip6: silence\nip4: silence\nkernel: silence\n").expect("a script");
+    let count = |target, ip| script.over(ip).steps_for(target).count();
+    assert_eq!(count(TargetKind::Engine, Ip::V4), 1);
+    assert_eq!(count(TargetKind::Engine, Ip::V6), 1);
+    assert_eq!(count(TargetKind::Kernel, Ip::V4), 2);
+    assert_eq!(count(TargetKind::Kernel, Ip::V6), 1);
+    assert_eq!(script.families(), [Ip::V4, Ip::V6]);
+    assert_eq!(parse("kernel 1s\nip 6\nsilence\n").expect("a script").families(), [Ip::V6]);
+}
+
+#[test]
+fn every_kind_of_demand_has_an_opposite() {
+    let text = "<- A seq 1 ack 2 win _ ect0 tos 4 ttl 9 id 7 vlan 5\npoll $c in\ninq $c 1\noutq $c 2\ninfo $c rto 1 rtt 2\n\
+                listen 80 error EADDRINUSE\nconnect $d error ENETUNREACH\nset $c maxseg 1 error EINVAL\n\
+                -> icmp port_unreachable quoting seq 1\nmtu 1400\nset $c cork 1\n";
+    let script = parse(&format!("kernel 1s\n{text}")).expect("a script");
+    let lines: Vec<usize> = script.broken(TargetKind::Engine).map(|(line, _)| line).collect();
+    assert_eq!(lines, [2, 2, 2, 2, 2, 2, 3, 4, 5, 6, 6, 7, 8, 9]);
+    let changed = |(line, broken): (usize, Script)| broken.steps[line - 2].action != script.steps[line - 2].action;
+    assert!(script.broken(TargetKind::Engine).all(changed));
 }
 
 #[test]
@@ -163,6 +248,16 @@ fn an_error_says_where_and_what_would_be_right() {
         ("silence\nbacklog 8", 1, "`backlog` belongs in the header, before the first step"),
         ("for $i in 1..2\nsilence", 1, "this `for` has no `end`"),
         ("end", 1, "`end` without `for`"),
+        (
+            "-> icmp nonsense quoting seq 1",
+            9,
+            "here stands `nonsense`, wanted `net_unreachable` or `host_unreachable` or `protocol_unreachable` or `port_unreachable` or `frag_needed` or `source_route_failed` or `prohibited` or `source_quench` or `redirect` or `time_exceeded` or `parameter_problem` or `beyond_scope`",
+        ),
+        (
+            "info $c rto",
+            12,
+            "here stands the end of the line, wanted a field of TCP_INFO and its value, as in `info $c snd_cwnd 10`",
+        ),
         (
             "proves MUST",
             12,

@@ -21,7 +21,14 @@ fn segment(v6: bool) -> WireSegment {
             WireOption::WindowScale(7),
         ],
         payload: b"hello".to_vec(),
-        ip: IpFields { tos: 0xb8, ecn: EcnMark::Ce, ttl: 3, id: if v6 { 0 } else { 9 }, options: Vec::new(), fragment: false },
+        ip: IpFields {
+            tos: 0xb8,
+            ecn: EcnMark::Ce,
+            ttl: 3,
+            id: if v6 { 0 } else { 9 },
+            options: Vec::new(),
+            fragment: false,
+        },
         vlans: Vec::new(),
     }
 }

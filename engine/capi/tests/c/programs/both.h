@@ -1,6 +1,6 @@
 /*
- * One program, two kinds of sockets: the kernel's over loopback, or, with SYNWARD, those of two stepped engines that this
- * program joins. What it prints must not depend on which.
+ * One program, two kinds of sockets: the kernel's over loopback, or, with SYNWARD, those of two engines that this program
+ * joins, stepped or, with THREADED, in real time. What it prints must not depend on which.
  */
 #ifndef BOTH_H
 #define BOTH_H
@@ -36,24 +36,40 @@
 static int engines[2];
 enum { AT_SERVER, AT_CLIENT };
 
-static void open_network(void)
-{
-    struct sw_config server = { .mode = SW_STEPPED, .addresses = SERVER " " SERVER6, .seed = 1 };
-    struct sw_config client = { .mode = SW_STEPPED, .addresses = CLIENT " 2001:db8::2", .seed = 2 };
+#ifdef THREADED
 
-    engines[AT_SERVER] = sw_open(&server);
-    engines[AT_CLIENT] = sw_open(&client);
-    if (engines[AT_SERVER] < 0 || engines[AT_CLIENT] < 0) {
-        fprintf(stderr, "sw_open: %s\n", sw_error());
-        exit(1);
-    }
+#include <pthread.h>
+#define MODE SW_FRAMES
+
+/* Moves frames from one engine to the other for as long as both are there. */
+static void *carry(void *side)
+{
+    unsigned char frame[2048];
+    int from = *(int *)side;
+    ssize_t len;
+
+    while ((len = sw_frame_take(engines[from], frame, sizeof frame, NULL, -1)) > 0)
+        sw_frame_inject(engines[!from], frame, (size_t)len);
+    return NULL;
 }
 
-static void at(int side)
+static void join_engines(void)
 {
-    if (sw_use(engines[side]) < 0)
-        perror("sw_use");
+    static int sides[2] = { AT_SERVER, AT_CLIENT };
+    pthread_t thread;
+
+    for (int side = 0; side < 2; side++)
+        if (pthread_create(&thread, NULL, carry, &sides[side]))
+            perror("a thread");
 }
+
+static inline void settle(void) {}
+
+#else
+
+#define MODE SW_STEPPED
+
+static void join_engines(void) {}
 
 /* Moves frames until there are no more. Time stands still. */
 static void settle(void)
@@ -73,6 +89,28 @@ static void settle(void)
             }
         }
     }
+}
+
+#endif
+
+static void open_network(void)
+{
+    struct sw_config server = { .mode = MODE, .addresses = SERVER " " SERVER6, .seed = 1 };
+    struct sw_config client = { .mode = MODE, .addresses = CLIENT " 2001:db8::2", .seed = 2 };
+
+    engines[AT_SERVER] = sw_open(&server);
+    engines[AT_CLIENT] = sw_open(&client);
+    if (engines[AT_SERVER] < 0 || engines[AT_CLIENT] < 0) {
+        fprintf(stderr, "sw_open: %s\n", sw_error());
+        exit(1);
+    }
+    join_engines();
+}
+
+static void at(int side)
+{
+    if (sw_use(engines[side]) < 0)
+        perror("sw_use");
 }
 
 #else
@@ -115,6 +153,22 @@ static inline void until_unread(int fd, int bytes)
         usleep(1000);
     }
     fprintf(stderr, "waited in vain for %d bytes: there are %d\n", bytes, unread);
+    exit(1);
+}
+
+/* Waits until so many connections wait for accept. */
+static inline void until_waiting(int fd, unsigned connections)
+{
+    struct tcp_info info = { 0 };
+    socklen_t len = sizeof info;
+
+    for (int tries = 0; tries < 5000; tries++) {
+        settle();
+        if (S(getsockopt)(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 && info.tcpi_unacked == connections)
+            return;
+        usleep(1000);
+    }
+    fprintf(stderr, "waited in vain for %u connections: there are %u\n", connections, info.tcpi_unacked);
     exit(1);
 }
 

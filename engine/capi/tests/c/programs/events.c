@@ -240,8 +240,7 @@ static void listeners(void)
         for (int i = 0; i < 3; i++) {
             clients[i] = tcp(AT_CLIENT);
             S(connect)(clients[i], address(&where), sizeof where);
-            until(clients[i], POLLOUT);
-            until(fd, POLLIN);
+            until_waiting(fd, (unsigned)i + 1);
             TELL_VALUE(collect(epoll));
         }
         for (int i = 0; i < 3; i++) {

@@ -268,6 +268,7 @@ static void info(void)
     static char large[4096];
     TELL(S(getsockopt)(joined.listener, IPPROTO_TCP, TCP_INFO, large, &len));
     TELL_VALUE(large[0]);
+    TELL_VALUE(((struct tcp_info *)(void *)large)->tcpi_sacked);
     TELL_VALUE(len >= 232);
     S(shutdown)(joined.client, SHUT_WR);
     until(joined.server, POLLRDHUP);

@@ -1,19 +1,34 @@
 //! The send side: what the peer has, what it may get next, and how that is cut into segments (RFC 9293, sections 3.4,
 //! 3.7 and 3.8).
+//!
+//! A [`Sender`] is what lasts: sequence space, the window, what is known of the path. What exists only while something is
+//! queued or in flight is its `flight`, on the heap. An acknowledgment is taken by `acks`, its blocks by `blocks`; `reaction`
+//! and `undo` are the states of loss recovery, `probe` is the tail loss probe, `pacing` spreads bursts. `segmentation` says what goes next, and
+//! `sending` what follows from its going and from timers.
 
+mod acks;
+mod blocks;
+mod flight;
+mod pacing;
+mod probe;
+mod reaction;
 mod segmentation;
+mod sending;
+mod undo;
 
 pub(super) use segmentation::{Patience, Slice};
+pub(super) use sending::SendTimer;
 
-use super::congestion::{Acked, Congestion, CongestionAlgorithm, Growth, Timeout};
-use super::recovery::{Advance, Duplicate, Recovery};
+use super::congestion::{Congestion, CongestionAlgorithm};
+use super::rack::Reordering;
+use super::recovery::CaState;
 use super::rtt::Rtt;
-use super::send_queue::SendQueue;
-use crate::segment::WindowScale;
-use crate::{Counter, Counts, Instant, SeqNum};
+use crate::segment::{SackBlocks, WindowScale};
+use crate::{Counts, Instant, SeqNum};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
+use flight::Flight;
 
 /// Our half of the connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,8 +52,10 @@ pub(super) struct Acknowledgment {
     pub window: u16,
     /// Whether the segment occupies no sequence space.
     pub bare: bool,
-    /// Whether it reports data beyond a gap, as agreed.
-    pub sacks: bool,
+    /// Whether it echoes that congestion was experienced, as agreed (RFC 3168, section 6.1.2).
+    pub ece: bool,
+    /// What it reports beyond its number, as agreed.
+    pub sack: SackBlocks,
     /// The age of the echoed timestamp.
     pub echo: Option<Duration>,
 }
@@ -48,8 +65,8 @@ pub(super) struct Acknowledgment {
 pub(super) struct Progress {
     /// Something was acknowledged for the first time.
     pub advanced: bool,
-    /// Bytes left the send buffer.
-    pub freed: bool,
+    /// Bytes that left the send buffer.
+    pub freed: u32,
     /// Full-sized segments were acknowledged, and no others.
     pub full_sized: bool,
     /// Our FIN was acknowledged.
@@ -58,7 +75,19 @@ pub(super) struct Progress {
     pub counts: Counts,
 }
 
-/// Send sequence space, the bytes in it, and what governs them.
+/// An acknowledgment on its way through the sender.
+#[derive(Clone, Copy, Debug)]
+struct Walk {
+    now: Instant,
+    /// SEG.ACK.
+    ack: SeqNum,
+    /// SND.UNA before it.
+    prior: SeqNum,
+    /// The millisecond at which we sent what it echoes.
+    echoed: Option<u64>,
+}
+
+/// Send sequence space and what governs it.
 #[derive(Debug)]
 pub(super) struct Sender {
     /// SND.UNA.
@@ -71,55 +100,78 @@ pub(super) struct Sender {
     max_window: u32,
     /// SND.WL1: SEG.SEQ of the segment that last set the window.
     window_seq: SeqNum,
-    /// The end of the last short segment sent (Minshall's form of Nagle; Linux: `snd_sml`).
-    short_end: SeqNum,
-    /// The most bytes in flight during this round trip, which ends when `round_end` is acknowledged.
-    peak_flight: u32,
-    round_end: SeqNum,
-    queue: SendQueue,
-    fin: Fin,
-    /// Applies to windows that the peer sends.
-    scale: WindowScale,
-    /// Payload bytes of a full-sized segment without SACK blocks: Eff.snd.MSS less the timestamps (RFC 6691).
-    mss: u16,
-    /// Bytes acknowledged since the application last asked.
+    /// Bytes by which the send buffer has room since the application last asked.
     freed: u32,
+    /// Bytes by which the send buffer has grown beyond what the settings say.
+    grown: u32,
+    /// Bytes acknowledged in all.
+    acked: u64,
     /// When data was last sent.
     last_sent: Instant,
-    /// Timeouts in a row without progress.
-    timeouts: u8,
+    rtt: Rtt,
+    congestion: Congestion,
+    flight: Option<Box<Flight>>,
     /// Segments sent again, in all.
     retransmits: u32,
-    rtt: Rtt,
-    recovery: Recovery,
-    congestion: Congestion,
-    growth: Box<Growth>,
+    reordering: Reordering,
+    /// Payload bytes of a full-sized segment without SACK blocks: Eff.snd.MSS less the timestamps (RFC 6691).
+    mss: u16,
+    /// Applies to windows that the peer sends.
+    scale: WindowScale,
+    fin: Fin,
+    /// Whether both SYNs permitted SACK.
+    sack: bool,
+    /// Whether the peer is yet to be told that the window was reduced (RFC 3168, section 6.1.2).
+    cwr: bool,
+}
+
+// Idle connections are many.
+const _: () = assert!(size_of::<Sender>() <= 112);
+
+/// What is being done about losses, and how many segments are concerned.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Losses {
+    pub state: CaState,
+    pub outstanding: u32,
+    pub sacked: u32,
+    pub lost: u32,
+    pub resent: u32,
+}
+
+/// Where an acknowledgment number lies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum AckRange {
+    /// Among those that the peer could have sent of late.
+    Acceptable,
+    /// Older than any the peer could still send.
+    TooOld,
+    /// Beyond what was sent.
+    Unsent,
 }
 
 impl Sender {
     /// A sender whose SYN is acknowledged: `una` is ISS + 1. What the peer's window is remains to be said.
-    pub fn new(una: SeqNum, mss: u16, scale: WindowScale, rtt: Rtt, congestion: Congestion) -> Self {
+    pub fn new(una: SeqNum, mss: u16, scale: WindowScale, sack: bool, rtt: Rtt, congestion: Congestion) -> Self {
         Self {
             una,
             nxt: una,
             window: 0,
             max_window: 0,
             window_seq: SeqNum(0),
-            short_end: una,
-            peak_flight: 0,
-            round_end: una,
-            queue: SendQueue::new(),
-            fin: Fin::Open,
-            scale,
-            mss,
             freed: 0,
+            grown: 0,
+            acked: 0,
             last_sent: Instant::ZERO,
-            timeouts: 0,
-            retransmits: 0,
             rtt,
-            recovery: Recovery::new(una),
             congestion,
-            growth: Box::default(),
+            flight: None,
+            retransmits: 0,
+            reordering: Reordering::NONE,
+            mss,
+            scale,
+            fin: Fin::Open,
+            sack,
+            cwr: false,
         }
     }
 
@@ -137,9 +189,9 @@ impl Sender {
 
     /// The segment that completes the handshake echoes a timestamp of that age. None at all says nothing: a cookie's
     /// clock begins with the echo.
-    pub fn on_handshake(&mut self, age: Duration) {
+    pub fn on_handshake(&mut self, now: Instant, age: Duration) {
         if !age.is_zero() {
-            self.rtt.measure(age);
+            self.rtt.measure_handshake(now, age);
         }
     }
 
@@ -168,9 +220,14 @@ impl Sender {
         self.mss
     }
 
+    /// Whether both SYNs permitted SACK.
+    pub fn sack(&self) -> bool {
+        self.sack
+    }
+
     /// Bytes that are not acknowledged, sent or not.
     pub fn queued(&self) -> u32 {
-        self.queue.len()
+        self.flight.as_ref().map_or(0, |flight| flight.queue.len())
     }
 
     /// The RTO and what it is made of.
@@ -183,9 +240,14 @@ impl Sender {
         &self.congestion
     }
 
+    /// Whether new data sent now tells that the window was reduced; it is told once.
+    pub fn take_cwr(&mut self) -> bool {
+        core::mem::take(&mut self.cwr)
+    }
+
     /// Goes on with another congestion control.
     pub fn set_congestion(&mut self, algorithm: CongestionAlgorithm) {
-        self.congestion.set_algorithm(algorithm, Some(&mut self.growth));
+        self.congestion.set_algorithm(algorithm, self.flight.as_mut().map(|flight| &mut flight.growth));
     }
 
     /// Whether the application may still send.
@@ -208,9 +270,46 @@ impl Sender {
         self.retransmits
     }
 
+    /// When something was first sent again that is not acknowledged since.
+    pub fn first_resent(&self) -> Option<Instant> {
+        self.flight.as_ref().and_then(|flight| flight.recovery.first_resent())
+    }
+
+    /// When a segment may leave that is held back to spread a burst.
+    pub fn paced_at(&self) -> Option<Instant> {
+        self.flight.as_ref().and_then(|flight| flight.pacing.next)
+    }
+
+    /// When zero-window probing began, which is now if it had not.
+    pub fn probing_since(&mut self, now: Instant) -> Instant {
+        *self.flight_mut().probing_since.get_or_insert(now)
+    }
+
+    /// What `ss -i` shows of losses.
+    pub fn losses(&self) -> Losses {
+        let Some(flight) = &self.flight else { return Losses::default() };
+        Losses {
+            state: flight.recovery.state,
+            outstanding: flight.board.outstanding(),
+            sacked: flight.board.sacked(),
+            lost: flight.board.lost(),
+            resent: flight.board.resent(),
+        }
+    }
+
+    /// Bytes acknowledged in all.
+    pub fn acked(&self) -> u64 {
+        self.acked
+    }
+
+    /// What is known of reordering on the path.
+    pub fn reordering(&self) -> &Reordering {
+        &self.reordering
+    }
+
     /// Timeouts in a row without progress.
     pub fn timeouts(&self) -> u8 {
-        self.timeouts
+        self.flight.as_ref().map_or(0, |flight| flight.timeouts)
     }
 
     /// Whether something sent is not acknowledged.
@@ -225,12 +324,12 @@ impl Sender {
 
     /// Whether anything remains to be sent or acknowledged.
     pub fn busy(&self) -> bool {
-        self.outstanding() || self.queue.len() > 0 || self.fin == Fin::Queued
+        self.outstanding() || self.queued() > 0 || self.fin == Fin::Queued
     }
 
     /// Whether bytes wait that were never sent.
     pub fn has_unsent(&self) -> bool {
-        self.unsent() > 0
+        self.flight.as_ref().is_some_and(|flight| self.unsent(flight) > 0)
     }
 
     /// Where `ack` lies relative to `[SND.UNA - MAX.SND.WND, SND.NXT]` (RFC 5961, section 5.2), which begins no sooner than
@@ -245,32 +344,9 @@ impl Sender {
         }
     }
 
-    /// Takes an acknowledgment (RFC 9293, section 3.10.7.4, fifth check). A duplicate leaves the window as it was (RFC 5681,
-    /// section 2), but with SACK agreed it may move it, and tells by its blocks (RFC 6675, section 2).
-    pub fn on_ack(&mut self, now: Instant, ack: &Acknowledgment) -> Progress {
-        let same_window = u32::from(ack.window) << self.scale.shift() == self.window;
-        self.update_window(ack);
-        let mut progress =
-            Progress { advanced: false, freed: false, full_sized: false, fin_acked: false, counts: Counts::NONE };
-        if ack.ack.after(self.una) {
-            self.advance(now, ack, &mut progress);
-        } else if ack.ack == self.una && ack.bare && (same_window || ack.sacks) && self.outstanding() {
-            progress.counts = self.on_duplicate();
-        }
-        progress
-    }
-
     /// A full-sized segment has `mss` bytes of payload from now on.
     pub fn resize(&mut self, mss: u16) {
         self.mss = mss;
-    }
-
-    /// What is in flight cannot arrive: all of it is sent again, in segments of the present size. That is no sign of
-    /// congestion (RFC 1191, section 6.5; Linux: `tcp_simple_retransmit`).
-    pub fn resend_in_flight(&mut self) {
-        if self.outstanding() {
-            self.recovery.on_timeout(self.una, self.nxt);
-        }
     }
 
     /// Adds bytes to the queue, unless the application has ended it.
@@ -279,159 +355,63 @@ impl Sender {
             return;
         }
         let idle = now - self.last_sent;
-        if !self.outstanding() && self.queue.len() == 0 && idle > self.rtt.rto() {
+        if !self.outstanding() && self.queued() == 0 && idle > self.rtt.rto() {
             self.congestion.on_restart(idle, self.rtt.rto(), self.mss.into());
         }
-        self.queue.push(self.una, bytes);
+        let una = self.una;
+        self.flight_mut().queue.push(una, bytes);
     }
 
     /// FIN follows the queued bytes.
     pub fn finish(&mut self) {
         if self.fin == Fin::Open {
             self.fin = Fin::Queued;
+            self.flight_mut();
         }
     }
 
-    /// Bytes acknowledged since the last call.
+    /// Bytes that the application may have unsent or unacknowledged, of which the settings allow `buffer`.
+    pub fn buffer(&self, buffer: u32) -> u32 {
+        buffer.saturating_add(self.grown)
+    }
+
+    /// The application has set the size of the send buffer: it does not grow any more.
+    pub fn set_buffer(&mut self) {
+        self.grown = 0;
+    }
+
+    /// Lets the send buffer grow from `buffer` to twice the congestion window, at most to `most`, when it held the sender back
+    /// (Linux: `tcp_sndbuf_expand`, `tcp_should_expand_sndbuf`). The acknowledgment that makes it grow freed `freed` bytes.
+    pub fn grow_buffer(&mut self, freed: u32, buffer: u32, most: u32) {
+        let Some(flight) = &self.flight else { return };
+        let (mss, size) = (u32::from(self.mss), self.buffer(buffer));
+        let was_full = flight.queue.len().saturating_add(freed).saturating_add(mss) > size;
+        if !was_full || !self.congestion_allows(flight) || self.unsent(flight) > 0 {
+            return;
+        }
+        let reordered = (u32::from(self.reordering.degree()) + 1).saturating_mul(mss);
+        let wanted = self.congestion.window().max(reordered).saturating_mul(2).min(most);
+        let growth = wanted.saturating_sub(size);
+        self.grown = self.grown.saturating_add(growth);
+        self.freed = self.freed.saturating_add(growth);
+    }
+
+    /// Bytes by which the send buffer has room since the last call.
     pub fn take_freed(&mut self) -> u32 {
         core::mem::take(&mut self.freed)
     }
 
-    /// The retransmission timer fired (RFC 6298, section 5.4 to 5.6; RFC 5681, section 3.1).
-    pub fn on_timeout(&mut self) {
-        let (flight, mss) = (self.nxt.distance_from(self.una), u32::from(self.mss));
-        let timeout = if self.timeouts == 0 { Timeout::First } else { Timeout::Again };
-        self.congestion.on_timeout(&mut self.growth, timeout, flight, mss);
-        self.timeouts = self.timeouts.saturating_add(1);
-        self.rtt.back_off();
-        self.recovery.on_timeout(self.una, self.nxt);
-    }
-
-    /// `slice` was sent.
-    pub fn sent(&mut self, now: Instant, slice: &Slice) {
-        match slice.again {
-            Some(_) => {
-                self.recovery.resent(slice.end());
-                self.rtt.cancel();
-                self.retransmits = self.retransmits.saturating_add(1);
-            }
-            None => {
-                self.nxt = slice.end();
-                self.rtt.start(now, self.nxt);
-                if slice.len < u32::from(self.mss) {
-                    self.short_end = self.nxt;
-                }
-                self.note_flight();
-            }
-        }
-        self.last_sent = now;
-    }
-
-    fn advance(&mut self, now: Instant, ack: &Acknowledgment, progress: &mut Progress) {
-        let acked = ack.ack.distance_from(self.una);
-        let bytes = acked.min(self.queue.len());
-        let has_short = self.short_end.after(self.una) && !self.short_end.after(ack.ack);
-        progress.full_sized = bytes >= self.mss.into() && !has_short;
-        let begins_round = !ack.ack.before(self.round_end);
-        self.una = ack.ack;
-        self.queue.acknowledge(self.una, bytes);
-        self.freed = self.freed.saturating_add(bytes);
-        self.rtt.on_ack(now, self.una, ack.echo);
-        self.timeouts = 0;
-        let mss = u32::from(self.mss);
-        match self.recovery.on_advance(self.una) {
-            Advance::Ordinary => {
-                let acked = Acked {
-                    now,
-                    bytes: acked,
-                    is_window_limited: self.is_window_limited(),
-                    is_paced: false,
-                    rtt: ack.echo,
-                    srtt: self.rtt.smoothed(),
-                    begins_round,
-                };
-                self.congestion.on_ack(&mut self.growth, &acked, mss);
-            }
-            Advance::Partial => {
-                let deflated = self.congestion.window().saturating_sub(acked);
-                self.congestion.set_window(if acked >= mss { deflated.saturating_add(mss) } else { deflated }, mss);
-            }
-            Advance::Recovered => {
-                let flight = self.nxt.distance_from(self.una);
-                let threshold = self.congestion.threshold();
-                self.congestion.set_window(threshold.min(flight.max(mss).saturating_add(mss)), mss);
-            }
-        }
-        // What is acknowledged beyond the last byte can only be the FIN.
-        progress.fin_acked = acked > bytes;
-        if progress.fin_acked {
-            self.fin = Fin::Acked;
-        }
-        progress.advanced = true;
-        progress.freed = bytes > 0;
-    }
-
-    fn on_duplicate(&mut self) -> Counts {
-        match self.recovery.on_duplicate(self.una, self.nxt, self.mss.into()) {
-            Duplicate::Counted | Duplicate::Ignored => Counts::NONE,
-            Duplicate::EntersRecovery { flight } => {
-                let mss = self.mss.into();
-                self.congestion.on_congestion(&mut self.growth, flight, mss);
-                self.congestion.set_window(self.congestion.threshold().saturating_add(mss.saturating_mul(3)), mss);
-                Counts::of(&[Counter::TCPRenoRecovery])
-            }
-            Duplicate::Inflates => {
-                let mss = self.mss.into();
-                self.congestion.set_window(self.congestion.window().saturating_add(mss), mss);
-                Counts::NONE
-            }
-        }
-    }
-
-    /// SND.WND follows the newest segment (RFC 9293, section 3.10.7.4), in Linux's form (`tcp_may_update_window`): of
-    /// segments that say the same otherwise, the larger window or a closed one counts.
-    fn update_window(&mut self, ack: &Acknowledgment) {
-        let bytes = u32::from(ack.window) << self.scale.shift();
-        let newer = ack.ack.after(self.una) || ack.seq.after(self.window_seq);
-        let same = ack.ack == self.una && ack.seq == self.window_seq;
-        if newer && !ack.ack.before(self.una) || same && (bytes > self.window || bytes == 0) {
-            self.window = bytes;
-            self.window_seq = ack.seq;
-            self.max_window = self.max_window.max(bytes);
-        }
-    }
-
     /// The sequence space from our first byte to SND.UNA, as far as 32 bits count.
     fn acknowledged(&self) -> u32 {
-        self.queue.acknowledged().saturating_add(u32::from(self.fin == Fin::Acked))
+        u32::try_from(self.acked).unwrap_or(u32::MAX).saturating_add(u32::from(self.fin == Fin::Acked))
     }
 
-    /// Linux: `tcp_is_cwnd_limited`.
-    fn is_window_limited(&self) -> bool {
-        let window = self.congestion.window();
-        if self.congestion.in_slow_start() {
-            window < self.peak_flight.saturating_mul(2)
-        } else {
-            window < self.peak_flight.saturating_add(self.mss.into())
-        }
+    fn flight_mut(&mut self) -> &mut Flight {
+        let (nxt, rate, mss) = (self.nxt, self.pacing_rate(), self.mss.into());
+        self.flight.get_or_insert_with(|| {
+            let mut flight = Box::new(Flight::new(nxt));
+            flight.pacing.set_rate(rate, mss);
+            flight
+        })
     }
-
-    fn note_flight(&mut self) {
-        let flight = self.nxt.distance_from(self.una);
-        if !self.una.before(self.round_end) || flight > self.peak_flight {
-            self.peak_flight = flight;
-            self.round_end = self.nxt;
-        }
-    }
-}
-
-/// Where an acknowledgment number lies.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum AckRange {
-    /// Among those that the peer could have sent of late.
-    Acceptable,
-    /// Older than any the peer could still send.
-    TooOld,
-    /// Beyond what was sent.
-    Unsent,
 }

@@ -1,7 +1,7 @@
 //! One connection, and a peer whose segments are written by hand. Sequence numbers are relative to the first byte of each
 //! direction; both directions cross the wrap within the first few hundred bytes.
 
-use crate::connection::{CongestionAlgorithm, Connection, ConnectionConfig, Decision, State, Terms};
+use crate::connection::{CongestionAlgorithm, Connection, ConnectionConfig, Decision, Ecn, State, Terms};
 use crate::half_open::{Clock, HalfOpen, Negotiated, Scales};
 use crate::icmp::{IcmpError, IcmpKind};
 use crate::segment::{DataOptions, Mss, SackBlock, SackBlocks, Timestamps, WindowScale};
@@ -50,15 +50,17 @@ pub(super) fn config() -> ConnectionConfig {
         quick_acks: true,
         congestion: CongestionAlgorithm::NewReno,
         retries: 15,
+        syn_retries: 6,
         user_timeout: None,
         time_wait: Duration::from_secs(60),
         fin_wait_2: Duration::from_secs(60),
+        ecn: Ecn::WhenAsked,
         marking: Marking::DEFAULT,
     }
 }
 
 pub(super) fn negotiated() -> Negotiated {
-    Negotiated { iss: ISS, irs: IRS, send_mss: mss(MSS), scales: None, sack: false, timestamps: None }
+    Negotiated { iss: ISS, irs: IRS, send_mss: mss(MSS), scales: None, sack: false, timestamps: None, ecn: false }
 }
 
 pub(super) fn scales(peer: u8, ours: u8) -> Option<Scales> {
@@ -75,11 +77,21 @@ pub(super) struct Says {
     payload: Vec<u8>,
     timestamps: Option<Timestamps>,
     sack: SackBlocks,
+    ecn: Codepoint,
 }
 
 /// An ACK with relative numbers and a window of 50,000.
 pub(super) fn ack(seq: u32, ack: u32) -> Says {
-    Says { seq, ack, flags: Flags::ACK, window: 50_000, payload: Vec::new(), timestamps: None, sack: SackBlocks::NONE }
+    Says {
+        seq,
+        ack,
+        flags: Flags::ACK,
+        window: 50_000,
+        payload: Vec::new(),
+        timestamps: None,
+        sack: SackBlocks::NONE,
+        ecn: Codepoint::NotEct,
+    }
 }
 
 /// The same with the `len` bytes of the peer's stream that begin at `seq`.
@@ -105,6 +117,11 @@ impl Says {
 
     pub(super) fn fin(self) -> Self {
         self.with(Flags::FIN)
+    }
+
+    pub(super) fn ecn(mut self, ecn: Codepoint) -> Self {
+        self.ecn = ecn;
+        self
     }
 
     pub(super) fn window(mut self, window: u16) -> Self {
@@ -145,7 +162,7 @@ impl Says {
             ack: if self.flags.contains(Flags::ACK) { ISS + 1 + self.ack } else { SeqNum(0) },
             flags: self.flags,
             window: self.window,
-            ecn: Codepoint::NotEct,
+            ecn: self.ecn,
             options,
             payload: Span { start: START, len: self.payload.len() as u16 },
             unfinished_checksum: false,
@@ -163,17 +180,26 @@ pub(super) struct Sent {
     pub window: u16,
     pub len: u32,
     pub options: Options,
+    pub ecn: Codepoint,
 }
 
 impl Sent {
     pub(super) fn of_head(head: &Head) -> Self {
-        let Head { seq, ack, flags, window, options, .. } = *head;
-        Self::relative(seq, ack, flags, window, 0, options)
+        let Head { seq, ack, flags, window, options, marking, .. } = *head;
+        Self::relative(seq, ack, flags, window, 0, options, marking.ecn)
     }
 
-    fn relative(seq: SeqNum, ack: SeqNum, flags: Flags, window: u16, len: u32, options: Options) -> Self {
+    fn relative(
+        seq: SeqNum,
+        ack: SeqNum,
+        flags: Flags,
+        window: u16,
+        len: u32,
+        options: Options,
+        ecn: Codepoint,
+    ) -> Self {
         let ack = if flags.contains(Flags::ACK) { ack.distance_from(IRS + 1) } else { 0 };
-        Self { seq: seq.distance_from(ISS + 1), ack, flags, window, len, options }
+        Self { seq: seq.distance_from(ISS + 1), ack, flags, window, len, options, ecn }
     }
 
     pub(super) fn timestamps(&self) -> Option<Timestamps> {
@@ -302,8 +328,8 @@ impl Bench {
         self.note(counts);
         let segment = parse(&frame, ChecksumPolicy::Full).expect("what we send can be read");
         assert_eq!(segment.tuple, TUPLE.reversed());
-        let Segment { seq, ack, flags, window, options, payload, .. } = segment;
-        let sent = Sent::relative(seq, ack, flags, window, payload.len.into(), options);
+        let Segment { seq, ack, flags, window, options, payload, ecn, .. } = segment;
+        let sent = Sent::relative(seq, ack, flags, window, payload.len.into(), options, ecn);
         assert_eq!(payload.of(&frame), stream(sent.seq, sent.len), "payload of {sent:?}");
         Some(sent)
     }

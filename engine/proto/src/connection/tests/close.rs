@@ -2,6 +2,7 @@
 
 use super::bench::*;
 use crate::connection::persist::ORPHAN_RETRIES;
+use crate::connection::rtt;
 use crate::connection::{Events, Failure, State};
 use crate::{Counter, DropReason, Fate, Flags};
 use alloc::vec;
@@ -214,7 +215,8 @@ fn a_reset_ends_every_state() {
         let nxt = u32::from(matches!(state, State::CloseWait | State::Closing | State::LastAck));
         let decision = bench.arrive(&ack(nxt, 0).flags(Flags::RST));
         assert_eq!(decision.events, Events::FAILED | Events::CLOSED, "{state:?}");
-        assert_eq!(bench.connection.failure(), Some(Failure::Reset));
+        let failure = if state == State::CloseWait { Failure::BrokenPipe } else { Failure::Reset };
+        assert_eq!(bench.connection.failure(), Some(failure));
     }
 }
 
@@ -236,10 +238,9 @@ fn every_closing_state_ends_by_itself() {
         if state == State::FinWait2 {
             assert_eq!((lasted, retransmissions), (60, 0));
         } else {
-            assert_eq!(
-                (lasted, retransmissions),
-                (3 + 6 + 12 + 24 + 48 + 96 + 120 + 120 + 120, usize::from(ORPHAN_RETRIES))
-            );
+            // The time that eight retransmissions take from 200 ms on, which these reach with fewer.
+            assert_eq!((lasted, retransmissions), (3 + 6 + 12 + 24 + 48 + 96, 5));
+            assert!(Duration::from_secs(lasted - 3) >= rtt::time_of(ORPHAN_RETRIES));
         }
     }
 }

@@ -39,12 +39,13 @@ fn segment() -> impl Strategy<Value = Says> {
         1 => any::<u16>().prop_map(Flags::from_bits_truncate),
     ];
     let window = prop_oneof![Just(0u16), Just(1u16), any::<u16>()];
-    (number(), number(), flags, window, 0u32..1500, any::<Option<(u32, u32)>>()).prop_map(
-        |(seq, ack_to, flags, window, len, stamp)| {
+    let blocks = proptest::collection::vec((number(), prop_oneof![Just(1000u32), 0u32..3000, any::<u32>()]), 0..4);
+    (number(), number(), flags, window, prop_oneof![Just(0u32), 0u32..1500], any::<Option<(u32, u32)>>(), blocks)
+        .prop_map(|(seq, ack_to, flags, window, len, stamp, blocks)| {
             let says = data(seq, ack_to, len).flags(flags).window(window);
+            let says = blocks.into_iter().fold(says, |says, (start, len)| says.sack(start, start.wrapping_add(len)));
             stamp.map_or(says.clone(), |(value, echo)| says.stamp(value, echo))
-        },
-    )
+        })
 }
 
 fn happening() -> impl Strategy<Value = Happening> {

@@ -279,7 +279,7 @@ impl Pair {
 fn listen(now: Instant, iss: SeqNum, pending: &mut Option<Negotiated>, segment: &Segment) -> Option<Head> {
     let Options::Syn(options) = segment.options else { return None };
     let offer = Offer { window_scale: Some(WindowScale::clamped(7)), ..Offer::default() };
-    let syn = Syn { tuple: segment.tuple, irs: segment.seq, options };
+    let syn = Syn::of(segment, &options);
     let negotiated = *pending.get_or_insert_with(|| Negotiated::new(&syn, &offer, iss, 99));
     Some(negotiated.syn_ack(now, &segment.tuple, &offer))
 }

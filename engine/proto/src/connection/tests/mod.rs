@@ -3,6 +3,8 @@
 pub(super) mod bench;
 mod blind;
 mod close;
+mod crossed;
+mod ecn;
 mod hostile;
 mod icmp;
 mod keepalive;

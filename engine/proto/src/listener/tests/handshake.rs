@@ -31,6 +31,7 @@ fn syn_syn_ack_ack() {
             scales: Some(Scales { peer: WindowScale::clamped(7), ours: WindowScale::MAX }),
             sack: true,
             timestamps: Some(Clock { recent: 720, offset: stamp.value.wrapping_sub(5_000_000) }),
+            ecn: false,
         };
         assert_eq!(half_open, HalfOpen { negotiated, timeouts: 0, round_trip: Some(Duration::from_millis(25)) });
         assert_eq!((bed.half_open(), bed.room.waiting.get()), (0, 1));
@@ -83,12 +84,26 @@ fn data_on_the_syn_is_left_to_be_sent_again() {
     }
 }
 
+/// RFC 3168, section 6.1.1: ECE and CWR together ask for ECN. No combination is refused, those of RFC 9768 (AE) neither, and a
+/// cookie never agrees.
 #[test]
-fn ecn_on_the_syn_is_ignored_and_not_answered() {
-    for flags in [Flags::ECE, Flags::ECE | Flags::CWR, Flags::ECE | Flags::CWR | Flags::AE, Flags::PSH | Flags::URG] {
-        let mut bed = Bed::new(Syncookies::Auto, 8);
-        let asking = Segment { flags: Flags::SYN | flags, ..plain_syn(1) };
-        bed.syn_ack(&asking);
+fn every_combination_of_ecn_bits_on_a_syn_is_answered() {
+    const CAPABLE: [Codepoint; 3] = [Codepoint::Ect0, Codepoint::Ect1, Codepoint::Ce];
+    for bits in 0..1 << 5 {
+        let asked = [Flags::ECE, Flags::CWR, Flags::AE, Flags::PSH, Flags::URG];
+        let flags: Flags = (0..).zip(asked).filter(|(bit, _)| bits & 1 << bit != 0).map(|(_, flag)| flag).collect();
+        let both = flags.contains(Flags::ECE | Flags::CWR);
+        for ecn in [Codepoint::NotEct].into_iter().chain(CAPABLE) {
+            let agrees = both && (ecn == Codepoint::NotEct || flags.contains(Flags::AE));
+            for (syncookies, agrees) in [(Syncookies::Auto, agrees), (Syncookies::Always, false)] {
+                let mut bed = Bed::new(syncookies, 8);
+                let (syn_ack, _) = bed.syn_ack(&Segment { flags: Flags::SYN | flags, ecn, ..plain_syn(1) });
+                let answered = if agrees { FLAGS_SA | Flags::ECE } else { FLAGS_SA };
+                assert_eq!(syn_ack.flags, answered, "{flags:?}, {ecn:?}, {syncookies:?}");
+                assert_eq!(syn_ack.marking.ecn, Codepoint::NotEct, "no SYN-ACK is ECN-capable");
+                assert_eq!(bed.open(&third(&syn_ack, 0)).0.negotiated.ecn, agrees);
+            }
+        }
     }
 }
 

@@ -32,6 +32,7 @@ const OFFER: Offer = Offer {
     window_scale: Some(WindowScale::MAX),
     sack: true,
     timestamps: true,
+    ecn: true,
     marking: Marking::DEFAULT,
 };
 
@@ -119,7 +120,7 @@ impl Bed {
         let Verdict { fate, reply, counts } = self.settle(segment);
         assert_eq!(fate, Fate::Consumed);
         let head = reply.expect("a SYN-ACK");
-        assert_eq!((head.flags, head.tuple), (FLAGS_SA, segment.tuple));
+        assert_eq!((head.flags - Flags::ECE, head.tuple), (FLAGS_SA, segment.tuple));
         assert_eq!(head.ack, segment.seq + 1, "the SYN alone is acknowledged");
         (head, counts)
     }
