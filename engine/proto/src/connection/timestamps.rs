@@ -13,14 +13,19 @@ pub(super) const OUTDATED: Duration = Duration::from_secs(24 * 24 * 60 * 60);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct TimestampClock {
     clock: Clock,
-    /// When TS.Recent was set.
-    recent_at: Instant,
+    /// When TS.Recent was set, in whole seconds.
+    recent_at: u32,
+}
+
+/// Whole seconds since the epoch: they last for 136 years.
+const fn seconds(at: Instant) -> u32 {
+    (at.as_millis() / 1000) as u32
 }
 
 impl TimestampClock {
     /// The state after the handshake.
     pub fn new(now: Instant, clock: Clock) -> Self {
-        Self { clock, recent_at: now }
+        Self { clock, recent_at: seconds(now) }
     }
 
     /// What is added to the millisecond clock to make our TSval.
@@ -35,14 +40,20 @@ impl TimestampClock {
 
     /// PAWS: whether a segment with this TSval is too old (RFC 7323, section 5.3, R1).
     pub fn rejects(&self, now: Instant, value: u32) -> bool {
-        self.is_older(value) && now - self.recent_at < OUTDATED
+        let age = seconds(now).saturating_sub(self.recent_at);
+        self.is_older(value) && u64::from(age) < OUTDATED.as_secs()
+    }
+
+    /// By how many ticks `value` is older than TS.Recent.
+    pub fn lag(&self, value: u32) -> u32 {
+        self.clock.recent.wrapping_sub(value)
     }
 
     /// Records the TSval of a segment that starts no later than what we acknowledged last (RFC 7323, section 4.3; R3).
     pub fn refresh(&mut self, now: Instant, value: u32) {
         if !self.rejects(now, value) {
             self.clock.recent = value;
-            self.recent_at = now;
+            self.recent_at = seconds(now);
         }
     }
 
