@@ -6,7 +6,7 @@
 //! * `descriptors` says what a number stands for: an engine, a socket or an epoll instance.
 //! * `engine` holds what threads share, and lets those wait that have to; `stepped`, `frames`, `threaded` and `interface`
 //!   are the ways in which an engine is driven.
-//! * `life`, `transfer`, `options`, `poll` and `epoll` are the calls themselves, in Linux's order of checks.
+//! * `life`, `connect`, `transfer`, `options`, `poll` and `epoll` are the calls themselves, in Linux's order of checks.
 //!
 //! Unsafe code is in `caller`, whose invariant stands at its top, and in `abi`, which passes on what C promised.
 
@@ -14,6 +14,7 @@ pub mod abi;
 mod address;
 mod caller;
 pub mod config;
+mod connect;
 mod control;
 mod descriptors;
 mod engine;
