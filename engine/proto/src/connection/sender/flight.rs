@@ -49,6 +49,15 @@ pub(super) struct Usage {
     pub peak: u32,
 }
 
+/// How many segments were on their way.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Before {
+    /// Not acknowledged: FlightSize (RFC 5681, section 2).
+    pub outstanding: u32,
+    /// Not known to have arrived: what RFC 9937, section 6.1 takes RecoverFS from.
+    pub missing: u32,
+}
+
 /// Everything that exists only while something is queued or in flight.
 #[derive(Debug)]
 pub(super) struct Flight {
@@ -65,8 +74,8 @@ pub(super) struct Flight {
     pub round: Round,
     /// The end of the last short segment sent (Minshall's form of Nagle; Linux: `snd_sml`).
     pub short_end: SeqNum,
-    /// Segments that the peer did not have before the present acknowledgment or timer.
-    pub before: u32,
+    /// What was on its way before the present acknowledgment or timer.
+    pub before: Before,
     /// Segments that D-SACK says were received twice.
     pub reported_twice: u32,
     pub forced: Option<Forced>,
@@ -92,7 +101,7 @@ impl Flight {
             usage: Usage { end: nxt, peak: 0 },
             round: Round::until(nxt),
             short_end: nxt,
-            before: 0,
+            before: Before::default(),
             reported_twice: 0,
             forced: None,
             rearm: Rearm::Keep,
@@ -104,6 +113,17 @@ impl Flight {
     /// Raises a counter.
     pub fn count(&mut self, counter: Counter) {
         self.counts = self.counts.and(Counts::of(&[counter]));
+    }
+
+    /// Whether something is to be remembered though nothing is in flight: what became of a probe or of the last recovery is not
+    /// known yet.
+    pub fn lingers(&self) -> bool {
+        self.probe.is_some() || self.recovery.lingers()
+    }
+
+    /// Notes what is on its way.
+    pub fn note_before(&mut self) {
+        self.before = Before { outstanding: self.board.outstanding(), missing: self.board.missing() };
     }
 
     /// Notes how much of the window is used, now that something up to `nxt` was sent.

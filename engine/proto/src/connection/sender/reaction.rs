@@ -1,8 +1,9 @@
 //! How a sender reacts to what an acknowledgment reveals: RFC 6675, RFC 8985 and RFC 6582 in the states of Linux
 //! (`tcp_fastretrans_alert`).
 
+use super::Sender;
+use super::acks::Walk;
 use super::flight::{Flight, Rearm};
-use super::{Sender, Walk};
 use crate::Counter;
 use crate::connection::congestion::Prr;
 use crate::connection::rack::Rack;
@@ -170,9 +171,9 @@ impl Sender {
     pub(super) fn reduce(&mut self, flight: &mut Flight) {
         let mss = self.mss.into();
         flight.recovery.high = self.nxt;
-        flight.recovery.prr = Prr::new(flight.before.saturating_mul(mss));
+        flight.recovery.prr = Prr::new(flight.before.missing.saturating_mul(mss));
         flight.probe = None;
-        let outstanding = flight.board.outstanding().saturating_mul(mss);
+        let outstanding = flight.before.outstanding.saturating_mul(mss);
         self.congestion.on_congestion(&mut flight.growth, outstanding, mss);
         self.cwr = true;
     }

@@ -75,7 +75,7 @@ impl Sender {
     /// The retransmission timer fired (RFC 6298, section 5.4 to 5.6; RFC 5681, section 3.1; Linux: `tcp_enter_loss`).
     pub fn on_timeout(&mut self, now: Instant) {
         let Some(mut flight) = self.flight.take() else { return };
-        flight.before = flight.board.missing();
+        flight.note_before();
         self.enter_loss(&mut flight, now);
         flight.timeouts = flight.timeouts.saturating_add(1);
         self.rtt.back_off();
@@ -144,7 +144,7 @@ impl Sender {
     pub fn on_reorder_timer(&mut self, now: Instant) -> Counts {
         let Some(mut flight) = self.flight.take() else { return Counts::NONE };
         let mss = u32::from(self.mss);
-        flight.before = flight.board.missing();
+        flight.note_before();
         flight.recovery.holds_back = false;
         flight.rearm = Rearm::Late;
         let in_flight = flight.board.in_flight();
@@ -210,8 +210,8 @@ impl Sender {
     /// With nothing outstanding what a recovery left behind is kept for one RTO more.
     fn idle_timer(&self, flight: &Flight, now: Instant, running: Option<Timer>) -> SendTimer {
         match running {
-            Some(Timer::Forget) if flight.recovery.lingers() => SendTimer::Keep,
-            _ if flight.recovery.lingers() => SendTimer::Set(Timer::Forget, now + self.rtt.rto()),
+            Some(Timer::Forget) if flight.lingers() => SendTimer::Keep,
+            _ if flight.lingers() => SendTimer::Set(Timer::Forget, now + self.rtt.rto()),
             _ => SendTimer::Off,
         }
     }
