@@ -330,7 +330,8 @@ impl SocketCore {
     /// Reads the next bytes of the stream; 0 is end of file.
     ///
     /// # Errors
-    /// `WouldBlock`, `BadSocket`, and once, after the bytes that came before it, the reason of a failure.
+    /// `WouldBlock`, `BadSocket`, and once, after the bytes that came before it, the reason of a failure; none after the end of the
+    /// stream (Linux: SOCK_DONE in `tcp_recvmsg`).
     pub fn recv(&mut self, socket: SocketId, bytes: &mut [u8]) -> Result<usize, SocketError> {
         let state = self.socket_mut(socket)?;
         if state.has_unread() {
@@ -338,10 +339,14 @@ impl SocketCore {
             self.credit(socket);
             return Ok(count);
         }
+        // After the end of the stream there is nothing to read, and nothing to miss: a failure is left to whoever writes.
+        if state.end_of_stream {
+            return Ok(0);
+        }
         if let Some(failure) = state.failure.take() {
             return Err(failure);
         }
-        let ended = state.end_of_stream || state.read_closed || state.phase == Phase::Over;
+        let ended = state.read_closed || state.phase == Phase::Over;
         if ended { Ok(0) } else { Err(SocketError::WouldBlock) }
     }
 

@@ -13,7 +13,7 @@ use crate::network::Network;
 use crate::ports::Ports;
 use crate::socket::Socket;
 use crate::stepped::Stepper;
-use crate::threaded::{self, Ends, Threaded};
+use crate::threaded::{self, Ends, Known, Threaded};
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -156,12 +156,12 @@ impl Engine {
         &self.network
     }
 
-    /// Waits until a listener is known wherever segments arrive.
+    /// Waits until a listener is known wherever segments arrive, or nowhere any more.
     ///
     /// # Errors
     /// ENETDOWN when the engine does not answer.
-    pub(crate) fn await_listener(&self, local: &Endpoint) -> Result<()> {
-        if self.is_stepped { Ok(()) } else { threaded::await_listener(&self.observer, local) }
+    pub(crate) fn await_listener(&self, local: &Endpoint, known: Known) -> Result<()> {
+        if self.is_stepped { Ok(()) } else { threaded::await_listener(&self.observer, local, known) }
     }
 
     /// Whether the caller turns it, so that no call can wait.

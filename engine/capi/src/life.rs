@@ -8,6 +8,7 @@ use crate::network::Way;
 use crate::options::Options;
 use crate::ports::Claim;
 use crate::socket::{ALL, Connection, Phase, Socket};
+use crate::threaded::Known;
 use std::ffi::c_int;
 use std::time::Duration;
 use synward_engine::{ConnectConfig, ListenConfig, Progress, Shutdown, SocketError, Status};
@@ -83,7 +84,7 @@ impl Engine {
     pub(crate) fn listen(&self, file: FileId, backlog: c_int) -> Result<()> {
         let local = self.call(|state| state.listen(file, backlog))?;
         // First it is known, then clients can reach it.
-        self.await_listener(&local)?;
+        self.await_listener(&local, Known::Everywhere)?;
         self.network().own(&local)
     }
 
@@ -132,7 +133,27 @@ impl Engine {
             // What is not acknowledged by then goes on without us.
             let _ = self.wait(Patience::lasting(Some(linger)), |state| state.is_acknowledged(file));
         }
-        self.call(|state| state.close(file, linger == Some(Duration::ZERO)))
+        self.ending(file, |state| state.close(file, linger == Some(Duration::ZERO)))
+    }
+
+    /// Ends one direction of a connection or both.
+    ///
+    /// # Errors
+    /// As shutdown(2).
+    pub(crate) fn shut_down(&self, file: FileId, how: Shutdown) -> Result<()> {
+        self.ending(file, |state| state.shut_down(file, how))
+    }
+
+    /// Does what may end a listener, and comes back when nobody takes a SYN for it any more.
+    fn ending(&self, file: FileId, end: impl FnOnce(&mut State) -> Result<()>) -> Result<()> {
+        let ended = self.call(|state| {
+            let listened = state.listens_at(file);
+            end(state)?;
+            Ok(listened.filter(|_| state.listens_at(file).is_none()))
+        })?;
+        // Where the loops have ended, nobody takes anything.
+        let _ = ended.map(|local| self.await_listener(&local, Known::Nowhere));
+        Ok(())
     }
 }
 
@@ -334,7 +355,7 @@ impl State {
     ///
     /// # Errors
     /// ENOTCONN, EBADF.
-    pub(crate) fn shut_down(&mut self, file: FileId, how: Shutdown) -> Result<()> {
+    fn shut_down(&mut self, file: FileId, how: Shutdown) -> Result<()> {
         if matches!(self.socket(file)?.phase, Phase::Listening(_)) {
             // Nobody sends at a listener; one that receives no more is none.
             return if how == Shutdown::Write { Ok(()) } else { self.disconnect(file) };
@@ -349,6 +370,11 @@ impl State {
                 Ok(())
             }
         }
+    }
+
+    fn listens_at(&self, file: FileId) -> Option<Endpoint> {
+        let socket = self.sockets.get(&file)?;
+        socket.bound.filter(|_| matches!(socket.phase, Phase::Listening(_)))
     }
 
     fn is_acknowledged(&mut self, file: FileId) -> Result<()> {

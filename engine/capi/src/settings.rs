@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 use synward_engine::EngineConfig;
-use synward_proto::connection::Keepalive;
+use synward_proto::connection::{CongestionAlgorithm, Ecn, Keepalive};
 
 /// What follows when keepalive is turned on with nothing said about its times, as in Linux.
 pub(crate) const KEEPALIVE: Keepalive =
@@ -24,10 +24,13 @@ pub(crate) fn apply(text: &str, to: &mut EngineConfig) -> Result<(), String> {
 fn set(name: &str, value: &str, to: &mut EngineConfig) -> Result<(), String> {
     match name {
         "mtu" => to.mtu = number(value)?,
+        "ip_default_ttl" => to.hop_limit = number(value)?,
         "max_connections" => to.max_connections = number(value)?,
         "somaxconn" => to.somaxconn = number(value)?,
         "ip_local_port_range" => to.source_ports = range(value)?,
         "tcp_abort_on_overflow" => to.abort_on_overflow = switch(value)?,
+        "tcp_congestion_control" => to.congestion = CongestionAlgorithm::named(value).ok_or("must be cubic or reno")?,
+        "tcp_ecn" => to.ecn = ecn(value)?,
         "tcp_fin_timeout" => to.fin_wait_2 = seconds(value)?,
         "tcp_max_orphans" => to.orphan_limit = number(value)?,
         "tcp_max_syn_backlog" => to.max_syn_backlog = number(value)?,
@@ -54,6 +57,15 @@ fn switch(value: &str) -> Result<bool, String> {
         "0" => Ok(false),
         "1" => Ok(true),
         _ => Err("must be 0 or 1".to_owned()),
+    }
+}
+
+fn ecn(value: &str) -> Result<Ecn, String> {
+    match value {
+        "0" => Ok(Ecn::Off),
+        "1" => Ok(Ecn::Always),
+        "2" => Ok(Ecn::WhenAsked),
+        _ => Err("must be 0, 1 or 2".to_owned()),
     }
 }
 
@@ -85,6 +97,10 @@ mod tests {
         apply(" tcp_sack=0 mtu=9000  tcp_window_scaling=0 ip_local_port_range=1024-2047", &mut config).expect("fine");
         assert_eq!((config.sack, config.mtu, config.window_scale), (false, 9000, None));
         assert_eq!(config.source_ports, 1024..=2047);
+        apply("tcp_rmem=4096,65536 tcp_wmem=8192 tcp_ecn=0", &mut config).expect("fine");
+        assert_eq!((config.receive_buffer, config.receive_buffer_max), (4096, 65_536));
+        assert_eq!((config.send_buffer, config.send_buffer_max), (8192, 8192));
+        assert_eq!(config.ecn, synward_proto::connection::Ecn::Off);
     }
 
     #[test]
@@ -93,6 +109,7 @@ mod tests {
             ("tcp_sack", "tcp_sack: should be name=value"),
             ("tcp_sack=yes", "tcp_sack=yes: must be 0 or 1"),
             ("mtu=70000", "mtu=70000: not a number, or out of range"),
+            ("tcp_congestion_control=bbr", "tcp_congestion_control=bbr: must be cubic or reno"),
             ("tcp_magic=1", "tcp_magic=1: there is no such setting"),
             ("ip_local_port_range=9", "ip_local_port_range=9: should be first-last"),
         ] {

@@ -6,7 +6,7 @@ use crate::errno::{Errno, Result};
 use crate::socket::Phase;
 use std::time::Duration;
 use synward_engine::Progress;
-use synward_proto::connection::{Info, State as TcpState};
+use synward_proto::connection::{CaState, Info, State as TcpState};
 use zerocopy::{Immutable, IntoBytes};
 
 /// The kernel's structure as of Linux 6.18. Fields that nothing here counts are zero.
@@ -99,6 +99,17 @@ fn number(state: TcpState) -> u8 {
     }
 }
 
+/// The kernel's number of what is done about losses (`enum tcp_ca_state`).
+fn ca_number(state: CaState) -> u8 {
+    match state {
+        CaState::Open => 0,
+        CaState::Disorder => 1,
+        CaState::Cwr => 2,
+        CaState::Recovery => 3,
+        CaState::Loss => 4,
+    }
+}
+
 fn micros(span: Duration) -> u32 {
     u32::try_from(span.as_micros()).unwrap_or(u32::MAX)
 }
@@ -123,17 +134,29 @@ impl TcpInfo {
         }
         Self {
             state: number(info.state),
+            ca_state: ca_number(info.ca_state),
+            retransmits: info.timeouts,
+            backoff: info.timeouts,
             options,
             scales: scales.0 | scales.1 << 4,
             rto: micros(info.rto),
             snd_mss: info.mss.into(),
-            unacked: segments(info.send_queue, info.mss),
+            unacked: info.unacked,
+            sacked: info.sacked,
+            lost: info.lost,
+            retrans: info.retransmitting,
             rtt: micros(info.srtt.unwrap_or_default()),
             rttvar: micros(info.rttvar),
             snd_ssthresh: if info.ssthresh >= NO_THRESHOLD { INFINITE } else { segments(info.ssthresh, info.mss) },
             snd_cwnd: segments(info.cwnd, info.mss),
+            reordering: info.reordering.into(),
             rcv_space: info.receive_window,
             total_retrans: info.retransmits,
+            // None at all is the largest number there is, in both.
+            pacing_rate: info.pacing_rate.unwrap_or(u64::MAX),
+            max_pacing_rate: u64::MAX,
+            bytes_acked: info.bytes_acked,
+            min_rtt: info.min_rtt.map_or(u32::MAX, micros),
             snd_wnd: info.send_window,
             ..Self::default()
         }

@@ -26,18 +26,30 @@ pub(crate) struct Ends {
 /// How long the loops may take until they know a listener.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Waits until every loop knows the listener at `local`.
+/// Who is to know a listener.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Known {
+    /// Every loop.
+    Everywhere,
+    /// None.
+    Nowhere,
+}
+
+/// Waits until those know the listener at `local` who are to.
 ///
 /// # Errors
 /// ENETDOWN when they do not answer.
-pub(crate) fn await_listener(observer: &Observer, local: &Endpoint) -> crate::errno::Result<()> {
+pub(crate) fn await_listener(observer: &Observer, local: &Endpoint, known: Known) -> crate::errno::Result<()> {
     let (deadline, local) = (Instant::now() + PATIENCE, local.to_string());
-    let loops = observer.snapshots().count();
+    let wanted = match known {
+        Known::Everywhere => observer.snapshots().count(),
+        Known::Nowhere => 0,
+    };
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        let known = observer.listeners().and_then(|listing| listing.collect(left));
-        let known = known.map_err(|_| Errno(libc::ENETDOWN))?;
-        if known.iter().filter(|row| row.local == local).count() >= loops {
+        let listed = observer.listeners().and_then(|listing| listing.collect(left));
+        let listed = listed.map_err(|_| Errno(libc::ENETDOWN))?;
+        if listed.iter().filter(|row| row.local == local).count() == wanted {
             return Ok(());
         }
     }

@@ -120,6 +120,8 @@ counters! {
     TCPDSACKOfoSent,
     /// Segments refused by PAWS in an established state.
     PAWSEstab,
+    /// Late acknowledgments refused by PAWS, without an answer.
+    PAWSOldAck,
     /// Challenge acknowledgments sent (RFC 5961).
     TCPChallengeACK,
     /// Challenge acknowledgments caused by a SYN (RFC 5961, section 4).

@@ -9,9 +9,9 @@ use crate::received::Chunk;
 use crate::registry::Registry;
 use crate::socket::{ConnectConfig, SocketId};
 use crate::steering::Steering;
-use crate::{Interest, SocketError, Source};
+use crate::{Interest, Progress, SocketError, Source};
 use std::sync::Arc;
-use synward_proto::connection::SocketOption;
+use synward_proto::connection::{Failure, SocketOption};
 use synward_proto::{Endpoint, Link};
 
 const LOCAL: Endpoint = Endpoint::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)), 7);
@@ -167,4 +167,48 @@ fn news_of_a_socket_that_was_given_back_come_to_nothing() {
     shard.only().push((early, Event::Opening { conn: CONN, local: LOCAL })).expect("room");
     sockets.poll();
     assert_eq!(requests(&mut shard), [format!("{:?}", Action::Abort)]);
+}
+
+#[test]
+fn a_look_at_unread_bytes_leaves_them() {
+    let (mut shard, mut sockets) = pair(16);
+    let socket = connected(&mut shard, &mut sockets);
+    give(&mut shard, &mut sockets, socket, 3);
+    give(&mut shard, &mut sockets, socket, 4);
+    let mut bytes = [0; 16];
+    assert_eq!(sockets.peek(socket, 0, &mut bytes), Ok(7));
+    assert_eq!(sockets.peek(socket, 5, &mut bytes), Ok(2));
+    assert_eq!(sockets.peek(socket, 7, &mut bytes), Ok(0));
+    assert_eq!(sockets.status(socket).map(|status| status.unread), Ok(7));
+    assert!(requests(&mut shard).is_empty(), "nothing was read");
+    assert_eq!(sockets.recv(socket, &mut bytes), Ok(7));
+}
+
+#[test]
+fn news_are_passed_on_as_they_come_and_a_description_is_told_and_not_kept() {
+    let (mut shard, mut sockets) = pair(16);
+    let socket = sockets.connect(ConnectConfig::new(LOCAL, REMOTE, Link::default())).expect("asks");
+    assert_eq!(sockets.describe(socket), Err(SocketError::NotConnected), "it has no name yet");
+    assert_eq!(sockets.status(socket).map(|status| status.progress), Ok(Progress::Asked));
+    shard.only().pop();
+    let events = [
+        Event::Opening { conn: CONN, local: LOCAL },
+        Event::Connected { send_space: 100 },
+        Event::Received(Chunk::on_heap(vec![1])),
+        Event::Sent(1),
+        Event::EndOfStream,
+        Event::Failed(Failure::Reset),
+        Event::Over,
+    ];
+    for event in events {
+        shard.only().push((socket, event)).expect("room");
+    }
+    let mut told = Vec::new();
+    sockets.poll_with(|of, news| told.push((of == socket, format!("{news:?}"))));
+    let names = ["Named", "Connected", "Received", "Sent", "EndOfStream", "Failed", "Over"];
+    assert_eq!(told, names.map(|name| (true, name.to_owned())));
+    let status = sockets.status(socket).expect("it is still there");
+    assert_eq!((status.progress, status.failure), (Progress::Over, Some(SocketError::ConnectionReset)));
+    assert!(status.end_of_stream && status.unread == 1);
+    assert_eq!(sockets.describe(socket), Err(SocketError::NotConnected), "there is nobody to ask");
 }

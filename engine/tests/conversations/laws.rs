@@ -6,8 +6,10 @@ use std::net::IpAddr;
 use std::time::Duration;
 use synward_engine::{ConnectConfig, EngineConfig, ListenConfig, NextHops, Secrets};
 use synward_lab::{Pair, PairConfig};
+use synward_proto::connection::CongestionAlgorithm;
 use synward_proto::{Endpoint, Flags};
 use synward_testkit::engine::Host;
+use synward_testkit::path::{self, Buffers, Path, Plan};
 use synward_testkit::play::MACS;
 use synward_testkit::wire::{self, IpFields, WireOption, WireSegment};
 
@@ -24,7 +26,7 @@ pub struct Law {
 }
 
 /// All of them.
-pub const LAWS: [Law; 6] = [
+pub const LAWS: [Law; 7] = [
     Law {
         name: "initial_numbers_of_other_ends_have_nothing_in_common",
         proves: &["MUST-9", "SHLD-1", "RFC-6528", "RFC-2525.2.3"],
@@ -43,6 +45,12 @@ pub const LAWS: [Law; 6] = [
         proves: &["MUST-44"],
         needs_root: true,
         check: source_address,
+    },
+    Law {
+        name: "slow_start_ends_before_the_queue_is_full",
+        proves: &["RFC-9406.4"],
+        needs_root: false,
+        check: slow_start_ends,
     },
     Law { name: "index_a_row_that_nothing_proved_is_a_hole", proves: &[], needs_root: false, check: holes },
     Law { name: "index_a_claim_must_name_a_row", proves: &[], needs_root: false, check: claims },
@@ -141,6 +149,24 @@ fn source_ports() -> Result<(), String> {
         return Err(format!("{} connects, {in_step} of them with a port beside the one before", first.len()));
     }
     if first == second { Err("another secret chooses the same ports".into()) } else { Ok(()) }
+}
+
+/// On a path whose queue holds half of what is on its way, slow start alone would fill it and lose what overflows; the rise of the round
+/// trip ends it before that, and the path is used all the same.
+fn slow_start_ends() -> Result<(), String> {
+    const SPAN: Duration = Duration::from_secs(2);
+    const RATE: u64 = 20_000_000;
+    let round_trip = Duration::from_millis(100);
+    let path = Path { rate: RATE, queue: RATE / 8 / 20, loss: 0 };
+    let buffers = Buffers { send: 4 << 20, receive: 4 << 20, receive_max: 4 << 20 };
+    let plan = Plan { algorithm: CongestionAlgorithm::Cubic, round_trip, buffers, starts: Duration::ZERO };
+    let outcome = path::run(1, &path, &[plan], Duration::from_secs(1), SPAN)?;
+    let flow = outcome.first().ok_or("no flow")?;
+    let goodput = flow.goodput(Duration::from_secs(1));
+    if flow.retransmits != 0 || goodput < RATE as f64 / 2.0 {
+        return Err(format!("{} retransmissions, {goodput} bits a second of {RATE}", flow.retransmits));
+    }
+    Ok(())
 }
 
 /// Where an open is not told what address to come from, the kernel's routing table says it, and the SYN has it.

@@ -44,11 +44,15 @@ enum Server {
 }
 
 impl Bed {
-    /// No interface has offloads, and none but the engine's has an XDP program; every kernel has Reno.
+    /// No interface has offloads, and each is polled by a thread of its own, on the core of its host, as the interrupts of a
+    /// NIC would be; every kernel has Reno.
     pub fn up(system: System) -> Result<Self> {
-        let bare = End { offloads: Offloads::NONE, ..End::default() };
+        let before = processes::named("napi/")?;
+        let polled = End { offloads: Offloads::NONE, xdp_pass: true, threaded_napi: true };
+        // The engine brings a program of its own.
+        let near = End { xdp_pass: system == System::Kernel, ..polled };
         let path =
-            RoutedPair::up(&RoutedPairConfig { near: bare, far: bare, router: bare, ..RoutedPairConfig::default() })?;
+            RoutedPair::up(&RoutedPairConfig { near, far: polled, router: polled, ..RoutedPairConfig::default() })?;
         for host in [path.near(), path.far()] {
             host.set_sysctl("net.ipv4.tcp_congestion_control", "reno")?;
         }
@@ -77,6 +81,14 @@ impl Bed {
                 Server::Kernel { _services: [start(Way::Receive)?, start(Way::Send)?] }
             }
         };
+        let mut polling = processes::named("napi/")?;
+        polling.retain(|id| !before.contains(id));
+        for id in &polling {
+            let is_near = processes::name_of(*id).is_some_and(|name| name.starts_with("napi/near"));
+            processes::keep_on(&[*id], &[if is_near { SERVER } else { CLIENT }])?;
+        }
+        processes::run_before_others(&polling)?;
+        processes.extend(polling);
         Ok(Self { server, path, processes })
     }
 

@@ -127,7 +127,7 @@ pub extern "C" fn sw_shutdown(fd: c_int, how: c_int) -> c_int {
             libc::SHUT_RDWR => Shutdown::Both,
             _ => return Err(Errno::INVALID),
         };
-        engine.call(|state| state.shut_down(file, how))
+        engine.shut_down(file, how)
     })
 }
 

@@ -25,7 +25,7 @@ fn library() -> PathBuf {
     folder
 }
 
-/// Compiles `source` (below this crate) with `options` into a program called `name`, linked with the library.
+/// Compiles `source` (below this crate) with `options` into a program called `name`, linked with the library; where it is.
 pub fn compile(source: &str, name: &str, options: &[&str]) -> PathBuf {
     let (program, library) = (Path::new(env!("CARGO_TARGET_TMPDIR")).join(name), library());
     let mut cc = Command::new("cc");
@@ -43,9 +43,9 @@ pub fn compile(source: &str, name: &str, options: &[&str]) -> PathBuf {
 }
 
 /// Runs a program that must succeed; what it printed.
-pub fn run(program: &Path) -> String {
-    let output = Command::new(program).output().expect("the program runs");
+pub fn run(mut program: Command) -> String {
+    let output = program.output().expect("the program runs");
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{}: {}\n{out}{err}", program.display(), output.status);
+    assert!(output.status.success(), "{program:?}: {}\n{out}{err}", output.status);
     out.into_owned()
 }

@@ -2,6 +2,7 @@
 //! and on engines in real time, and all must print the same, line by line.
 
 use crate::compiler::{compile, run};
+use std::process::Command;
 
 /// On engines that the program steps.
 const STEPPED: (&str, &[&str]) = ("stepped", &["-DSYNWARD"]);
@@ -10,10 +11,10 @@ const THREADED: (&str, &[&str]) = ("threaded", &["-DSYNWARD", "-DTHREADED"]);
 
 fn agree(name: &str, ways: &[(&str, &[&str])]) {
     let source = format!("tests/c/programs/{name}.c");
-    let kernel = run(&compile(&source, &format!("{name}-kernel"), &[]));
+    let kernel = run(Command::new(compile(&source, &format!("{name}-kernel"), &[])));
     assert!(kernel.lines().count() > 20, "{source} says hardly anything");
     for (way, options) in ways {
-        let ours = run(&compile(&source, &format!("{name}-{way}"), options));
+        let ours = run(Command::new(compile(&source, &format!("{name}-{way}"), options)));
         let differences: Vec<_> = kernel.lines().zip(ours.lines()).filter(|(kernel, ours)| kernel != ours).collect();
         assert!(differences.is_empty(), "{source}, {way}, kernel and ours: {differences:#?}");
         assert_eq!(kernel.lines().count(), ours.lines().count(), "{source}, {way}");

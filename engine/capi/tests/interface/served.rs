@@ -1,6 +1,6 @@
 //! Programs in C that serve and use an interface.
 
-use crate::compiler::compile;
+use crate::compiler::{compile, run};
 use crate::{Outcome, Test};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -122,9 +122,7 @@ fn client() -> Outcome {
     });
     let mut command = pair.near().command(program);
     command.arg(pair.near().interface()).args([v4.ip().to_string(), v6.ip().to_string(), PORT.to_string()]);
-    let output = command.output()?;
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{out}{err}");
+    run(command);
     for echo in echoes {
         assert_eq!(echo.join().expect("no panic")?, 1 << 20);
     }

@@ -17,6 +17,7 @@ use crate::segment::SackBlocks;
 use crate::{Counter, Counts, DropReason, Fate, Flags, Options, Segment, Verdict, reset};
 use core::mem;
 use core::ops::ControlFlow::{self, Break, Continue};
+use core::time::Duration;
 
 /// A segment, the frame it came in, and who it is for.
 #[derive(Clone, Copy)]
@@ -97,14 +98,30 @@ impl Synchronised {
 
     /// Protection against wrapped sequence numbers (RFC 7323, section 5.3, R1).
     fn check_paws(&mut self, arrival: &Arrival<'_>) -> Check {
-        match (&self.clock, arrival.segment.options.timestamps()) {
-            (Some(clock), Some(option)) if clock.rejects(arrival.context.now, option.value) => {
-                self.count(&[Counter::PAWSEstab]);
-                Break(self.refuse(arrival, DropReason::Paws, Counter::TCPACKSkippedPAWS))
-            }
-            // Linux, too, accepts segments that lack a timestamp once it is negotiated.
-            (Some(_) | None, _) => Continue(()),
+        let (now, segment) = (arrival.context.now, arrival.segment);
+        // Linux, too, accepts segments that lack a timestamp once it is negotiated.
+        let Some((clock, option)) = self.clock.zip(segment.options.timestamps()) else { return Continue(()) };
+        if !clock.rejects(now, option.value) || self.is_disordered(segment, clock.lag(option.value)) {
+            return Continue(());
         }
+        // Late acknowledgments are common, and nobody needs to hear of them (Linux: `tcp_disordered_ack_check`).
+        if is_bare_ack(segment) && segment.seq.before(self.receiver.nxt()) {
+            return Break(silent(Verdict::dropped(DropReason::Paws).counting(Counts::of(&[Counter::PAWSOldAck]))));
+        }
+        self.count(&[Counter::PAWSEstab]);
+        Break(self.refuse(arrival, DropReason::Paws, Counter::TCPACKSkippedPAWS))
+    }
+
+    /// Whether a segment `lag` ticks older than another is a duplicate acknowledgment that was overtaken on its way: it says nothing
+    /// new, and is no older than a retransmission timeout makes likely (Linux: `tcp_disordered_ack_check`, `tcp_tsval_replay`).
+    fn is_disordered(&self, segment: &Segment, lag: u32) -> bool {
+        let same_window = u32::from(segment.window) << self.sender.scale().shift() == self.sender.window();
+        let replay = self.sender.rtt().rto() * 6 / 5;
+        is_bare_ack(segment)
+            && segment.seq == self.receiver.nxt()
+            && segment.ack == self.sender.una()
+            && same_window
+            && Duration::from_millis(lag.into()) <= replay
     }
 
     /// First check: the sequence number.
@@ -340,6 +357,11 @@ impl Synchronised {
     fn answer(&mut self, arrival: &Arrival<'_>, verdict: Verdict, events: Events) -> Decision {
         Decision { verdict: verdict.reply(self.acknowledgment(&arrival.context)), events }
     }
+}
+
+/// Whether a segment does nothing but acknowledge.
+fn is_bare_ack(segment: &Segment) -> bool {
+    segment.flags.contains(Flags::ACK) && segment.seq_len() == 0
 }
 
 /// A decision that nobody needs to hear of.

@@ -4,6 +4,7 @@ use super::config::Settings;
 use super::synchronised::Synchronised;
 use super::timers::Timer;
 use crate::Instant;
+use core::num::NonZeroU8;
 use core::time::Duration;
 
 /// The state of keepalive probing.
@@ -58,7 +59,7 @@ impl Synchronised {
             (Silence::Short, now + idle)
         } else if silent < idle {
             (Silence::Short, self.heard + idle)
-        } else if self.keepalive.unanswered >= times.probes.get() {
+        } else if self.is_dead(silent, times.probes, settings) {
             return Silence::Dead;
         } else {
             (Silence::Probe, now + Duration::from(times.interval))
@@ -69,5 +70,13 @@ impl Synchronised {
         }
         self.timers.set(Timer::Keepalive, next);
         verdict
+    }
+
+    /// Whether enough probes went unanswered, or one did and the user timeout is over, which counts instead (`tcp(7)`).
+    fn is_dead(&self, silent: Duration, probes: NonZeroU8, settings: &Settings) -> bool {
+        match settings.user_timeout {
+            Some(limit) => self.keepalive.unanswered > 0 && silent >= limit.into(),
+            None => self.keepalive.unanswered >= probes.get(),
+        }
     }
 }

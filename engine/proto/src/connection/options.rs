@@ -28,7 +28,8 @@ pub enum SocketOption {
     /// TCP_USER_TIMEOUT: how long data may stay unacknowledged, a window closed, or keepalive unanswered (RFC 5482; the option that
     /// tells the peer is not sent). `None`: as the counts of retransmissions and probes say.
     UserTimeout(Option<Duration>),
-    /// TCP_LINGER2: how long FIN-WAIT-2 lasts once the application has closed, at most [`MAX_LINGER`]. `None`: as configured.
+    /// TCP_LINGER2: how long FIN-WAIT-2 lasts once the application has closed, at most [`MAX_LINGER`]; no time
+    /// at all (a negative one in Linux) resets instead. `None`: as configured.
     Linger2(Option<Duration>),
     /// TCP_CONGESTION.
     Congestion(CongestionAlgorithm),

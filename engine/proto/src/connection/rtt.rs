@@ -47,13 +47,15 @@ pub(super) struct Rtt {
     spread: u32,
     /// The least round trip of late, microseconds; zero while nothing has been measured.
     least: u32,
-    /// When that was, milliseconds.
-    least_at: u32,
+    /// When that was, seconds.
+    least_at: u16,
     /// The RTO before any measurement, seconds.
     initial: u8,
     /// How often the RTO was doubled since the last measurement (RFC 6298, section 5.5).
     backoff: u8,
 }
+
+const _: () = assert!(size_of::<Rtt>() <= 20);
 
 /// The largest deviation during one round trip.
 #[derive(Clone, Copy, Debug)]
@@ -155,10 +157,10 @@ impl Rtt {
 
     /// Takes a round trip as the least of late, if it is (Linux: `tcp_update_rtt_min`).
     pub fn note_least(&mut self, now: Instant, sample: Duration) {
-        let (sample, millis) = (micros(sample).max(1), now.as_millis() as u32);
-        let age = Duration::from_millis(millis.wrapping_sub(self.least_at).into());
+        let (sample, at) = (micros(sample).max(1), (now.as_millis() / 1000) as u16);
+        let age = Duration::from_secs(at.wrapping_sub(self.least_at).into());
         if self.least == 0 || sample <= self.least || age > LEAST_LASTS {
-            (self.least, self.least_at) = (sample, millis);
+            (self.least, self.least_at) = (sample, at);
         }
     }
 
@@ -250,7 +252,7 @@ mod tests {
     fn the_least_round_trip_is_remembered_for_five_minutes() {
         let mut rtt = Rtt::new(INITIAL);
         assert_eq!(rtt.least(), None);
-        for (at, sample, least) in [(0, 50, 50), (10, 80, 50), (20, 30, 30), (300_000, 90, 30), (300_021, 90, 90)] {
+        for (at, sample, least) in [(0, 50, 50), (10, 80, 50), (20, 30, 30), (300_000, 90, 30), (301_000, 90, 90)] {
             rtt.note_least(NOW + ms(at), ms(sample));
             assert_eq!(rtt.least(), Some(ms(least)), "after {at} ms");
         }

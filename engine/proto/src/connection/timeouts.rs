@@ -39,7 +39,7 @@ impl Synchronised {
                     self.receiver.acks.on_timer(self.sender.rtt().rto());
                 }
                 Timer::Keepalive => verdict = self.on_keepalive_timer(context),
-                Timer::FinWait2 => self.end(Stage::Closed(None)),
+                Timer::FinWait2 => verdict = self.on_fin_wait_2(context),
             }
         }
         self.arm_timers(context.now, context.settings);
@@ -99,6 +99,17 @@ impl Synchronised {
         if self.persist.due == Due::Probe {
             self.count(&[Counter::TCPWinProbe]);
         }
+    }
+
+    /// The peer had its time to end its stream. With none at all (TCP_LINGER2 below zero in Linux) it is told.
+    fn on_fin_wait_2(&mut self, context: &Context<'_>) -> Verdict {
+        let at_once = context.settings.linger.is_some_and(|linger| Duration::from(linger).is_zero());
+        let head = at_once.then(|| self.reset(context));
+        if at_once {
+            self.count(&[Counter::TCPAbortOnLinger]);
+        }
+        self.end(Stage::Closed(None));
+        Verdict { reply: head, ..Verdict::CONSUMED }
     }
 
     fn on_keepalive_timer(&mut self, context: &Context<'_>) -> Verdict {

@@ -44,6 +44,11 @@ impl TimestampClock {
         self.is_older(value) && u64::from(age) < OUTDATED.as_secs()
     }
 
+    /// By how many ticks `value` is older than TS.Recent.
+    pub fn lag(&self, value: u32) -> u32 {
+        self.clock.recent.wrapping_sub(value)
+    }
+
     /// Records the TSval of a segment that starts no later than what we acknowledged last (RFC 7323, section 4.3; R3).
     pub fn refresh(&mut self, now: Instant, value: u32) {
         if !self.rejects(now, value) {

@@ -134,8 +134,9 @@ static inline void until(int fd, short events)
 
     for (int tries = 0; tries < 5000; tries++) {
         settle();
-        if (S(poll)(&asked, 1, 1) > 0 && (asked.revents & events) == events)
+        if (S(poll)(&asked, 1, 0) > 0 && (asked.revents & events) == events)
             return;
+        usleep(1000);
     }
     fprintf(stderr, "waited in vain for events %x: there are %x\n", (unsigned)events, (unsigned)asked.revents);
     exit(1);

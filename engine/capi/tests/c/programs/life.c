@@ -362,6 +362,52 @@ static void was_reset(void)
     settle();
 }
 
+/* The same over IPv6. */
+static void over_ipv6(void)
+{
+    struct sockaddr_in6 any = { .sin6_family = AF_INET6 }, where, end;
+    struct sockaddr_in v4 = to(SERVER, 0);
+    socklen_t len = sizeof where;
+    char bytes[8];
+    int on = 1, family = 0;
+
+    inet_pton(AF_INET6, SERVER6, &any.sin6_addr);
+    at(AT_SERVER);
+    int fd = S(socket)(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    TELL(S(setsockopt)(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on));
+    TELL(S(getsockname)(fd, (struct sockaddr *)&end, &len));
+    TELL_VALUE(len);
+    TELL_VALUE(end.sin6_family == AF_INET6 && end.sin6_port == 0);
+    TELL(S(bind)(fd, address(&v4), sizeof v4));
+    TELL(S(bind)(fd, (struct sockaddr *)&any, 20));
+    TELL(S(bind)(fd, (struct sockaddr *)&any, sizeof any));
+    TELL(S(listen)(fd, 8));
+    TELL(S(getsockname)(fd, (struct sockaddr *)&where, &len));
+    len = sizeof family;
+    TELL(S(getsockopt)(fd, SOL_SOCKET, SO_DOMAIN, &family, &len));
+    TELL_VALUE(family);
+
+    at(AT_CLIENT);
+    int client = S(socket)(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    TELL(S(connect)(client, address(&v4), sizeof v4));
+    TELL(S(connect)(client, (struct sockaddr *)&where, sizeof where));
+    until(client, POLLOUT);
+    until(fd, POLLIN);
+    len = sizeof end;
+    int server = S(accept)(fd, (struct sockaddr *)&end, &len);
+    TELL_VALUE(len);
+    TELL_VALUE(end.sin6_port != 0 && end.sin6_family == AF_INET6 && end.sin6_scope_id == 0);
+    TELL(S(getpeername)(client, (struct sockaddr *)&end, &len));
+    TELL_VALUE(memcmp(&end, &where, sizeof end));
+    TELL(S(write)(client, "six", 3));
+    until_unread(server, 3);
+    TELL(S(read)(server, bytes, sizeof bytes));
+    S(close)(client);
+    S(close)(server);
+    S(close)(fd);
+    settle();
+}
+
 int main(void)
 {
     begin();
@@ -374,5 +420,6 @@ int main(void)
     in_progress();
     shutting_down();
     was_reset();
+    over_ipv6();
     return 0;
 }

@@ -256,6 +256,9 @@ static void info(void)
     TELL_VALUE(len == sizeof info);
     TELL_VALUE(info.tcpi_state);
     TELL_VALUE(info.tcpi_options & (TCPI_OPT_TIMESTAMPS | TCPI_OPT_SACK | TCPI_OPT_WSCALE));
+    TELL_VALUE(info.tcpi_ca_state);
+    TELL_VALUE(info.tcpi_retransmits);
+    TELL_VALUE(info.tcpi_reordering);
     TELL_VALUE(info.tcpi_unacked);
     TELL_VALUE(info.tcpi_total_retrans);
     TELL_VALUE(info.tcpi_snd_cwnd);

@@ -1,14 +1,61 @@
 //! What an acknowledgment does: RFC 9293, section 3.10.7.4, fifth check; Linux: `tcp_ack`.
 
 use super::flight::{Flight, Rearm};
-use super::{Acknowledgment, Fin, Progress, Sender, Walk};
+use super::{Fin, Sender};
 use crate::connection::congestion::{Acked, Delivery};
 use crate::connection::recovery::CaState;
 use crate::connection::scoreboard::{Findings, Reading};
+use crate::segment::SackBlocks;
 use crate::{Counter, Counts, Instant, SeqNum};
 use alloc::boxed::Box;
 use core::mem;
 use core::time::Duration;
+
+/// What an acknowledgment says, once its number is found acceptable.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::connection) struct Acknowledgment {
+    /// SEG.SEQ.
+    pub seq: SeqNum,
+    /// SEG.ACK.
+    pub ack: SeqNum,
+    /// SEG.WND, unscaled.
+    pub window: u16,
+    /// Whether the segment occupies no sequence space.
+    pub bare: bool,
+    /// Whether it echoes that congestion was experienced, as agreed (RFC 3168, section 6.1.2).
+    pub ece: bool,
+    /// What it reports beyond its number, as agreed.
+    pub sack: SackBlocks,
+    /// The age of the echoed timestamp.
+    pub echo: Option<Duration>,
+}
+
+/// What an acknowledgment did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::connection) struct Progress {
+    /// Something was acknowledged for the first time.
+    pub advanced: bool,
+    /// Bytes that left the send buffer.
+    pub freed: u32,
+    /// Full-sized segments were acknowledged, and no others.
+    pub full_sized: bool,
+    /// Our FIN was acknowledged.
+    pub fin_acked: bool,
+    /// Counters to raise.
+    pub counts: Counts,
+}
+
+/// An acknowledgment on its way through the sender.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Walk {
+    pub now: Instant,
+    /// SEG.ACK.
+    pub ack: SeqNum,
+    /// SND.UNA before it.
+    pub prior: SeqNum,
+    /// The millisecond at which we sent what it echoes.
+    pub echoed: Option<u64>,
+}
 
 impl Sender {
     /// Takes an acknowledgment whose number is acceptable.

@@ -1,8 +1,9 @@
 //! SACK blocks on the sending side: RFC 2018, section 5; D-SACK: RFC 2883, section 4; Linux: `tcp_sacktag_write_queue`,
 //! `tcp_check_dsack`.
 
+use super::Sender;
+use super::acks::{Acknowledgment, Walk};
 use super::flight::Flight;
-use super::{Acknowledgment, Sender, Walk};
 use crate::connection::scoreboard::{Findings, is_valid};
 use crate::segment::SackBlock;
 use crate::{Counter, SeqNum};

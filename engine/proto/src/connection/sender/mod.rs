@@ -2,12 +2,13 @@
 //! 3.7 and 3.8).
 //!
 //! A [`Sender`] is what lasts: sequence space, the window, what is known of the path. What exists only while something is
-//! queued or in flight is its `flight`, on the heap. An acknowledgment is taken by `acks`, its blocks by `blocks`; `reaction`
+//! queued or in flight is its `flight`, on the heap. `buffer` takes what the application sends. An acknowledgment is taken by `acks`, its blocks by `blocks`; `reaction`
 //! and `undo` are the states of loss recovery, `probe` is the tail loss probe, `pacing` spreads bursts. `segmentation` says what goes next, and
 //! `sending` what follows from its going and from timers.
 
 mod acks;
 mod blocks;
+mod buffer;
 mod flight;
 mod pacing;
 mod probe;
@@ -16,6 +17,7 @@ mod segmentation;
 mod sending;
 mod undo;
 
+pub(super) use acks::Acknowledgment;
 pub(super) use segmentation::{Patience, Slice};
 pub(super) use sending::SendTimer;
 
@@ -23,10 +25,9 @@ use super::congestion::{Congestion, CongestionAlgorithm};
 use super::rack::Reordering;
 use super::recovery::CaState;
 use super::rtt::Rtt;
-use crate::segment::{SackBlocks, WindowScale};
-use crate::{Counts, Instant, SeqNum};
+use crate::segment::WindowScale;
+use crate::{Instant, SeqNum};
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 use core::time::Duration;
 use flight::Flight;
 
@@ -39,52 +40,6 @@ enum Fin {
     Queued,
     /// The peer has acknowledged it.
     Acked,
-}
-
-/// What an acknowledgment says, once its number is found acceptable.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Acknowledgment {
-    /// SEG.SEQ.
-    pub seq: SeqNum,
-    /// SEG.ACK.
-    pub ack: SeqNum,
-    /// SEG.WND, unscaled.
-    pub window: u16,
-    /// Whether the segment occupies no sequence space.
-    pub bare: bool,
-    /// Whether it echoes that congestion was experienced, as agreed (RFC 3168, section 6.1.2).
-    pub ece: bool,
-    /// What it reports beyond its number, as agreed.
-    pub sack: SackBlocks,
-    /// The age of the echoed timestamp.
-    pub echo: Option<Duration>,
-}
-
-/// What an acknowledgment did.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Progress {
-    /// Something was acknowledged for the first time.
-    pub advanced: bool,
-    /// Bytes that left the send buffer.
-    pub freed: u32,
-    /// Full-sized segments were acknowledged, and no others.
-    pub full_sized: bool,
-    /// Our FIN was acknowledged.
-    pub fin_acked: bool,
-    /// Counters to raise.
-    pub counts: Counts,
-}
-
-/// An acknowledgment on its way through the sender.
-#[derive(Clone, Copy, Debug)]
-struct Walk {
-    now: Instant,
-    /// SEG.ACK.
-    ack: SeqNum,
-    /// SND.UNA before it.
-    prior: SeqNum,
-    /// The millisecond at which we sent what it echoes.
-    echoed: Option<u64>,
 }
 
 /// Send sequence space and what governs it.
@@ -126,7 +81,7 @@ pub(super) struct Sender {
 }
 
 // Idle connections are many.
-const _: () = assert!(size_of::<Sender>() <= 112);
+const _: () = assert!(size_of::<Sender>() <= 104);
 
 /// What is being done about losses, and how many segments are concerned.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -347,58 +302,6 @@ impl Sender {
     /// A full-sized segment has `mss` bytes of payload from now on.
     pub fn resize(&mut self, mss: u16) {
         self.mss = mss;
-    }
-
-    /// Adds bytes to the queue, unless the application has ended it.
-    pub fn push(&mut self, now: Instant, bytes: Vec<u8>) {
-        if self.fin != Fin::Open {
-            return;
-        }
-        let idle = now - self.last_sent;
-        if !self.outstanding() && self.queued() == 0 && idle > self.rtt.rto() {
-            self.congestion.on_restart(idle, self.rtt.rto(), self.mss.into());
-        }
-        let una = self.una;
-        self.flight_mut().queue.push(una, bytes);
-    }
-
-    /// FIN follows the queued bytes.
-    pub fn finish(&mut self) {
-        if self.fin == Fin::Open {
-            self.fin = Fin::Queued;
-            self.flight_mut();
-        }
-    }
-
-    /// Bytes that the application may have unsent or unacknowledged, of which the settings allow `buffer`.
-    pub fn buffer(&self, buffer: u32) -> u32 {
-        buffer.saturating_add(self.grown)
-    }
-
-    /// The application has set the size of the send buffer: it does not grow any more.
-    pub fn set_buffer(&mut self) {
-        self.grown = 0;
-    }
-
-    /// Lets the send buffer grow from `buffer` to twice the congestion window, at most to `most`, when it held the sender back
-    /// (Linux: `tcp_sndbuf_expand`, `tcp_should_expand_sndbuf`). The acknowledgment that makes it grow freed `freed` bytes.
-    pub fn grow_buffer(&mut self, freed: u32, buffer: u32, most: u32) {
-        let Some(flight) = &self.flight else { return };
-        let (mss, size) = (u32::from(self.mss), self.buffer(buffer));
-        let was_full = flight.queue.len().saturating_add(freed).saturating_add(mss) > size;
-        if !was_full || !self.congestion_allows(flight) || self.unsent(flight) > 0 {
-            return;
-        }
-        let reordered = (u32::from(self.reordering.degree()) + 1).saturating_mul(mss);
-        let wanted = self.congestion.window().max(reordered).saturating_mul(2).min(most);
-        let growth = wanted.saturating_sub(size);
-        self.grown = self.grown.saturating_add(growth);
-        self.freed = self.freed.saturating_add(growth);
-    }
-
-    /// Bytes by which the send buffer has room since the last call.
-    pub fn take_freed(&mut self) -> u32 {
-        core::mem::take(&mut self.freed)
     }
 
     /// The sequence space from our first byte to SND.UNA, as far as 32 bits count.

@@ -3,8 +3,9 @@
 //! When a flight's last segments are lost nothing comes back that would tell of it. The probe, one segment more or the last
 //! once again, makes the peer say what it has long before the retransmission timer would fire.
 
+use super::Sender;
+use super::acks::Walk;
 use super::flight::{Flight, Forced, Rearm};
-use super::{Sender, Walk};
 use crate::connection::recovery::CaState;
 use crate::connection::rtt;
 use crate::connection::scoreboard::Findings;

@@ -1,8 +1,9 @@
 //! How a sender reacts to what an acknowledgment reveals: RFC 6675, RFC 8985 and RFC 6582 in the states of Linux
 //! (`tcp_fastretrans_alert`).
 
+use super::Sender;
+use super::acks::Walk;
 use super::flight::{Flight, Rearm};
-use super::{Sender, Walk};
 use crate::Counter;
 use crate::connection::congestion::Prr;
 use crate::connection::rack::Rack;

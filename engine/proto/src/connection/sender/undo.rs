@@ -1,8 +1,9 @@
 //! Reactions to losses that prove wrong are taken back: Eifel (RFC 3522, RFC 4015), D-SACK (RFC 3708) and F-RTO (RFC 5682);
 //! Linux: `tcp_try_undo_*`, `tcp_process_loss`.
 
+use super::Sender;
+use super::acks::Walk;
 use super::flight::Flight;
-use super::{Sender, Walk};
 use crate::Counter;
 use crate::connection::recovery::CaState;
 use crate::connection::scoreboard::Findings;

@@ -1,7 +1,7 @@
 //! Socket options, as `tcp(7)` and `ip(7)` describe them.
 
 use super::bench::*;
-use crate::connection::{ConnectionConfig, Keepalive, MAX_LINGER, SocketOption, Terms};
+use crate::connection::{ConnectionConfig, Failure, Keepalive, MAX_LINGER, SocketOption, State, Terms};
 use crate::half_open::Offer;
 use crate::segment::Marking;
 use crate::wire::{ChecksumPolicy, parse};
@@ -144,4 +144,38 @@ fn values_out_of_range_count_as_the_nearest() {
     assert_eq!(set(SocketOption::ReceiveBuffer(0)).receive_buffer_max, 1152);
     assert_eq!(set(SocketOption::SendBuffer(u32::MAX)).send_buffer, 1 << 30);
     assert_eq!(set(SocketOption::Linger2(Some(2 * MAX_LINGER))).linger, Some(MAX_LINGER.into()));
+}
+
+/// `tcp(7)`: TCP_USER_TIMEOUT overrides the number of probes.
+#[test]
+fn the_user_timeout_governs_keepalive() {
+    let second = Duration::from_secs(1);
+    let keepalive = Keepalive { idle: 10 * second, interval: second, probes: 9 };
+    for (limit, probes) in [(None, 9), (Some(12 * second), 2), (Some(second), 1)] {
+        let mut bench = Bench::established();
+        bench.connection.set(bench.now, SocketOption::UserTimeout(limit));
+        bench.connection.set(bench.now, SocketOption::Keepalive(Some(keepalive)));
+        let mut sent = 0;
+        while bench.connection.state() == State::Established {
+            let (_, decision) = bench.tick_next();
+            assert_eq!(decision.verdict.reply.is_some(), bench.connection.state() == State::Closed, "a reset");
+            sent += bench.sent().len();
+        }
+        assert_eq!((sent, bench.connection.failure()), (probes, Some(Failure::TimedOut)), "{limit:?}");
+    }
+}
+
+/// Linux: TCP_LINGER2 below zero.
+#[test]
+fn without_time_to_linger_fin_wait_2_ends_with_a_reset() {
+    for (linger, waits, resets) in [(None, 60, false), (Some(5), 5, false), (Some(0), 0, true)] {
+        let mut bench = Bench::established();
+        bench.connection.set(bench.now, SocketOption::Linger2(linger.map(Duration::from_secs)));
+        assert_eq!(bench.connection.close(bench.now), None);
+        bench.sent();
+        let _ = bench.arrive(&ack(0, 1));
+        let (waited, decision) = bench.tick_next();
+        assert_eq!((waited.as_secs(), decision.verdict.reply.is_some()), (waits, resets), "{linger:?}");
+        assert_eq!(bench.connection.state(), State::Closed);
+    }
 }

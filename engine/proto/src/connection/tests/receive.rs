@@ -451,3 +451,20 @@ fn the_window_of_a_reader_that_keeps_up_grows_to_its_limit() {
 fn the_window_of_a_reader_that_does_not_read_closes() {
     assert_eq!(stream_of(&mut growing(), 40, false) / 1000, 0);
 }
+
+/// RFC 7323, section 5.3; Linux: `tcp_disordered_ack_check`.
+#[test]
+fn late_acknowledgments_are_no_old_duplicates() {
+    let mut bench = Bench::with_timestamps();
+    let _ = bench.arrive(&data(0, 0, 10).stamp(10_000, 0));
+    bench.sent();
+    let mut counted = |says: &Says| {
+        let decision = bench.arrive(says);
+        let counts = decision.verdict.counts;
+        (counts.contains(Counter::PAWSOldAck), counts.contains(Counter::PAWSEstab), decision.verdict.reply.is_some())
+    };
+    assert_eq!(counted(&ack(0, 0).stamp(9_999, 0)), (true, false, false), "late");
+    assert_eq!(counted(&ack(10, 0).stamp(9_999, 0)), (false, false, false), "overtaken");
+    assert_eq!(counted(&ack(10, 0).stamp(1, 0)), (false, true, true), "too late for that");
+    assert_eq!(counted(&data(10, 0, 1).stamp(9_999, 0)), (false, true, true), "data");
+}
