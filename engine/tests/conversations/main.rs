@@ -65,10 +65,7 @@ fn tell(index: &Index<'_>, is_whole: bool) -> Result<(), String> {
     index.write(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     println!("what was proved: {}", path.display());
     let holes: Vec<String> = index.holes().iter().map(|row| format!("  {}: {}", row.id, row.text)).collect();
-    if !holes.is_empty() {
-        println!("nothing has proved:\n{}", holes.join("\n"));
-    }
-    Ok(())
+    if holes.is_empty() { Ok(()) } else { Err(format!("nothing has proved:\n{}", holes.join("\n"))) }
 }
 
 /// Where failures and the index are left.

@@ -12,7 +12,7 @@ fn past_the_limit_a_close_is_a_reset() {
     let mut wire = Wire::new(EngineConfig { orphan_limit: 2, ..config(2) }, small_budget());
     let listener = wire.host.sockets.listen(ListenConfig::new(SERVER)).expect("listens");
     wire.exchange([]);
-    let mut close = |wire: &mut Wire, n| {
+    let close = |wire: &mut Wire, n| {
         let numbers = establish(wire, n);
         let socket = wire.host.sockets.accept(listener).expect("accepted").socket;
         wire.host.sockets.close(socket).expect("closes");

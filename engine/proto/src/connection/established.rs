@@ -115,7 +115,9 @@ impl Synchronised {
     /// Whether a segment `lag` ticks older than another is a duplicate acknowledgment that was overtaken on its way: it says nothing
     /// new, and is no older than a retransmission timeout makes likely (Linux: `tcp_disordered_ack_check`, `tcp_tsval_replay`).
     fn is_disordered(&self, segment: &Segment, lag: u32) -> bool {
-        let same_window = u32::from(segment.window) << self.sender.scale().shift() == self.sender.window();
+        let sender = &self.sender;
+        let same_window = u32::from(segment.window) << sender.scale().shift() == sender.window()
+            && !segment.seq.after(sender.window_seq());
         let replay = self.sender.rtt().rto() * 6 / 5;
         is_bare_ack(segment)
             && segment.seq == self.receiver.nxt()

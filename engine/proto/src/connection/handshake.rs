@@ -40,8 +40,8 @@ pub(super) struct SynSent {
     /// When the next is due.
     next_at: Instant,
     due: Due,
-    /// What the connection is told about acknowledgments once it is open.
-    quick_acks: bool,
+    /// The scale that our SYNs offer: settled with the first, whatever becomes of the buffer before the answer.
+    scale: WindowScale,
     /// The path's MTU, where it is known to be smaller than the interface's.
     pub path_mtu: Option<u16>,
     /// Counters not handed out yet.
@@ -94,7 +94,7 @@ pub(super) enum Expiry {
 
 impl SynSent {
     /// A SYN that is due at once.
-    pub fn new(now: Instant, iss: SeqNum, clock: TimestampClock, quick_acks: bool) -> Self {
+    pub fn new(now: Instant, iss: SeqNum, clock: TimestampClock, settings: &Settings) -> Self {
         Self {
             iss,
             clock,
@@ -105,7 +105,7 @@ impl SynSent {
             first_at: now,
             next_at: now,
             due: Due::Scheduled,
-            quick_acks,
+            scale: scale_for(settings.receive_buffer_max),
             path_mtu: None,
             counts: Counts::of(&[Counter::ActiveOpens]),
         }
@@ -210,7 +210,7 @@ impl SynSent {
     }
 
     fn head(&self, context: &Context<'_>) -> Head {
-        let offer = offer(context.settings);
+        let offer = self.offer(context.settings);
         if let Some(crossed) = self.crossed {
             return crossed.negotiated.syn_ack(context.now, context.tuple, &offer);
         }
@@ -237,10 +237,14 @@ impl SynSent {
         if asks { Flags::SYN | Flags::ECE | Flags::CWR } else { Flags::SYN }
     }
 
+    fn offer(&self, settings: &Settings) -> Offer {
+        Offer { window_scale: Some(self.scale), ..offer(settings) }
+    }
+
     /// The two SYNs agree as they do on a listener: our SYN offers everything.
     fn negotiate(&self, context: &Context<'_>, segment: &Segment, options: &SynOptions) -> Negotiated {
         let syn = Syn::of(segment, options);
-        Negotiated::new(&syn, &offer(context.settings), self.iss, self.clock.offset())
+        Negotiated::new(&syn, &self.offer(context.settings), self.iss, self.clock.offset())
     }
 
     pub(super) fn opening(&self, context: &Context<'_>, segment: &Segment, options: &SynOptions) -> Opening {
@@ -254,7 +258,7 @@ impl SynSent {
             our_window: offer(context.settings).window,
             rtt: self.measure(context, negotiated.timestamps.zip(options.timestamps)),
             syn_timeouts: self.retransmits(),
-            quick_acks: self.quick_acks,
+            quick_acks: context.settings.quick_acks,
             path_mtu: self.path_mtu,
         }
     }
@@ -266,7 +270,7 @@ impl SynSent {
             our_window: offer(context.settings).window,
             rtt: self.measure(context, crossed.negotiated.timestamps.zip(segment.options.timestamps())),
             syn_timeouts: self.retransmits(),
-            quick_acks: self.quick_acks,
+            quick_acks: context.settings.quick_acks,
             path_mtu: self.path_mtu,
         }
     }

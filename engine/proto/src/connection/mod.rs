@@ -194,17 +194,13 @@ impl Connection {
     /// A connection that opens from here: SYN-SENT, its SYN due at once.
     pub fn connect(now: Instant, tuple: Tuple, iss: SeqNum, timestamp_offset: u32, terms: &Terms) -> Self {
         let clock = TimestampClock::new(now, Clock { recent: 0, offset: timestamp_offset });
-        Self {
-            tuple,
-            settings: Arc::clone(&terms.0),
-            phase: Phase::SynSent(SynSent::new(now, iss, clock, terms.0.quick_acks)),
-        }
+        Self { tuple, settings: Arc::clone(&terms.0), phase: Phase::SynSent(SynSent::new(now, iss, clock, &terms.0)) }
     }
 
     /// A connection that opens from here in place of one in TIME-WAIT, whose clock and sequence space it continues.
     pub fn reconnect(now: Instant, reuse: &Reuse, terms: &Terms) -> Self {
         let Reuse { tuple, iss, clock } = *reuse;
-        let mut syn_sent = SynSent::new(now, iss, clock, terms.0.quick_acks);
+        let mut syn_sent = SynSent::new(now, iss, clock, &terms.0);
         syn_sent.counts = syn_sent.counts.and(Counts::of(&[Counter::TWRecycled]));
         Self { tuple, settings: Arc::clone(&terms.0), phase: Phase::SynSent(syn_sent) }
     }

@@ -8,7 +8,7 @@
 //! time something came late the script's clock is set back to it, so lateness does not add up; what has been set back
 //! counts as earliness allowed.
 //!
-//! **A disturbed run** is one where the player itself was late by more than 20 ms, because the machine had other work.
+//! **A disturbed run** is one where the player itself was late by more than 10 ms, because the machine had other work.
 //! When such a run fails, it says nothing; it is repeated.
 
 mod counters;
@@ -32,7 +32,7 @@ const LATE: Duration = Duration::from_millis(150);
 /// The share of a wait by which the kernel's timer wheel may be late: 1/8.
 const WHEEL_SHARE: u32 = 8;
 /// More than this late, the player is disturbed.
-const DISTURBED: Duration = Duration::from_millis(20);
+const DISTURBED: Duration = Duration::from_millis(10);
 const ATTEMPTS: u32 = 5;
 const ETHERNET: usize = 14;
 

@@ -26,6 +26,9 @@ use values::Values;
 /// Link addresses of everything that goes in; what comes out must have them reversed.
 pub const MACS: Macs = Macs { destination: [2, 0, 0, 0, 0, 1], source: [2, 0, 0, 0, 0, 2] };
 
+/// How long a target whose times are not exact is watched after the last line, at most.
+const EPILOGUE: Duration = Duration::from_millis(10);
+
 /// Plays `script` against `target` to its end.
 ///
 /// # Errors
@@ -128,7 +131,7 @@ impl<T: Target> Player<'_, T> {
 
     /// At the end nothing more may come out, and the target must be in order.
     fn finish(&mut self) -> Result<(), Mismatch> {
-        self.quiet(self.now + self.target.tolerance(Duration::ZERO).early)?;
+        self.quiet(self.now + self.target.tolerance(Duration::ZERO).early.min(EPILOGUE))?;
         self.target.check_end().or_else(|came| mismatch("a target in order at the end of the script", came))
     }
 

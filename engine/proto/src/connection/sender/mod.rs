@@ -170,6 +170,11 @@ impl Sender {
         self.window
     }
 
+    /// SND.WL1.
+    pub fn window_seq(&self) -> SeqNum {
+        self.window_seq
+    }
+
     /// Payload bytes of a full-sized segment.
     pub fn mss(&self) -> u16 {
         self.mss

@@ -1,11 +1,11 @@
 //! Socket options, as `tcp(7)` and `ip(7)` describe them.
 
 use super::bench::*;
-use crate::connection::{ConnectionConfig, Failure, Keepalive, MAX_LINGER, SocketOption, State, Terms};
+use crate::connection::{Connection, ConnectionConfig, Failure, Keepalive, MAX_LINGER, SocketOption, State, Terms};
 use crate::half_open::Offer;
-use crate::segment::Marking;
+use crate::segment::{Marking, SynOptions, WindowScale};
 use crate::wire::{ChecksumPolicy, parse};
-use crate::{Codepoint, Link};
+use crate::{Codepoint, Flags, Link, Options};
 use alloc::sync::Arc;
 use alloc::vec;
 use core::time::Duration;
@@ -178,4 +178,21 @@ fn without_time_to_linger_fin_wait_2_ends_with_a_reset() {
         assert_eq!((waited.as_secs(), decision.verdict.reply.is_some()), (waits, resets), "{linger:?}");
         assert_eq!(bench.connection.state(), State::Closed);
     }
+}
+
+/// What the SYN has said of the scale holds, though the buffer is another by the time of the answer.
+#[test]
+fn a_buffer_that_is_changed_during_an_open_does_not_change_the_scale() {
+    let mut bench = Bench::accepted(&config(), negotiated());
+    let terms = Terms::from(&ConnectionConfig { receive_buffer_max: 6 << 20, ..config() });
+    bench.connection = Connection::connect(bench.now, TUPLE, ISS, 5, &terms);
+    let syn = bench.sent_one().expect("a SYN");
+    let Options::Syn(offered) = syn.options else { panic!("a SYN has the options of one") };
+    bench.connection.set(bench.now, SocketOption::ReceiveBuffer(5000));
+    let (mut answer, frame) = ack(u32::MAX, 0).with(Flags::SYN).segment();
+    answer.options = Options::Syn(SynOptions { window_scale: offered.window_scale, ..SynOptions::default() });
+    let _ = bench.connection.on_segment(bench.now, &answer, &frame);
+    let third = bench.sent_one().expect("the third segment");
+    assert_eq!(offered.window_scale, Some(WindowScale::clamped(7)));
+    assert_eq!(u32::from(third.window) << 7, 5000_u32.next_multiple_of(128));
 }

@@ -464,6 +464,7 @@ fn late_acknowledgments_are_no_old_duplicates() {
         (counts.contains(Counter::PAWSOldAck), counts.contains(Counter::PAWSEstab), decision.verdict.reply.is_some())
     };
     assert_eq!(counted(&ack(0, 0).stamp(9_999, 0)), (true, false, false), "late");
+    assert_eq!(counted(&ack(10, 0).stamp(10_000, 0)), (false, false, false), "in order");
     assert_eq!(counted(&ack(10, 0).stamp(9_999, 0)), (false, false, false), "overtaken");
     assert_eq!(counted(&ack(10, 0).stamp(1, 0)), (false, true, true), "too late for that");
     assert_eq!(counted(&data(10, 0, 1).stamp(9_999, 0)), (false, true, true), "data");
