@@ -353,3 +353,31 @@ impl State {
         self.settle();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Engine;
+    use crate::config::{Config, SW_STEPPED, Words};
+    use crate::errno::{Errno, Result};
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    #[test]
+    fn an_engine_in_which_something_panicked_answers_no_more() {
+        let words = Words {
+            mode: SW_STEPPED,
+            interface: None,
+            addresses: Some("192.0.2.1"),
+            mac: [0; 6],
+            peer_mac: [0; 6],
+            seed: 1,
+            settings: None,
+        };
+        let engine =
+            Config::read(&words).map(Engine::open).expect("fine").map_err(|(_, problem)| problem).expect("opens");
+        assert_eq!(engine.call(|state| Ok(state.next_file().0)), Ok(1));
+        let panicked = catch_unwind(AssertUnwindSafe(|| engine.call(|_| -> Result<()> { panic!("on purpose") })));
+        assert!(panicked.is_err());
+        assert_eq!(engine.call(|_| Ok(())), Err(Errno::IO));
+        engine.close();
+    }
+}

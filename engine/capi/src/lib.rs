@@ -2,7 +2,7 @@
 //!
 //! `synward.h` is written from the declarations in `config` and `abi`; `docs/c.md` is the manual. From the outside in:
 //!
-//! * `abi` is what C calls. It turns pointers into [`caller`] memory and nothing else; no panic gets past it.
+//! * `abi` is what C calls. It turns pointers into memory of the `caller` and nothing else; no panic gets past it.
 //! * `descriptors` says what a number stands for: an engine, a socket or an epoll instance.
 //! * `engine` holds what threads share, and lets those wait that have to; `stepped`, `frames`, `threaded` and `interface`
 //!   are the ways in which an engine is driven.

@@ -103,6 +103,23 @@ mod tests {
         assert_eq!(config.ecn, synward_proto::connection::Ecn::Off);
     }
 
+    /// The manual names every setting, with its default.
+    #[test]
+    fn the_manual_tells_the_defaults() {
+        let (manual, source) = (include_str!("../../../docs/c.md"), include_str!("settings.rs"));
+        let table = manual.split("| setting | default |").nth(1).expect("the table is there");
+        let rows: Vec<_> = table.lines().filter(|line| line.starts_with("| `")).collect();
+        let defaults = EngineConfig::default();
+        for row in &rows {
+            let cells: Vec<_> = row.split('|').map(|cell| cell.trim().trim_matches('`')).collect();
+            let mut config = defaults.clone();
+            apply(&format!("{}={}", cells[1], cells[2]), &mut config).expect(row);
+            assert_eq!(format!("{config:?}"), format!("{defaults:?}"), "{row}");
+        }
+        let settings = source.lines().filter(|line| line.starts_with("        \"") && line.contains("\" => "));
+        assert_eq!(rows.len(), settings.filter(|line| line.contains("to.")).count());
+    }
+
     #[test]
     fn mistakes_are_named() {
         for (text, complaint) in [

@@ -1,6 +1,6 @@
 //! Flows that share a bottleneck, in virtual time: what congestion control makes of a path.
 //!
-//! Each [`Flow`] is two connections of `synward-proto`, one that sends all the time and one that reads at once.
+//! Each flow is two connections of `synward-proto`, one that sends all the time and one that reads at once.
 //! Data passes the [`Bottleneck`] and then a link of its own with a delay and a chance of loss; acknowledgments pass a link
 //! with the same delay and are never lost or queued. Everything follows from the seed.
 

@@ -91,7 +91,8 @@ pub fn check(pairs: &[Pair]) {
     for pair in pairs {
         let name = pair.name();
         let alike = pair.algorithms[0] == pair.algorithms[1] && pair.round_trips[0] == pair.round_trips[1];
-        assert!(pair.filled() <= 1.0 && pair.filled() >= 0.85, "{name} fill {:.3} of the line", pair.filled());
+        // What had waited behind a gap when counting began may come on top.
+        assert!((0.95..=1.01).contains(&pair.filled()), "{name} fill {:.3} of the line", pair.filled());
         assert!(!alike || pair.jain() >= 0.9, "{name}: equals get equal shares, not {:?}", pair.seen);
     }
 }

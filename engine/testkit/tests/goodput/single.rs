@@ -101,7 +101,8 @@ fn goodput(path: &Path, plan: &Plan, span: Duration) -> f64 {
 pub fn check(cells: &[Cell]) {
     for cell in cells {
         let (capacity, name) = (cell.capacity(), cell.name());
-        assert!(cell.seen <= capacity, "{name}: more than the line carries");
+        // What had waited behind a gap when counting began may come on top.
+        assert!(cell.seen <= 1.01 * capacity, "{name}: more than the line carries");
         if cell.loss == 0 {
             let filled = if cell.algorithm == NewReno { theory::reno_fills(cell.queue) } else { 1.0 };
             assert!(
@@ -165,7 +166,10 @@ pub fn measure_windows() -> Vec<Window> {
         };
         Window { round_trip, buffer, seen: goodput(&path, &plan, Duration::from_secs(10)) }
     };
-    rows.map(measure).collect()
+    thread::scope(|scope| {
+        let runs: Vec<_> = rows.map(|row| scope.spawn(move || measure(row))).collect();
+        runs.into_iter().map(|window| window.join().expect("a window")).collect()
+    })
 }
 
 impl Window {
@@ -181,7 +185,7 @@ pub fn check_windows(windows: &[Window]) {
     for window in windows {
         let (allowed, Window { round_trip, buffer, seen }) = (window.allowed(), window);
         assert!(*seen <= allowed, "{round_trip} ms, {buffer} bytes: {seen:.2} of {allowed:.2} Mbit/s");
-        assert!(*seen >= 0.9 * allowed, "{round_trip} ms, {buffer} bytes: {seen:.2} of {allowed:.2} Mbit/s");
+        assert!(*seen >= 0.95 * allowed, "{round_trip} ms, {buffer} bytes: {seen:.2} of {allowed:.2} Mbit/s");
     }
 }
 
