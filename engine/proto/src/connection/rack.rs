@@ -153,3 +153,78 @@ impl Rack {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Instant = Instant::from_millis(1000);
+
+    fn ms(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    fn rtt(sample: Duration) -> Rtt {
+        Rtt::of_handshake(NOW, Some(sample))
+    }
+
+    fn dsack(rack: &mut Rack, reordering: &mut Reordering, una: u32, nxt: u32) {
+        rack.on_ack(&Findings { dsacks: true, ..Findings::default() }, reordering, SeqNum(una), SeqNum(nxt));
+    }
+
+    /// RFC 8985, section 6.2, step 4: RACK_update_reo_wnd.
+    #[test]
+    fn without_reordering_three_segments_or_a_recovery_end_the_wait() {
+        let rtt = rtt(ms(100));
+        let window = |reordering: &Reordering, recovering, sacked| Rack::window(reordering, &rtt, recovering, sacked);
+        let mut reordering = Reordering::NONE;
+        for (recovering, sacked, expected) in [(false, 2, 25), (false, 3, 0), (true, 0, 0)] {
+            assert_eq!(window(&reordering, recovering, sacked), ms(expected), "{recovering}, {sacked}");
+        }
+        reordering.on_overtaken(1);
+        assert_eq!((window(&reordering, true, 9), reordering.degree()), (ms(25), DUPLICATE_THRESHOLD));
+    }
+
+    #[test]
+    fn the_window_widens_once_a_round_trip_and_narrows_after_sixteen_recoveries() {
+        let rtt = rtt(ms(100));
+        let (mut rack, mut reordering) = (Rack::default(), Reordering::NONE);
+        dsack(&mut rack, &mut reordering, 0, 100);
+        assert_eq!(reordering.steps, 1, "nothing was reordered: the copy was a mistake of another kind");
+        reordering.on_overtaken(5);
+        dsack(&mut rack, &mut reordering, 0, 100);
+        dsack(&mut rack, &mut reordering, 50, 150);
+        assert_eq!(reordering.window(&rtt), ms(50));
+        for una in 1..10 {
+            dsack(&mut rack, &mut reordering, 100 * una, 100 * una + 100);
+        }
+        assert_eq!(reordering.window(&rtt), ms(100), "no more than SRTT");
+        for _ in 0..PERSISTS {
+            rack.on_ack(&Findings::default(), &mut reordering, SeqNum(2000), SeqNum(2000));
+            assert!(reordering.steps > 1);
+            reordering.on_recovered();
+        }
+        rack.on_ack(&Findings::default(), &mut reordering, SeqNum(2000), SeqNum(2000));
+        assert_eq!(reordering.window(&rtt), ms(25));
+    }
+
+    #[test]
+    fn a_probe_received_twice_is_no_reordering() {
+        let (mut rack, mut reordering) = (Rack::default(), Reordering::NONE);
+        reordering.on_overtaken(5);
+        let findings = Findings { dsacks: true, dsacks_probe: true, ..Findings::default() };
+        rack.on_ack(&findings, &mut reordering, SeqNum(0), SeqNum(100));
+        assert_eq!(reordering.steps, 1);
+    }
+
+    #[test]
+    fn the_degree_has_a_limit_and_a_timeout_corrects_it() {
+        let mut reordering = Reordering::NONE;
+        reordering.on_overtaken(u32::MAX);
+        assert_eq!(reordering.degree(), MAX_REORDERING);
+        reordering.on_timeout(2);
+        assert!(reordering.is_high());
+        reordering.on_timeout(3);
+        assert!(!reordering.is_high());
+    }
+}

@@ -161,3 +161,46 @@ impl Recovery {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AT: Instant = Instant::from_millis(5000);
+
+    fn seq(offset: u32) -> SeqNum {
+        SeqNum(u32::MAX - 100) + offset
+    }
+
+    /// Linux: `undo_retrans`.
+    #[test]
+    fn a_reaction_is_for_nothing_once_every_copy_was_unneeded() {
+        let mut recovery = Recovery::new(seq(1000));
+        recovery.begin(seq(0), 0, None);
+        assert!(!recovery.all_unneeded(), "no copy was sent");
+        recovery.on_resent(AT);
+        recovery.on_resent(AT);
+        recovery.on_unneeded(seq(0), 5);
+        assert!(!recovery.all_unneeded(), "that was before the reaction");
+        recovery.on_unneeded(seq(100), 1);
+        assert!(!recovery.may_undo(false));
+        recovery.on_unneeded(seq(200), 9);
+        assert!(recovery.may_undo(false));
+        assert_eq!((recovery.take_undo(), recovery.may_undo(true)), (None, false), "once");
+        recovery.begin(seq(0), 1, None);
+        recovery.on_unneeded(seq(100), 1);
+        assert!(recovery.all_unneeded(), "a copy that was on its way already");
+    }
+
+    /// RFC 3522, section 3.2; Linux: `tcp_packet_delayed`.
+    #[test]
+    fn what_was_sent_before_the_first_copy_was_delayed() {
+        let mut recovery = Recovery::new(seq(1000));
+        assert!(recovery.is_delayed(None, seq(1000), true), "nothing was sent again");
+        assert!(!recovery.is_delayed(None, seq(1000), false), "forgotten, without SACK");
+        recovery.on_resent(AT);
+        for (echoed, delayed) in [(None, false), (Some(4999), true), (Some(5000), false)] {
+            assert_eq!(recovery.is_delayed(echoed, seq(0), true), delayed, "{echoed:?}");
+        }
+    }
+}

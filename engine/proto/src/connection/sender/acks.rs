@@ -64,7 +64,7 @@ impl Sender {
         findings.has_news |= self.update_window(ack);
         let Some(mut flight) = self.flight.take() else { return Progress::NONE };
         let walk = Walk { now, ack: ack.ack, prior: self.una, echoed: ack.echoed(now) };
-        flight.note_before();
+        flight.before = flight.board.missing();
         flight.recovery.holds_back = false;
         let mut progress = Progress::NONE;
         let highest = flight.board.highest_sacked();

@@ -1,5 +1,6 @@
 //! The send buffer: what the application hands over, and how much of it there may be.
 
+use super::flight::Flight;
 use super::{Fin, Sender};
 use crate::Instant;
 use alloc::vec::Vec;
@@ -40,10 +41,10 @@ impl Sender {
     /// Lets the send buffer grow from `buffer` to twice the congestion window, at most to `most`, when it held the sender back
     /// (Linux: `tcp_sndbuf_expand`, `tcp_should_expand_sndbuf`). The acknowledgment that makes it grow freed `freed` bytes.
     pub fn grow_buffer(&mut self, freed: u32, buffer: u32, most: u32) {
-        let Some(flight) = &self.flight else { return };
         let (mss, size) = (u32::from(self.mss), self.buffer(buffer));
-        let was_full = flight.queue.len().saturating_add(freed).saturating_add(mss) > size;
-        if !was_full || !self.congestion_allows(flight) || self.unsent(flight) > 0 {
+        let was_full = self.queued().saturating_add(freed).saturating_add(mss) > size;
+        let waits = |flight: &Flight| !self.congestion_allows(flight) || self.unsent(flight) > 0;
+        if !was_full || self.flight.as_deref().is_some_and(waits) {
             return;
         }
         let reordered = (u32::from(self.reordering.degree()) + 1).saturating_mul(mss);

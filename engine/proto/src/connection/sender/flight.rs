@@ -49,15 +49,6 @@ pub(super) struct Usage {
     pub peak: u32,
 }
 
-/// How many segments were on their way.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Before {
-    /// Not acknowledged: FlightSize (RFC 5681, section 2).
-    pub outstanding: u32,
-    /// Not known to have arrived: what RFC 9937, section 6.1 takes RecoverFS from.
-    pub missing: u32,
-}
-
 /// Everything that exists only while something is queued or in flight.
 #[derive(Debug)]
 pub(super) struct Flight {
@@ -74,8 +65,9 @@ pub(super) struct Flight {
     pub round: Round,
     /// The end of the last short segment sent (Minshall's form of Nagle; Linux: `snd_sml`).
     pub short_end: SeqNum,
-    /// What was on its way before the present acknowledgment or timer.
-    pub before: Before,
+    /// Segments that the peer was not known to have before the present acknowledgment or timer: what RFC 9937, section 6.1, takes
+    /// RecoverFS from.
+    pub before: u32,
     /// Segments that D-SACK says were received twice.
     pub reported_twice: u32,
     pub forced: Option<Forced>,
@@ -101,7 +93,7 @@ impl Flight {
             usage: Usage { end: nxt, peak: 0 },
             round: Round::until(nxt),
             short_end: nxt,
-            before: Before::default(),
+            before: 0,
             reported_twice: 0,
             forced: None,
             rearm: Rearm::Keep,
@@ -119,11 +111,6 @@ impl Flight {
     /// known yet.
     pub fn lingers(&self) -> bool {
         self.probe.is_some() || self.recovery.lingers()
-    }
-
-    /// Notes what is on its way.
-    pub fn note_before(&mut self) {
-        self.before = Before { outstanding: self.board.outstanding(), missing: self.board.missing() };
     }
 
     /// Notes how much of the window is used, now that something up to `nxt` was sent.

@@ -282,6 +282,12 @@ impl Sender {
         seq.in_window(self.una, self.nxt.distance_from(self.una))
     }
 
+    /// Whether anything of it is on the heap.
+    #[cfg(test)]
+    pub fn has_flight(&self) -> bool {
+        self.flight.is_some()
+    }
+
     /// Whether anything remains to be sent or acknowledged.
     pub fn busy(&self) -> bool {
         self.outstanding() || self.queued() > 0 || self.fin == Fin::Queued

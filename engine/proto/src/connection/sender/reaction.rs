@@ -171,10 +171,10 @@ impl Sender {
     pub(super) fn reduce(&mut self, flight: &mut Flight) {
         let mss = self.mss.into();
         flight.recovery.high = self.nxt;
-        flight.recovery.prr = Prr::new(flight.before.missing.saturating_mul(mss));
+        flight.recovery.prr = Prr::new(flight.before.saturating_mul(mss));
         flight.probe = None;
-        let outstanding = flight.before.outstanding.saturating_mul(mss);
-        self.congestion.on_congestion(&mut flight.growth, outstanding, mss);
+        // As in Linux, from the window, not from what is in flight: a window that is not used does not grow.
+        self.congestion.on_congestion(&mut flight.growth, self.congestion.window(), mss);
         self.cwr = true;
     }
 

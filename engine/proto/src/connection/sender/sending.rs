@@ -75,7 +75,7 @@ impl Sender {
     /// The retransmission timer fired (RFC 6298, section 5.4 to 5.6; RFC 5681, section 3.1; Linux: `tcp_enter_loss`).
     pub fn on_timeout(&mut self, now: Instant) {
         let Some(mut flight) = self.flight.take() else { return };
-        flight.note_before();
+        flight.before = flight.board.missing();
         self.enter_loss(&mut flight, now);
         flight.timeouts = flight.timeouts.saturating_add(1);
         self.rtt.back_off();
@@ -87,16 +87,16 @@ impl Sender {
     fn enter_loss(&mut self, flight: &mut Flight, now: Instant) {
         let (state, mss) = (flight.recovery.state, u32::from(self.mss));
         self.mark_timed_out(flight, now, state);
-        let outstanding = flight.board.outstanding().saturating_mul(mss);
+        let window = self.congestion.window();
         let first = state <= CaState::Disorder
             || !flight.recovery.high.after(self.una)
             || state == CaState::Loss && flight.timeouts == 0;
         if first {
             let before = self.congestion.snapshot(&flight.growth);
-            self.congestion.on_timeout(&mut flight.growth, Timeout::First, outstanding, mss);
+            self.congestion.on_timeout(&mut flight.growth, Timeout::First, window, mss);
             flight.recovery.begin(self.una, flight.board.resent(), Some(before));
         } else {
-            self.congestion.on_timeout(&mut flight.growth, Timeout::Again, outstanding, mss);
+            self.congestion.on_timeout(&mut flight.growth, Timeout::Again, window, mss);
         }
         self.congestion.set_window((flight.board.in_flight() + 1).saturating_mul(mss), mss);
         // RFC 5682, section 3.1, step 1: not in a fast recovery, whose copies would be taken for what was outstanding.
@@ -144,7 +144,7 @@ impl Sender {
     pub fn on_reorder_timer(&mut self, now: Instant) -> Counts {
         let Some(mut flight) = self.flight.take() else { return Counts::NONE };
         let mss = u32::from(self.mss);
-        flight.note_before();
+        flight.before = flight.board.missing();
         flight.recovery.holds_back = false;
         flight.rearm = Rearm::Late;
         let in_flight = flight.board.in_flight();

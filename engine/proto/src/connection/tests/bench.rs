@@ -1,7 +1,7 @@
 //! One connection, and a peer whose segments are written by hand. Sequence numbers are relative to the first byte of each
 //! direction; both directions cross the wrap within the first few hundred bytes.
 
-use crate::connection::{CongestionAlgorithm, Connection, ConnectionConfig, Decision, Ecn, State, Terms};
+use crate::connection::{CongestionAlgorithm, Connection, ConnectionConfig, Decision, Ecn, Phase, State, Terms};
 use crate::half_open::{Clock, HalfOpen, Negotiated, Scales};
 use crate::icmp::{IcmpError, IcmpKind};
 use crate::segment::{DataOptions, Mss, SackBlock, SackBlocks, Timestamps, WindowScale};
@@ -316,6 +316,34 @@ impl Bench {
     /// The segments that are due, each with its payload checked against our stream.
     pub(super) fn sent(&mut self) -> Vec<Sent> {
         core::iter::from_fn(|| self.sent_one()).collect()
+    }
+
+    /// Sends whatever may go for `span`; where that ended.
+    pub(super) fn drain(&mut self, span: Duration) -> u32 {
+        let end = self.now + span;
+        loop {
+            self.sent();
+            match self.connection.deadline() {
+                Some(next) if next <= end => self.now = self.now.max(next),
+                Some(_) | None => break,
+            }
+            let _ = self.tick();
+        }
+        self.now = end;
+        self.nxt()
+    }
+
+    /// SND.NXT, relative.
+    pub(super) fn nxt(&self) -> u32 {
+        match &self.connection.phase {
+            Phase::Synchronised(synchronised) => synchronised.sender.nxt().distance_from(ISS + 1),
+            Phase::SynSent(_) | Phase::NeverOpened(_) => 0,
+        }
+    }
+
+    /// Whether the send side holds anything on the heap.
+    pub(super) fn has_flight(&self) -> bool {
+        matches!(&self.connection.phase, Phase::Synchronised(synchronised) if synchronised.sender.has_flight())
     }
 
     pub(super) fn sent_one(&mut self) -> Option<Sent> {

@@ -12,6 +12,7 @@ mod link;
 mod open;
 mod options;
 mod receive;
+mod recovery;
 mod retransmit;
 mod send;
 mod simulation;
