@@ -76,6 +76,9 @@ pub(super) struct Flight {
     pub short_end: SeqNum,
     /// What was on its way before the present acknowledgment or timer.
     pub before: Before,
+    /// Segments reported in disorder that limited transmit (RFC 3042) could have answered by new ones: none were sent, since
+    /// the next acknowledgment had come together with that one.
+    pub unanswered: u32,
     /// Segments that D-SACK says were received twice.
     pub reported_twice: u32,
     pub forced: Option<Forced>,
@@ -102,6 +105,7 @@ impl Flight {
             round: Round::until(nxt),
             short_end: nxt,
             before: Before::default(),
+            unanswered: 0,
             reported_twice: 0,
             forced: None,
             rearm: Rearm::Keep,
