@@ -29,6 +29,12 @@ impl Prr {
         Self { flight: if flight > 0 { flight } else { 1 }, delivered: 0, sent: 0 }
     }
 
+    /// So many of the bytes were delivered by earlier acknowledgments, which nothing was sent for: they count as if this one had
+    /// delivered them.
+    pub const fn owing(self, delivered: u32) -> Self {
+        Self { delivered, ..self }
+    }
+
     /// The window after an acknowledgment that does not end the episode (RFC 9937, section 6.2; Linux: `tcp_cwnd_reduction`);
     /// `None` when it delivered nothing and so changes nothing.
     pub fn on_ack(&mut self, delivery: &Delivery, threshold: u32, mss: u32) -> Option<u32> {
@@ -123,6 +129,15 @@ mod tests {
         }
         let late = Delivery { bytes: MSS, in_flight: 4 * MSS, is_safe: false };
         assert_eq!(prr.on_ack(&late, 10 * MSS, MSS), Some(8 * MSS), "four delivered, none sent");
+    }
+
+    /// Four in flight, the first lost: three acknowledgments that come together send it again and one more, as they would have
+    /// sent three had they come one by one.
+    #[test]
+    fn what_was_delivered_before_and_not_answered_counts() {
+        let last = Delivery { bytes: MSS, in_flight: 0, is_safe: false };
+        assert_eq!(Prr::new(2 * MSS).on_ack(&last, 2 * MSS, MSS), Some(MSS));
+        assert_eq!(Prr::new(4 * MSS).owing(2 * MSS).on_ack(&last, 2 * MSS, MSS), Some(2 * MSS));
     }
 
     #[test]

@@ -108,6 +108,11 @@ impl Sender {
         if matches!(flight.rearm, Rearm::Keep | Rearm::Sent) && (findings.acked > 0 || later) {
             flight.rearm = Rearm::Acked;
         }
+        if flight.recovery.state == CaState::Disorder
+            && self.unsent(flight).min(self.usable_window()) >= self.mss.into()
+        {
+            flight.unanswered += findings.delivered;
+        }
         self.control_congestion(flight, walk, findings, rtt);
         self.set_pace(flight);
         self.give_up_frto(flight);

@@ -68,6 +68,9 @@ pub(super) struct Flight {
     /// Segments that the peer was not known to have before the present acknowledgment or timer: what RFC 9937, section 6.1, takes
     /// RecoverFS from.
     pub before: u32,
+    /// Segments reported in disorder that limited transmit (RFC 3042) could have answered by new ones: none were sent, since
+    /// the next acknowledgment had come together with that one.
+    pub unanswered: u32,
     /// Segments that D-SACK says were received twice.
     pub reported_twice: u32,
     pub forced: Option<Forced>,
@@ -94,6 +97,7 @@ impl Flight {
             round: Round::until(nxt),
             short_end: nxt,
             before: 0,
+            unanswered: 0,
             reported_twice: 0,
             forced: None,
             rearm: Rearm::Keep,

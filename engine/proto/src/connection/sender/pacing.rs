@@ -1,5 +1,8 @@
 //! Bursts are spread: what the window allows at once leaves over the round trip (RFC 9002, section 7.7, says why; Linux:
 //! `tcp_update_pacing_rate`).
+//!
+//! The round trip here is the least of late, not the smoothed one as in Linux: on a short path a delayed acknowledgment or two make
+//! the latter many times as long as the path, and its rate would hold back what acknowledgments call for.
 
 use super::Sender;
 use super::flight::Flight;
@@ -56,8 +59,9 @@ impl Sender {
     /// Bytes per second at which segments leave, once the round trip is known.
     pub fn pacing_rate(&self) -> Option<u64> {
         let (congestion, smoothed) = (&self.congestion, self.rtt.smoothed()?);
+        let round_trip = self.rtt.least().map_or(smoothed, |least| least.min(smoothed));
         let ratio = if congestion.window() < congestion.threshold() / 2 { SLOW_START } else { AVOIDANCE };
-        let micros = u64::try_from(smoothed.as_micros()).unwrap_or(u64::MAX).max(1);
+        let micros = u64::try_from(round_trip.as_micros()).unwrap_or(u64::MAX).max(1);
         Some(u64::from(congestion.window()) * ratio * 10_000 / micros)
     }
 
@@ -113,6 +117,17 @@ mod tests {
     fn short_paths_are_not_paced() {
         let (_, mut flight) = sender(Duration::from_micros(900), 200_000);
         assert_eq!(burst(&mut flight, NOW, 200), (200, None));
+    }
+
+    /// 40 ms late, the acknowledgment of a single segment is a sample of the receiver's patience.
+    #[test]
+    fn a_delayed_acknowledgment_does_not_slow_down_a_short_path() {
+        let (mut sender, mut flight) = sender(Duration::from_micros(100), 2_000);
+        let mut round = crate::connection::rtt::Round::until(SeqNum(0));
+        sender.rtt.measure(NOW, Duration::from_millis(40), &mut round, SeqNum(0), SeqNum(1000));
+        assert!(sender.rtt.smoothed().is_some_and(|smoothed| smoothed > Duration::from_millis(4)));
+        sender.set_pace(&mut flight);
+        assert_eq!(burst(&mut flight, NOW, 20), (20, None));
     }
 
     #[test]

@@ -9,11 +9,15 @@ use crate::connection::congestion::Prr;
 use crate::connection::rack::Rack;
 use crate::connection::recovery::CaState;
 use crate::connection::scoreboard::{Findings, Overdue};
+use core::mem;
 use core::time::Duration;
 
 /// How long at least a peer that seems to have dropped what it had reported may take to say otherwise (Linux:
 /// `tcp_check_sack_reneging`).
 const RENEGING: Duration = Duration::from_millis(10);
+
+/// Segments that limited transmit may send (RFC 3042, section 2).
+const LIMITED_TRANSMIT: u32 = 2;
 
 impl Sender {
     /// Reacts to an acknowledgment that is not just one more.
@@ -171,7 +175,9 @@ impl Sender {
     pub(super) fn reduce(&mut self, flight: &mut Flight) {
         let mss = self.mss.into();
         flight.recovery.high = self.nxt;
-        flight.recovery.prr = Prr::new(flight.before.saturating_mul(mss));
+        let unanswered = mem::take(&mut flight.unanswered).min(LIMITED_TRANSMIT);
+        let held = flight.before + unanswered;
+        flight.recovery.prr = Prr::new(held.saturating_mul(mss)).owing(unanswered.saturating_mul(mss));
         flight.probe = None;
         // As in Linux, from the window, not from what is in flight: a window that is not used does not grow.
         self.congestion.on_congestion(&mut flight.growth, self.congestion.window(), mss);

@@ -114,7 +114,7 @@ impl Sender {
     }
 
     /// Window left beyond SND.NXT; nothing when the peer took some back (MUST-34).
-    fn usable_window(&self) -> u32 {
+    pub(super) fn usable_window(&self) -> u32 {
         self.window.saturating_sub(self.nxt.distance_from(self.una))
     }
 

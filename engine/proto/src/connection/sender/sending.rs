@@ -25,6 +25,7 @@ impl Sender {
     pub fn sent(&mut self, now: Instant, slice: &Slice) -> Counts {
         let Some(mut flight) = self.flight.take() else { return Counts::NONE };
         flight.forced = None;
+        flight.unanswered = 0;
         match slice.again {
             Some(cause) => self.sent_again(&mut flight, now, slice, cause),
             None => self.sent_new(&mut flight, now, slice),

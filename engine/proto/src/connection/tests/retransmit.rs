@@ -142,6 +142,30 @@ fn data_and_window_updates_are_not_duplicates() {
     assert_eq!(idle.sent(), []);
 }
 
+/// Acknowledgments that come together leave no time for limited transmit (RFC 3042) between them. What it would have sent then
+/// goes with the first lost segment, so that one loss more does not leave everything to the timer.
+#[test]
+fn duplicates_that_come_together_send_as_much_as_one_by_one() {
+    for together in [false, true] {
+        let mut bench = Bench::with_sack();
+        bench.send(stream(0, 20_000));
+        let first = bench.sent_ranges().len() as u32;
+        let mut sent = Vec::new();
+        for duplicate in 1..=3 {
+            let _ = bench.arrive(&ack(0, 0).sack(1000, 1000 + 1000 * duplicate));
+            if !together {
+                sent.extend(bench.sent_ranges());
+            }
+        }
+        sent.extend(bench.sent_ranges());
+        let new = |count: u32| (0..count).map(|number| (1000 * (first + number), 1000));
+        assert!(sent.contains(&(0, 1000)), "{sent:?}");
+        let fresh: Vec<_> = sent.iter().copied().filter(|&range| range != (0, 1000)).collect();
+        assert_eq!(fresh, new(fresh.len() as u32).collect::<Vec<_>>(), "together: {together}");
+        assert!(!fresh.is_empty(), "together: {together}");
+    }
+}
+
 /// RFC 6675, section 2: a receiver that widens its window meanwhile, as Linux does, still reports the loss, by its blocks.
 #[test]
 fn with_sack_a_duplicate_may_move_the_window() {
