@@ -114,7 +114,7 @@ impl Sender {
             flight.unanswered += findings.delivered;
         }
         self.control_congestion(flight, walk, findings, rtt);
-        self.set_pace(flight);
+        self.set_pace(walk.now, flight);
         self.give_up_frto(flight);
     }
 

@@ -324,7 +324,7 @@ impl Sender {
         let (nxt, rate, mss) = (self.nxt, self.pacing_rate(), self.mss.into());
         self.flight.get_or_insert_with(|| {
             let mut flight = Box::new(Flight::new(nxt));
-            flight.pacing.set_rate(rate, mss);
+            flight.pacing.set_rate(Instant::ZERO, rate, mss);
             flight
         })
     }

@@ -29,10 +29,15 @@ pub(super) struct Pacing {
 }
 
 impl Pacing {
-    /// Segments of `mss` bytes leave at `rate` bytes per second from now on.
-    pub fn set_rate(&mut self, rate: Option<u64>, mss: u32) {
+    /// Segments of `mss` bytes leave at `rate` bytes per second from now on; so do those that have left already.
+    pub fn set_rate(&mut self, now: Instant, rate: Option<u64>, mss: u32) {
         let nanos = rate.map_or(0, |rate| u64::from(mss) * 1_000_000_000 / rate.max(1));
-        self.segment = u32::try_from(nanos).unwrap_or(u32::MAX);
+        let (before, segment) = (self.segment, u32::try_from(nanos).unwrap_or(u32::MAX));
+        if self.full_at > now && before != segment {
+            let owed = (self.full_at - now).as_nanos() * u128::from(segment) / u128::from(before.max(1));
+            self.full_at = now + Duration::from_nanos(u64::try_from(owed).unwrap_or(u64::MAX));
+        }
+        self.segment = segment;
     }
 
     /// When the next segment may leave; `None` when it may now.
@@ -66,8 +71,8 @@ impl Sender {
     }
 
     /// The window or the round trip has changed.
-    pub(super) fn set_pace(&self, flight: &mut Flight) {
-        flight.pacing.set_rate(self.pacing_rate(), self.mss.into());
+    pub(super) fn set_pace(&self, now: Instant, flight: &mut Flight) {
+        flight.pacing.set_rate(now, self.pacing_rate(), self.mss.into());
     }
 }
 
@@ -87,7 +92,7 @@ mod tests {
         let rtt = Rtt::of_handshake(NOW, Some(rtt));
         let sender = Sender::new(SeqNum(0), 1000, WindowScale::NONE, false, rtt, congestion);
         let mut flight = Flight::new(SeqNum(0));
-        sender.set_pace(&mut flight);
+        sender.set_pace(NOW, &mut flight);
         (sender, flight)
     }
 
@@ -113,6 +118,16 @@ mod tests {
         assert_eq!(burst(&mut flight, NOW + Duration::from_secs(1), 100), (10, Some(half)), "no more is saved up");
     }
 
+    /// A window of one segment, which a timeout leaves, makes each segment a round trip long; not for long.
+    #[test]
+    fn what_left_slowly_is_no_debt_once_the_rate_is_higher() {
+        let (mut sender, mut flight) = sender(Duration::from_millis(100), 1_000);
+        assert_eq!(burst(&mut flight, NOW, 3), (3, None));
+        sender.congestion.set_window(100_000, 1000);
+        sender.set_pace(NOW, &mut flight);
+        assert_eq!(burst(&mut flight, NOW, 100), (7, Some(Duration::from_micros(500))));
+    }
+
     #[test]
     fn short_paths_are_not_paced() {
         let (_, mut flight) = sender(Duration::from_micros(900), 200_000);
@@ -126,7 +141,7 @@ mod tests {
         let mut round = crate::connection::rtt::Round::until(SeqNum(0));
         sender.rtt.measure(NOW, Duration::from_millis(40), &mut round, SeqNum(0), SeqNum(1000));
         assert!(sender.rtt.smoothed().is_some_and(|smoothed| smoothed > Duration::from_millis(4)));
-        sender.set_pace(&mut flight);
+        sender.set_pace(NOW, &mut flight);
         assert_eq!(burst(&mut flight, NOW, 20), (20, None));
     }
 

@@ -161,7 +161,7 @@ fn a_large_window_is_spread_over_the_round_trip() {
     bench.send(stream(0, 900_000));
     let mut position = bench.drain(ms(0));
     for _ in 0..4 {
-        bench.wait(ms(10));
+        bench.wait(ms(100));
         let _ = bench.arrive(&ack(0, position));
         position = bench.drain(ms(90));
     }
