@@ -80,6 +80,7 @@ pub(super) struct End {
     reads_at: Instant,
     shut: bool,
     pub peer_closed: bool,
+    closed: bool,
     pub failed: bool,
     pub retransmits: u32,
 }
@@ -139,6 +140,7 @@ impl Pair {
             reads_at: now,
             shut: false,
             peer_closed: false,
+            closed: false,
             failed: false,
             retransmits: 0,
         };
@@ -315,7 +317,8 @@ impl End {
         if events.contains(Events::SENT) {
             self.acked += connection.take_acked();
         }
-        self.failed |= events.contains(Events::FAILED);
+        // After close nobody waits for the last acknowledgment, and the connection may give it up.
+        self.failed |= events.contains(Events::FAILED) && !self.closed;
         self.peer_closed |= events.contains(Events::PEER_CLOSED);
         if events.contains(Events::TIME_WAIT) {
             self.station = Station::Waiting(connection.time_wait(now));
@@ -343,7 +346,12 @@ impl End {
             self.shut = true;
             connection.shutdown(now);
         }
-        if self.shut && self.peer_closed && self.unread == 0 { connection.close(now) } else { None }
+        let all_acked = self.acked == self.plan.sends;
+        if self.closed || !(self.shut && self.peer_closed && self.unread == 0 && all_acked) {
+            return None;
+        }
+        self.closed = true;
+        connection.close(now)
     }
 }
 
