@@ -20,6 +20,9 @@ use synward_testkit::engine::small_budget;
 /// Of clients and backends: without it, one whose peer has given up unheard would wait for ever.
 const KEEPALIVE: Keepalive = Keepalive { idle: Duration::from_secs(60), interval: Duration::from_secs(10), probes: 9 };
 
+/// Each buffer of each connection, bytes.
+pub const BUFFER: u32 = 256 * 1024;
+
 /// How the front is laid out.
 #[derive(Clone, Copy, Debug)]
 pub struct Layout {
@@ -193,6 +196,11 @@ fn engine_config(seed: u64) -> EngineConfig {
     EngineConfig {
         max_connections: 4096,
         max_time_waits: 4096,
+        // As large from the start as they become: what is stopped by them can be told in advance.
+        receive_buffer: BUFFER,
+        receive_buffer_max: BUFFER,
+        send_buffer: BUFFER,
+        send_buffer_max: BUFFER,
         secrets: Some(Secrets::from_seed(seed)),
         ..EngineConfig::default()
     }
