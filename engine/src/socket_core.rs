@@ -350,14 +350,6 @@ impl SocketCore {
         if ended { Ok(0) } else { Err(SocketError::WouldBlock) }
     }
 
-    /// How many bytes wait to be read (SIOCINQ).
-    ///
-    /// # Errors
-    /// `BadSocket`.
-    pub fn unread(&mut self, socket: SocketId) -> Result<usize, SocketError> {
-        Ok(self.socket_mut(socket)?.unread())
-    }
-
     /// How many bytes [`send`](Self::send) would take now: none while the connection is not established, or the ring to its shard is
     /// full. A socket that could send becomes writable.
     ///
@@ -456,16 +448,11 @@ impl SocketCore {
     /// `BadSocket`, `Invalid` (no such value), `NotConnected` (the connection has no name yet:
     /// [`ConnectConfig::options`]), `NoBuffers`.
     pub fn set(&mut self, socket: SocketId, option: SocketOption) -> Result<(), SocketError> {
-        let state = self.socket_mut(socket)?;
+        self.socket_mut(socket)?;
         if !option.is_valid() {
             return Err(SocketError::Invalid);
         }
-        let (shard, conn) = (state.shard, state.conn().ok_or(SocketError::NotConnected)?);
-        if self.states[usize::from(shard)].backlog.len() >= MAX_BACKLOG {
-            return Err(SocketError::NoBuffers);
-        }
-        self.say(shard, Request::On(conn, Action::Set(option)));
-        Ok(())
+        self.ask(socket, Action::Set(option))
     }
 
     /// The reason of a failure, once (SO_ERROR).

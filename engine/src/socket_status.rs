@@ -1,8 +1,8 @@
 //! How a socket stands, for those who serve sockets to others: what a call would find, and what was heard since the last.
 
-use crate::handoff::{Action, Event, Request};
+use crate::handoff::{Action, Event};
 use crate::socket::Phase;
-use crate::socket_core::{MAX_BACKLOG, SocketCore};
+use crate::socket_core::SocketCore;
 use crate::{ListenerId, SocketError, SocketId};
 use synward_proto::connection::Info;
 
@@ -129,12 +129,6 @@ impl SocketCore {
     /// # Errors
     /// `BadSocket`, `NotConnected`, `NoBuffers`.
     pub fn describe(&mut self, socket: SocketId) -> Result<(), SocketError> {
-        let state = self.socket_mut(socket)?;
-        let (shard, conn) = (state.shard, state.conn().ok_or(SocketError::NotConnected)?);
-        if self.states[usize::from(shard)].backlog.len() >= MAX_BACKLOG {
-            return Err(SocketError::NoBuffers);
-        }
-        self.say(shard, Request::On(conn, Action::Describe));
-        Ok(())
+        self.ask(socket, Action::Describe)
     }
 }

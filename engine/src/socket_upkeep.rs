@@ -4,7 +4,7 @@ use crate::handoff::{Action, Event, Request, WorkerEnd};
 use crate::orphans::Parting;
 use crate::received::Taken;
 use crate::socket::{ListenerId, Phase, Socket, SocketId};
-use crate::socket_core::{Listening, ShardState, SocketCore, WorkerLimits};
+use crate::socket_core::{Listening, MAX_BACKLOG, ShardState, SocketCore, WorkerLimits};
 use crate::{News, Ready, SocketError, Source};
 
 /// Names that may be stale before anybody looks.
@@ -141,6 +141,17 @@ impl SocketCore {
         let heard = end.whisper(request);
         debug_assert!(heard.is_ok(), "there was room");
         end.publish();
+    }
+
+    /// Asks something of a socket's connection, unless too many requests wait already.
+    pub(crate) fn ask(&mut self, socket: SocketId, action: Action) -> Result<(), SocketError> {
+        let state = self.socket_mut(socket)?;
+        let (shard, conn) = (state.shard, state.conn().ok_or(SocketError::NotConnected)?);
+        if self.states[usize::from(shard)].backlog.len() >= MAX_BACKLOG {
+            return Err(SocketError::NoBuffers);
+        }
+        self.say(shard, Request::On(conn, action));
+        Ok(())
     }
 
     pub(crate) fn give_back(&mut self, socket: SocketId, parting: Parting) -> Result<(), SocketError> {

@@ -246,7 +246,7 @@ impl Target for EngineTarget {
 
     fn queued(&mut self, socket: SocketKey, queue: Queue) -> Io<u64> {
         match queue {
-            Queue::In => self.call_on(socket, synward_engine::SocketCore::unread).map(|bytes| bytes as u64),
+            Queue::In => self.call_on(socket, synward_engine::SocketCore::status).map(|status| status.unread as u64),
             Queue::Out => self.row(socket).map(|row| row.send_queue.into()),
         }
     }
