@@ -147,13 +147,12 @@ impl Shard {
     ) {
         let home = self.limits.home;
         let Some(entry) = self.listeners.get_mut(slot) else { return self.at_nobody(now, segment, frame, port) };
-        let (shared, terms) = (Arc::clone(&entry.shared), entry.terms.of(&segment.tuple).clone());
+        let (tuple, shared) = (segment.tuple, Arc::clone(&entry.shared));
+        let mut connection = Connection::accept(now, tuple, half_open, entry.terms.of(&tuple));
         let Some((worker, queue)) = entry.next_taker(home).map(|(worker, queue)| (worker, Arc::clone(queue))) else {
             shared.release();
             return self.at_nobody(now, segment, frame, port);
         };
-        let tuple = segment.tuple;
-        let mut connection = Connection::accept(now, tuple, half_open, &terms);
         self.path_mtus.tell(now, &mut connection);
         let send_space = connection.send_space();
         let Some(conn) = self.connections.insert(segment.link, connection, Owner::Queue(worker)) else {
