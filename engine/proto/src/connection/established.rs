@@ -195,11 +195,12 @@ impl Synchronised {
         if progress.fin_acked {
             self.advance_to(self.stage.on_fin_acked());
         }
-        if progress.freed > 0 {
-            let settings = arrival.context.settings;
-            self.sender.grow_buffer(progress.freed, settings.send_buffer, settings.send_buffer_max);
+        if progress.freed == 0 {
+            return Events::empty();
         }
-        if progress.freed > 0 { Events::SENT } else { Events::empty() }
+        let settings = arrival.context.settings;
+        self.sender.grow_buffer(progress.freed, settings.send_buffer, settings.send_buffer_max);
+        Events::SENT
     }
 
     /// Seventh and eighth check: text and FIN.

@@ -30,7 +30,8 @@ pub(super) const fn time_of(retries: u8) -> Duration {
 const _: () = assert!(time_of(15).as_millis() == 924_600, "tcp_retries2");
 const _: () = assert!(time_of(3).as_millis() == 3_000);
 
-const fn micros(span: Duration) -> u32 {
+/// Whole microseconds, as many as 32 bits count.
+pub(super) const fn micros(span: Duration) -> u32 {
     let micros = span.as_micros();
     if micros > u32::MAX as u128 { u32::MAX } else { micros as u32 }
 }

@@ -3,6 +3,7 @@
 //! The window has to hold what the peer sends in two round trips, as a measurement is one round trip late. So the buffer follows
 //! what the application read in the last one: a reader that keeps up is given more, one that does not is not.
 
+use super::rtt::micros;
 use crate::{Instant, SeqNum};
 use core::time::Duration;
 
@@ -127,10 +128,6 @@ impl Tuning {
         let growth = twice * copied.saturating_sub(before) / before;
         u32::try_from(twice + 2 * growth + u64::from(ahead)).unwrap_or(u32::MAX)
     }
-}
-
-fn micros(span: Duration) -> u32 {
-    u32::try_from(span.as_micros()).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -111,6 +111,13 @@ impl Flight {
         self.counts = self.counts.and(Counts::of(&[counter]));
     }
 
+    /// When something was first sent again is forgotten once no copy is outstanding (Linux: `tcp_retrans_stamp_cleanup`).
+    pub fn forget_old_copies(&mut self) {
+        if !self.board.any_resent() {
+            self.recovery.forget_first_resent();
+        }
+    }
+
     /// Whether something is to be remembered though nothing is in flight: what became of a probe or of the last recovery is not
     /// known yet.
     pub fn lingers(&self) -> bool {

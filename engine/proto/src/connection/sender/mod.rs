@@ -279,7 +279,7 @@ impl Sender {
 
     /// Whether `seq` was sent and is not acknowledged: `[SND.UNA, SND.NXT)`.
     pub fn is_outstanding(&self, seq: SeqNum) -> bool {
-        seq.in_window(self.una, self.nxt.distance_from(self.una))
+        seq.in_window(self.una, self.in_flight())
     }
 
     /// Whether anything of it is on the heap.
@@ -321,11 +321,11 @@ impl Sender {
     }
 
     fn flight_mut(&mut self) -> &mut Flight {
-        let (nxt, rate, mss) = (self.nxt, self.pacing_rate(), self.mss.into());
-        self.flight.get_or_insert_with(|| {
-            let mut flight = Box::new(Flight::new(nxt));
-            flight.pacing.set_rate(Instant::ZERO, rate, mss);
+        let flight = self.flight.take().unwrap_or_else(|| {
+            let mut flight = Box::new(Flight::new(self.nxt));
+            self.set_pace(Instant::ZERO, &mut flight);
             flight
-        })
+        });
+        self.flight.insert(flight)
     }
 }

@@ -157,9 +157,7 @@ impl Sender {
     /// Something is lost: fast recovery begins (Linux: `tcp_enter_recovery`).
     pub(super) fn enter_recovery(&mut self, flight: &mut Flight, findings: &Findings) {
         flight.count(if self.sack { Counter::TCPSackRecovery } else { Counter::TCPRenoRecovery });
-        if !flight.board.any_resent() {
-            flight.recovery.forget_first_resent();
-        }
+        flight.forget_old_copies();
         let reducing = flight.recovery.is_reducing();
         let before = (!reducing && !findings.ece).then(|| self.congestion.snapshot(&flight.growth));
         let copies = flight.board.resent() + u32::from(flight.probe.is_some_and(|probe| probe.is_copy));
@@ -193,9 +191,7 @@ impl Sender {
 
     /// Whether all is well again, or an ECN echo begins a reduction (Linux: `tcp_try_to_open`).
     fn try_to_open(&mut self, flight: &mut Flight, findings: &Findings) {
-        if !flight.board.any_resent() {
-            flight.recovery.forget_first_resent();
-        }
+        flight.forget_old_copies();
         // RFC 3168, section 6.1.2: once per window of data.
         if findings.ece && flight.recovery.state < CaState::Cwr {
             flight.recovery.forget_undo();

@@ -74,7 +74,7 @@ impl Sender {
     }
 
     pub(super) fn unsent(&self, flight: &Flight) -> u32 {
-        flight.queue.len().saturating_sub(self.nxt.distance_from(self.una))
+        flight.queue.len().saturating_sub(self.in_flight())
     }
 
     /// What goes as far as the congestion window allows.
@@ -115,7 +115,7 @@ impl Sender {
 
     /// Window left beyond SND.NXT; nothing when the peer took some back (MUST-34).
     pub(super) fn usable_window(&self) -> u32 {
-        self.window.saturating_sub(self.nxt.distance_from(self.una))
+        self.window.saturating_sub(self.in_flight())
     }
 
     /// `[start, end)` once more, a segment that was sent; or as much of it as fits, or the segments after it that fit as well.

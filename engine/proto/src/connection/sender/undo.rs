@@ -66,9 +66,7 @@ impl Sender {
             self.reordering.on_recovered();
         }
         if !self.sack && self.una == flight.recovery.high {
-            if !flight.board.any_resent() {
-                flight.recovery.forget_first_resent();
-            }
+            flight.forget_old_copies();
             return true;
         }
         flight.recovery.state = CaState::Open;
@@ -87,9 +85,7 @@ impl Sender {
             flight.recovery.holds_back = true;
             return true;
         }
-        if !flight.board.any_resent() {
-            flight.recovery.forget_first_resent();
-        }
+        flight.forget_old_copies();
         flight.board.unmark_losses();
         self.undo(flight);
         flight.count(Counter::TCPPartialUndo);
