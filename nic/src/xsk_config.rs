@@ -1,5 +1,6 @@
 //! What an AF_XDP port is asked for, and how the kernel is asked.
 
+use crate::queues::lacks_queue;
 use crate::xsk_ring::{XskRings, kernel_error};
 use crate::zero_copy::{Driver, SMALL_FRAME};
 use crate::{FrameBudget, Mode, Modes, PortError};
@@ -8,7 +9,6 @@ use rustix::net::sockopt;
 use rustix::net::xdp::XdpOptionsFlags;
 use std::io;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use xsk_rs::Umem;
 use xsk_rs::config::{BindFlags, FrameSize, Interface, LibxdpFlags, QueueSize, SocketConfig, UmemConfig};
@@ -182,12 +182,6 @@ impl XskConfig {
 
 fn ring_size(ring: &'static str, size: u32) -> Result<QueueSize, PortError> {
     QueueSize::new(size).map_err(|_| PortError::RingSize { ring, size })
-}
-
-/// Whether `interface` has no receive queue `queue`, by the word of sysfs; `false` where that shows no queues at all.
-fn lacks_queue(interface: &str, queue: u32) -> bool {
-    let queues = PathBuf::from(format!("/sys/class/net/{interface}/queues"));
-    queues.exists() && !queues.join(format!("rx-{queue}")).exists()
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use rustix::thread::{CpuSet, sched_getaffinity};
 use std::io;
 use std::net::IpAddr;
 use synward_ebpf::{EbpfError, Interface};
+use synward_nic::receive_queues;
 
 /// What is asked of a machine.
 pub trait Host {
@@ -44,7 +45,7 @@ impl Host for ThisHost {
             EbpfError::NoSuchInterface { .. } => "there is no such interface in this network namespace".to_owned(),
             other => other.to_string(),
         })?;
-        Ok(count_queues(interface))
+        Ok(receive_queues(interface).ok())
     }
 
     fn has_core(&self, core: usize) -> bool {
@@ -54,12 +55,6 @@ impl Host for ThisHost {
     fn has_address(&self, address: IpAddr) -> bool {
         self.addresses.contains(&address)
     }
-}
-
-/// As sysfs shows them; it shows another namespace's interfaces where it was not mounted anew in this one.
-fn count_queues(interface: &str) -> Option<usize> {
-    let entries = std::fs::read_dir(format!("/sys/class/net/{interface}/queues")).ok()?;
-    Some(entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with("rx-")).count())
 }
 
 /// Notes what the machine lacks.

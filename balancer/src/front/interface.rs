@@ -8,7 +8,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use synward_ebpf::{CookieOffer, Interface, Limits, ListenerId, Owned, Protocol, Rate, Shield, ShieldConfig, XdpMode};
 use synward_engine::{EngineConfig, Queue, Rss, Secrets, monotonic};
-use synward_nic::{BusyPoll, FrameBudget, ModeDemand, XskConfig, XskPort};
+use synward_nic::{BusyPoll, FrameBudget, ModeDemand, XskConfig, XskPort, receive_queues};
 use synward_proto::Endpoint;
 use synward_proto::flood_guard::CookieTimestamps;
 use synward_proto::half_open::Offer;
@@ -201,9 +201,7 @@ fn offer(engine: &EngineConfig) -> CookieOffer {
 /// # Errors
 /// When there is no such interface, or it has none.
 pub fn queues_of(interface: &str) -> Result<u16> {
-    let folder = format!("/sys/class/net/{interface}/queues");
-    let entries = std::fs::read_dir(&folder).with_context(|| format!("{interface}: no such device ({folder})"))?;
-    let count = entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with("rx-")).count();
+    let count = receive_queues(interface).with_context(|| format!("{interface}: no such device"))?;
     ensure!(count > 0, "{interface}: has no receive queue");
     u16::try_from(count).with_context(|| format!("{interface}: has {count} receive queues"))
 }

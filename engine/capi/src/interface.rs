@@ -18,7 +18,7 @@ use synward_ebpf::{Attached, EbpfError, Interface, Owned, Protocol, Shield, Shie
 use synward_engine::{
     EngineConfig, Fleet, NextHop, NextHops, NoNextHop, Observer, PollLoop, Queue, Rss, SocketCore, Workers, build_fleet,
 };
-use synward_nic::{PortError, XskConfig, XskPort};
+use synward_nic::{PortError, XskConfig, XskPort, receive_queues};
 use synward_proto::Endpoint;
 use synward_proto::wire::ChecksumPolicy;
 
@@ -140,9 +140,7 @@ pub(crate) fn open(name: &str, addresses: Vec<IpAddr>, config: EngineConfig) -> 
 
 /// The receive queues of an interface: all of them are served, or frames of ours would reach the kernel.
 fn queues_of(name: &str) -> std::result::Result<u32, Refusal> {
-    let folder = format!("/sys/class/net/{name}/queues");
-    let entries = std::fs::read_dir(&folder).map_err(|error| (Errno(libc::ENODEV), format!("{folder}: {error}")))?;
-    let queues = entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with("rx-")).count();
+    let queues = receive_queues(name).map_err(|error| (Errno(libc::ENODEV), format!("{name}: {error}")))?;
     match u32::try_from(queues) {
         Ok(queues) if queues > 0 => Ok(queues),
         _ => Err((Errno(libc::ENODEV), format!("{name}: has {queues} receive queues"))),
