@@ -26,4 +26,4 @@ pub mod syn_cost;
 pub mod validator;
 
 pub use affinity::pin;
-pub use quantile::{Quantiles, median};
+pub use quantile::{Quantiles, median, median_and_range};

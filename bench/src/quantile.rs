@@ -34,6 +34,13 @@ pub fn median(values: impl Iterator<Item = f64>) -> f64 {
     }
 }
 
+/// Their median, the least and the greatest, for a table.
+pub fn median_and_range(values: impl Iterator<Item = f64> + Clone) -> String {
+    let least = values.clone().min_by(f64::total_cmp).unwrap_or(f64::NAN);
+    let greatest = values.clone().max_by(f64::total_cmp).unwrap_or(f64::NAN);
+    format!("{:.2} ({least:.2} to {greatest:.2})", median(values))
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Quantiles, median};

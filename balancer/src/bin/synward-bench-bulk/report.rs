@@ -5,7 +5,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
 use synward::control::table::Table;
-use synward_bench::median;
+use synward_bench::{median, median_and_range};
 
 /// Everything.
 #[derive(Debug, Serialize)]
@@ -29,12 +29,9 @@ impl Rows {
         Self { row, engine: Vec::new(), kernel: Vec::new() }
     }
 
-    /// The engine's goodput by the kernel's, from least to greatest.
-    fn ratios(&self) -> Vec<f64> {
-        let pairs = self.engine.iter().zip(&self.kernel);
-        let mut ratios: Vec<_> = pairs.map(|(engine, kernel)| engine.goodput / kernel.goodput).collect();
-        ratios.sort_by(f64::total_cmp);
-        ratios
+    /// The engine's goodput by the kernel's, round by round.
+    fn ratios(&self) -> impl Iterator<Item = f64> + Clone {
+        self.engine.iter().zip(&self.kernel).map(|(engine, kernel)| engine.goodput / kernel.goodput)
     }
 }
 
@@ -44,19 +41,11 @@ impl fmt::Display for Report {
         for rows in &self.rows {
             let goodput = |seen: &[Seen]| format!("{:.3} Gb/s", median(seen.iter().map(|seen| seen.goodput)));
             let cpu = |seen: &[Seen]| format!("{:.2} s/GB", median(seen.iter().map(|seen| seen.cpu_per_gigabyte)));
-            let ratios = rows.ratios();
-            let (least, greatest) = (ratios.first().copied(), ratios.last().copied());
-            let ratio = format!(
-                "{:.2} ({:.2} to {:.2})",
-                median(ratios.iter().copied()),
-                least.unwrap_or(f64::NAN),
-                greatest.unwrap_or(f64::NAN)
-            );
             table.row([
                 rows.row.to_string(),
                 goodput(&rows.engine),
                 goodput(&rows.kernel),
-                ratio,
+                median_and_range(rows.ratios()),
                 cpu(&rows.engine),
                 cpu(&rows.kernel),
             ]);

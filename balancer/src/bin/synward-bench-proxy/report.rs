@@ -6,7 +6,7 @@ use crate::scaling::Scaling;
 use serde::Serialize;
 use std::fmt;
 use synward::control::table::Table;
-use synward_bench::median;
+use synward_bench::{median, median_and_range};
 
 /// Everything.
 #[derive(Debug, Serialize)]
@@ -94,11 +94,7 @@ fn ratios(systems: &[Rounds], other: &Rounds) -> Table {
         for rounds in systems {
             let ratio = |of: fn(&Seen) -> f64| {
                 let pairs = rounds.seen.of(kind).iter().zip(other.seen.of(kind));
-                let mut ratios: Vec<_> = pairs.map(|(ours, theirs)| of(ours) / of(theirs)).collect();
-                ratios.sort_by(f64::total_cmp);
-                let (least, greatest) = (ratios.first().copied(), ratios.last().copied());
-                let middle = median(ratios.into_iter());
-                format!("{middle:.2} ({:.2} to {:.2})", least.unwrap_or(f64::NAN), greatest.unwrap_or(f64::NAN))
+                median_and_range(pairs.map(|(ours, theirs)| of(ours) / of(theirs)))
             };
             table.row([
                 format!("{}, {}", kind.name(), rounds.system),
