@@ -8,6 +8,8 @@ mod books;
 #[path = "../common/bytes.rs"]
 mod bytes;
 mod dialling;
+#[path = "../common/eventually.rs"]
+mod eventually;
 mod iperf;
 mod path_mtu;
 mod serving;

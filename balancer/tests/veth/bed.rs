@@ -4,15 +4,12 @@ use crate::books;
 use anyhow::{Context, Result, ensure};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
-use std::time::{Duration, Instant};
 use synward::control::report::{Drops, Sockets, Stat};
 use synward::served::Served;
 use synward_lab::{Host, Lab, LabConfig};
 
 pub const HTTP: u16 = 80;
 pub const ECHO: u16 = 7;
-/// For what must happen, but at no particular time.
-pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A lab, and a server in its front that ends before the lab does.
 pub struct Bed {
@@ -75,17 +72,4 @@ impl Bed {
 
 pub fn serve(lab: &Lab, arguments: &[&str]) -> Result<Served> {
     Served::start(Path::new(env!("CARGO_BIN_EXE_synward")), lab.front(), arguments)
-}
-
-/// Asks again until `holds`; an error after [`PATIENCE`] carries what was seen last.
-pub fn eventually<T: std::fmt::Debug>(mut ask: impl FnMut() -> Result<T>, holds: impl Fn(&T) -> bool) -> Result<T> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let seen = ask()?;
-        if holds(&seen) {
-            return Ok(seen);
-        }
-        ensure!(Instant::now() < deadline, "still {seen:?} after {PATIENCE:?}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }

@@ -1,7 +1,8 @@
 //! Death, and links that go.
 
 use crate::Test;
-use crate::bed::{Bed, ECHO, HTTP, PATIENCE, eventually, serve};
+use crate::bed::{Bed, ECHO, HTTP, serve};
+use crate::eventually::{PATIENCE, eventually};
 use anyhow::{Context, Result, ensure};
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;

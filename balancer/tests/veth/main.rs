@@ -6,6 +6,8 @@ mod bed;
 mod books;
 #[path = "../common/bytes.rs"]
 mod bytes;
+#[path = "../common/eventually.rs"]
+mod eventually;
 mod faults;
 #[path = "../common/file.rs"]
 mod file;

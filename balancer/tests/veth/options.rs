@@ -1,7 +1,8 @@
 //! What Linux and the engine agree on, by the table and by a cookie; and checksums, finished or not.
 
 use crate::Test;
-use crate::bed::{Bed, ECHO, HTTP, eventually};
+use crate::bed::{Bed, ECHO, HTTP};
+use crate::eventually::eventually;
 use anyhow::{Context, Result, ensure};
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};

@@ -117,11 +117,9 @@ fn addresses(text: &str) -> Result<Vec<IpAddr>, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Config, Mode, SW_FRAMES, SW_INTERFACE, SW_STEPPED, Words};
-    use synward_proto::MacAddr;
-
-    const STEPPED: Words<'static> = Words {
+impl Words<'static> {
+    /// A stepped engine at one address, and nothing else said.
+    pub(crate) const STEPPED: Self = Self {
         mode: SW_STEPPED,
         interface: None,
         addresses: Some("192.0.2.1"),
@@ -130,15 +128,21 @@ mod tests {
         seed: 0,
         settings: None,
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Config, Mode, SW_FRAMES, SW_INTERFACE, Words};
+    use synward_proto::MacAddr;
 
     #[test]
     fn zeros_stand_for_what_the_header_says() {
-        let config = Config::read(&STEPPED).expect("fine");
+        let config = Config::read(&Words::STEPPED).expect("fine");
         assert_eq!(config.mode, Mode::Stepped);
         assert_eq!(config.link.local, MacAddr([2, 0, 0, 0, 0, 1]));
         assert_eq!(config.link.remote, MacAddr([2, 0, 0, 0, 0, 2]));
         assert!(config.engine.secrets.is_none());
-        let named = Words { mode: SW_INTERFACE, interface: Some("eth0"), addresses: None, ..STEPPED };
+        let named = Words { mode: SW_INTERFACE, interface: Some("eth0"), addresses: None, ..Words::STEPPED };
         let config = Config::read(&named).expect("fine");
         assert_eq!((config.mode, config.engine.source_ports), (Mode::Interface("eth0".to_owned()), 61_000..=65_535));
     }
@@ -146,13 +150,13 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         for (words, complaint) in [
-            (Words { mode: 9, ..STEPPED }, "mode: 9 is none of"),
-            (Words { mode: SW_INTERFACE, ..STEPPED }, "interface: SW_INTERFACE needs"),
-            (Words { interface: Some("eth0"), ..STEPPED }, "interface: only SW_INTERFACE"),
-            (Words { mode: SW_FRAMES, addresses: None, ..STEPPED }, "addresses: where frames are the caller's"),
-            (Words { addresses: Some("192.0.2.1 nobody"), ..STEPPED }, "addresses: nobody is no IP address"),
-            (Words { addresses: Some("224.0.0.1"), ..STEPPED }, "addresses: 224.0.0.1 cannot be"),
-            (Words { settings: Some("tcp_sack=2"), ..STEPPED }, "tcp_sack=2: "),
+            (Words { mode: 9, ..Words::STEPPED }, "mode: 9 is none of"),
+            (Words { mode: SW_INTERFACE, ..Words::STEPPED }, "interface: SW_INTERFACE needs"),
+            (Words { interface: Some("eth0"), ..Words::STEPPED }, "interface: only SW_INTERFACE"),
+            (Words { mode: SW_FRAMES, addresses: None, ..Words::STEPPED }, "addresses: where frames are the caller's"),
+            (Words { addresses: Some("192.0.2.1 nobody"), ..Words::STEPPED }, "addresses: nobody is no IP address"),
+            (Words { addresses: Some("224.0.0.1"), ..Words::STEPPED }, "addresses: 224.0.0.1 cannot be"),
+            (Words { settings: Some("tcp_sack=2"), ..Words::STEPPED }, "tcp_sack=2: "),
         ] {
             let told = Config::read(&words).expect_err("a mistake");
             assert!(told.starts_with(complaint), "{told}");

@@ -357,21 +357,13 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::Engine;
-    use crate::config::{Config, SW_STEPPED, Words};
+    use crate::config::{Config, Words};
     use crate::errno::{Errno, Result};
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
     #[test]
     fn an_engine_in_which_something_panicked_answers_no_more() {
-        let words = Words {
-            mode: SW_STEPPED,
-            interface: None,
-            addresses: Some("192.0.2.1"),
-            mac: [0; 6],
-            peer_mac: [0; 6],
-            seed: 1,
-            settings: None,
-        };
+        let words = Words { seed: 1, ..Words::STEPPED };
         let engine =
             Config::read(&words).map(Engine::open).expect("fine").map_err(|(_, problem)| problem).expect("opens");
         assert_eq!(engine.call(|state| Ok(state.next_file().0)), Ok(1));
