@@ -9,7 +9,8 @@ use synward_proto::Endpoint;
 
 /// The ports of one engine.
 pub(crate) struct Ports {
-    claims: HashMap<u16, Vec<Claim>>,
+    /// By port and socket: all connections of a listener have its port.
+    claims: HashMap<u16, HashMap<FileId, Claim>>,
     /// Those that a socket gets that does not care.
     range: RangeInclusive<u16>,
     /// Where the search for the next begins.
@@ -52,10 +53,10 @@ impl Ports {
     pub(crate) fn claim(&mut self, claim: Claim, port: u16) -> Result<Endpoint> {
         let port = if port == 0 { self.free_port()? } else { port };
         let claims = self.claims.entry(port).or_default();
-        if claims.iter().any(|other| claim.is_against(other)) {
+        if claims.values().any(|other| claim.is_against(other)) {
             return Err(Errno::ADDRESS_IN_USE);
         }
-        claims.push(claim);
+        claims.insert(claim.file, claim);
         Ok(Endpoint::new(claim.address, port))
     }
 
@@ -70,7 +71,7 @@ impl Ports {
 
     /// A connection from a listener has the listener's port, whoever else has it.
     pub(crate) fn join(&mut self, claim: Claim, port: u16) {
-        self.claims.entry(port).or_default().push(claim);
+        self.claims.entry(port).or_default().insert(claim.file, claim);
     }
 
     /// Says that a socket listens or not.
@@ -79,29 +80,26 @@ impl Ports {
     /// EADDRINUSE when somebody else listens there.
     pub(crate) fn set_listening(&mut self, file: FileId, port: u16, listens: bool) -> Result<()> {
         let Some(claims) = self.claims.get_mut(&port) else { return Ok(()) };
-        let Some(own) = claims.iter().find(|claim| claim.file == file).copied() else { return Ok(()) };
+        let Some(&own) = claims.get(&file) else { return Ok(()) };
         let asked = Claim { listens, ..own };
-        if listens && claims.iter().any(|other| other.listens && asked.is_against(other)) {
+        if listens && claims.values().any(|other| other.listens && asked.is_against(other)) {
             return Err(Errno::ADDRESS_IN_USE);
         }
-        self.change(file, port, |claim| claim.listens = listens);
+        claims.insert(file, asked);
         Ok(())
     }
 
     /// Changes SO_REUSEADDR of a socket.
     pub(crate) fn set_reuse(&mut self, file: FileId, port: u16, reuse: bool) {
-        self.change(file, port, |claim| claim.reuse = reuse);
-    }
-
-    fn change(&mut self, file: FileId, port: u16, change: impl Fn(&mut Claim)) {
-        let claims = self.claims.get_mut(&port).into_iter().flatten();
-        claims.filter(|claim| claim.file == file).for_each(change);
+        if let Some(claim) = self.claims.get_mut(&port).and_then(|claims| claims.get_mut(&file)) {
+            claim.reuse = reuse;
+        }
     }
 
     /// Takes a port back.
     pub(crate) fn release(&mut self, file: FileId, port: u16) {
         let Some(claims) = self.claims.get_mut(&port) else { return };
-        claims.retain(|claim| claim.file != file);
+        claims.remove(&file);
         if claims.is_empty() {
             self.claims.remove(&port);
         }
