@@ -1,6 +1,7 @@
 //! What the engine is tested with: conversation scripts, the Linux kernel as oracle, a hostile link by seed, flows that
-//! share a bottleneck.
+//! share a bottleneck; and the page that says what all of this has shown.
 
+pub mod assurance;
 pub mod engine;
 pub mod hostile;
 pub mod kernel;
