@@ -1,11 +1,11 @@
 //! The index of a run: what was to be proved, and what proved it.
 
 use crate::requirements::{Requirements, Row};
-use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use synward_testkit::assurance::Outcome;
 
 /// How each trial that ran ended. Clones share it.
 #[derive(Clone, Default)]
@@ -137,40 +137,40 @@ impl<'a> Index<'a> {
         text
     }
 
-    /// What the run has shown, for the page of assurance: a line for each row, and one for each script.
-    pub fn outcomes(&self) -> Vec<serde_json::Value> {
-        let row = |row: &Row| {
-            let seen = match (&row.deviation, row.by.is_empty()) {
-                (Some(reason), _) => format!("*deviation*: {reason}"),
-                (None, false) => row.by.join(", "),
-                (None, true) => {
-                    let proofs =
-                        self.proofs_of(&row.id).map(|proof| format!("{} ({})", proof.name, proof.kernel(self.record)));
-                    proofs.collect::<Vec<_>>().join(", ")
-                }
-            };
-            let what = format!("{} ({})", row.text, row.section);
-            json!({ "check": format!("requirement {}", row.id), "what": what, "ok": self.is_settled(row), "seen": seen })
+    /// What the run has shown, for the page of assurance: each row, and each script.
+    pub fn outcomes(&self) -> Vec<Outcome> {
+        let row = |row: &Row| Outcome {
+            check: format!("requirement {}", row.id),
+            what: format!("{} ({})", row.text, row.section),
+            ok: self.is_settled(row),
+            seen: self.shown(row, ", ", |proof| format!("{} ({})", proof.name, proof.kernel(self.record))),
+            ..Outcome::default()
         };
-        let proof = |proof: &Proof| {
-            let seen = format!("{} trials, {}", proof.trials.len(), proof.kernel(self.record));
-            json!({ "check": format!("script {}", proof.name), "ok": proof.holds(self.record), "seen": seen })
+        let proof = |proof: &Proof| Outcome {
+            check: format!("script {}", proof.name),
+            ok: proof.holds(self.record),
+            seen: format!("{} trials, {}", proof.trials.len(), proof.kernel(self.record)),
+            ..Outcome::default()
         };
         self.requirements.rows.iter().map(row).chain(self.proofs.iter().map(proof)).collect()
     }
 
     fn cell(&self, row: &Row) -> String {
+        let cell = self.shown(row, "<br>", |proof| {
+            format!("[{}](../../{}) ({})", proof.name, proof.path, proof.kernel(self.record))
+        });
+        if cell.is_empty() { String::from("**nothing**") } else { cell }
+    }
+
+    /// Why a row is excused, or what its proof is; empty where there is none.
+    fn shown(&self, row: &Row, between: &str, form: impl Fn(&Proof) -> String) -> String {
         if let Some(reason) = &row.deviation {
             return format!("*deviation*: {reason}");
         }
         if !row.by.is_empty() {
             return row.by.join(", ");
         }
-        let proofs: Vec<String> = self
-            .proofs_of(&row.id)
-            .map(|proof| format!("[{}](../../{}) ({})", proof.name, proof.path, proof.kernel(self.record)))
-            .collect();
-        if proofs.is_empty() { String::from("**nothing**") } else { proofs.join("<br>") }
+        self.proofs_of(&row.id).map(form).collect::<Vec<_>>().join(between)
     }
 }
 

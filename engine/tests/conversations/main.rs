@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
+use synward_testkit::assurance::write_outcomes;
 use synward_testkit::play::Failure;
 use synward_testkit::script::{Ip, KernelRun, Script, ScriptError, TargetKind};
 use synward_testkit::{engine, kernel};
@@ -64,21 +65,10 @@ fn tell(index: &Index<'_>, is_whole: bool) -> Result<(), String> {
     let path = output().join("index.md");
     index.write(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     println!("what was proved: {}", path.display());
-    report(index)?;
+    // `make assurance` takes it in from there.
+    write_outcomes(&output().with_file_name("assurance").join("conversations.json"), &index.outcomes())?;
     let holes: Vec<String> = index.holes().iter().map(|row| format!("  {}: {}", row.id, row.text)).collect();
     if holes.is_empty() { Ok(()) } else { Err(format!("nothing has proved:\n{}", holes.join("\n"))) }
-}
-
-/// Leaves what was shown where `make assurance` takes it in.
-fn report(index: &Index<'_>) -> Result<(), String> {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("assurance");
-    let write = || -> std::io::Result<()> {
-        std::fs::create_dir_all(&folder)?;
-        let outcomes = index.outcomes();
-        let lines: Vec<_> = outcomes.iter().map(ToString::to_string).collect();
-        std::fs::write(folder.join("conversations.json"), format!("[\n{}\n]\n", lines.join(",\n")))
-    };
-    write().map_err(|error| format!("{}: {error}", folder.display()))
 }
 
 /// Where failures and the index are left.

@@ -10,7 +10,7 @@ mod rows;
 mod test_log;
 
 pub use page::Page;
-pub use results::{Outcome, Results, Run};
+pub use results::{Outcome, Results, Run, write_outcomes};
 pub use rows::{Row, Section, read_sections};
 pub use test_log::{Count, TestLog};
 

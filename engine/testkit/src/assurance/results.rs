@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// How a check ended.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Outcome {
     /// The check's name. Several outcomes may have one: a part of `make accept` leaves one for each row of its table.
     pub check: String,
@@ -46,15 +46,12 @@ impl Results {
         if path.exists() { read_outcomes(path).map(Self) } else { Ok(Self::default()) }
     }
 
-    /// Keeps them, a line each, so that a change of one is a change of one line.
+    /// Keeps them.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), String> {
-        let lines: Result<Vec<_>, _> = self.0.iter().map(serde_json::to_string).collect();
-        let lines = lines.map_err(|error| error.to_string())?;
-        let text = format!("[\n{}\n]\n", lines.join(",\n"));
-        std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
+        write_outcomes(path, &self.0)
     }
 
     /// Takes in the report that a tool has left: it replaces what is known of the checks that it names.
@@ -76,14 +73,7 @@ impl Results {
             let (failed, ignored) = (many(count.failed, "failed"), many(count.ignored, "did not run"));
             let ok = count.failed == 0 && count.passed > 0;
             let seen = format!("{} passed{failed}{ignored}", count.passed);
-            Some(Outcome {
-                check: check.clone(),
-                what: String::new(),
-                ok,
-                seen,
-                date: String::new(),
-                commit: String::new(),
-            })
+            Some(Outcome { check: check.clone(), ok, seen, ..Outcome::default() })
         });
         self.replace(tests.collect(), run);
     }
@@ -129,6 +119,19 @@ impl Results {
     }
 }
 
+/// Leaves a report, in a folder that need not be there yet: a line for each outcome, so that a change of one is a change of one line.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_outcomes(path: &Path, outcomes: &[Outcome]) -> Result<(), String> {
+    let lines: Result<Vec<_>, _> = outcomes.iter().map(serde_json::to_string).collect();
+    let lines = lines.map_err(|error| error.to_string())?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::write(path, format!("[\n{}\n]\n", lines.join(",\n"))))
+        .map_err(|error| format!("{}: {error}", path.display()))
+}
+
 fn read_outcomes(path: &Path) -> Result<Vec<Outcome>, String> {
     let at = |error: String| format!("{}: {error}", path.display());
     let text = std::fs::read_to_string(path).map_err(|error| at(error.to_string()))?;
@@ -141,8 +144,7 @@ mod tests {
     use crate::assurance::Row;
 
     fn outcome(check: &str, ok: bool) -> Outcome {
-        let [what, seen, date, commit] = [(); 4].map(|()| String::new());
-        Outcome { check: check.into(), what, ok, seen, date, commit }
+        Outcome { check: check.into(), ok, ..Outcome::default() }
     }
 
     fn run(date: &str) -> Run {
