@@ -75,6 +75,7 @@ enum Order {
     Inject(End, usize, Vec<Vec<u8>>),
     Steering(End, Steering),
     Unplug(End),
+    Count(End, Sender<u64>),
     /// Says that all before is done.
     Answer(Sender<()>),
 }
@@ -102,6 +103,13 @@ impl Wire {
     /// From now on, an end receives on other queues.
     pub fn set_steering(&self, of: End, steering: Steering) {
         self.order(Order::Steering(of, steering));
+    }
+
+    /// Frames that have reached an end so far.
+    pub fn received(&self, end: End) -> u64 {
+        let (answer, count) = channel();
+        self.order(Order::Count(end, answer));
+        count.recv().unwrap_or_default()
     }
 
     /// Closes the queues of an end: its device is gone when this returns.
@@ -252,6 +260,9 @@ impl Carrier {
             }
             Order::Steering(end, steering) => self.end(end).steering = steering,
             Order::Unplug(end) => self.end(end).queues.clear(),
+            Order::Count(end, answer) => {
+                let _ = answer.send(self.end(end).received.iter().sum());
+            }
             Order::Answer(done) => {
                 let _ = done.send(());
             }

@@ -80,6 +80,7 @@ fn frames_arrive_on_the_queue_that_is_asked_for() {
     wire.set_steering(End::Far, Steering::One(0));
     rustix::io::write(&near_device, &syn(4)).unwrap();
     assert_eq!(next(&device_one), syn(4), "steered elsewhere");
+    assert_eq!(wire.received(End::Far), 3);
     let report = wire.end();
     assert_eq!((report.far.received, report.near.received), (vec![2, 1], vec![1]));
 }
