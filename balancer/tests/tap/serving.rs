@@ -10,6 +10,7 @@ pub fn tests() -> Vec<Test> {
     vec![
         Test::new("serving::kernel_clients_are_echoed_in_the_driver", with(&["--xdp", "native"]), echoes),
         Test::new("serving::kernel_clients_are_echoed_behind_the_driver", with(&["--xdp", "generic"]), echoes),
+        Test::new("serving::kernel_clients_are_echoed_on_the_poll_loops", with(&["--on-poll-loops"]), echoes),
         Test::new("serving::kernel_clients_are_echoed_by_way_of_cookies", with(&["--syncookies", "always"]), echoes),
         Test::new("serving::kernel_clients_pass_a_shield", with(&["--shield", "always"]), echoes),
         Test::new("serving::a_front_joins_kernels", before(Cast::FrontBeforeKernel), echoes),
