@@ -14,16 +14,19 @@ use synward_testkit::tap::{End, EndPlan, Steering, Wire, WireReport};
 
 pub const ECHO: u16 = 7;
 
+/// What a test does.
+pub type Run = fn(&mut Bed) -> Result<()>;
+
 /// A test: its name, on what it runs, and what it does.
 #[derive(Clone)]
 pub struct Test {
     pub name: String,
     pub plan: Plan,
-    pub run: fn(&mut Bed) -> Result<()>,
+    pub run: Run,
 }
 
 impl Test {
-    pub fn new(name: impl Into<String>, plan: Plan, run: fn(&mut Bed) -> Result<()>) -> Self {
+    pub fn new(name: impl Into<String>, plan: Plan, run: Run) -> Self {
         Self { name: name.into(), plan, run }
     }
 }
@@ -78,7 +81,7 @@ pub struct Bed {
 
 impl Plan {
     /// Builds the bed, runs a test on it, and lets nothing pass that either end sent wrongly.
-    pub fn run(&self, name: &str, test: fn(&mut Bed) -> Result<()>) -> Result<()> {
+    pub fn run(&self, name: &str, test: Run) -> Result<()> {
         let mut bed = self.up()?;
         let outcome = test(&mut bed);
         let Bed { front, wire, _backend, pair: _pair } = bed;

@@ -1,6 +1,6 @@
 //! What takes longer than `make test` waits: `SYNWARD_LONG=1`.
 
-use crate::bed::{Bed, Cast, Plan, Test, number};
+use crate::bed::{Bed, Cast, Plan, Run, Test, number};
 use anyhow::Result;
 use std::time::Duration;
 use synward_testkit::hostile::{Rng, Weather};
@@ -41,7 +41,7 @@ fn gibibytes() -> impl Iterator<Item = Test> {
     let near = Weather { delay: Duration::from_micros(200), ..Weather::STILL };
     let (holdup, all) =
         (Duration::from_millis(2), Weather { loss: 10, duplication: 10, corruption: 10, ..near.clone() });
-    let settings: [(&str, Weather, fn(&mut Bed) -> Result<()>); 7] = [
+    let settings: [(&str, Weather, Run); 7] = [
         ("loss_of_1_percent", Weather { loss: 10, ..near.clone() }, |bed| gibibyte(bed, 16)),
         ("loss_of_5_percent", Weather { loss: 50, ..near.clone() }, |bed| gibibyte(bed, 64)),
         ("loss_of_10_percent", Weather { loss: 100, ..near.clone() }, |bed| gibibyte(bed, 256)),

@@ -40,7 +40,7 @@ fn any_queue(bed: &mut Bed) -> Result<()> {
 
 /// So many SYNs of nobody's on the first queue, many times what its table holds, while honest clients come by the second.
 fn pinned_flood(bed: &mut Bed) -> Result<()> {
-    const BURSTS: u32 = 40;
+    const BURSTS: u32 = 20;
     const BURST: u32 = 1000;
     for burst in 0..BURSTS {
         let syns = (0..BURST).map(|n| forged::syn(bed.pair.far(), bed.pair.near(), ECHO, burst * BURST + n));

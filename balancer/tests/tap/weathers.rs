@@ -1,6 +1,6 @@
 //! What works when much is wrong with the wire: all bytes arrive, once, in order, as they were sent.
 
-use crate::bed::{Bed, Cast, Plan, Test};
+use crate::bed::{Bed, Cast, Plan, Run, Test};
 use anyhow::Result;
 use std::time::Duration;
 use synward_testkit::hostile::Weather;
@@ -11,7 +11,7 @@ const NEAR: Weather = Weather { delay: Duration::from_millis(1), ..Weather::STIL
 const HOLDUP: Duration = Duration::from_millis(5);
 
 pub fn tests() -> Vec<Test> {
-    let weathers: [(&str, Weather, fn(&mut Bed) -> Result<()>); 6] = [
+    let weathers: [(&str, Weather, Run); 6] = [
         ("still", NEAR, transfers),
         ("lossy", Weather { loss: 20, ..NEAR }, transfers),
         ("reordering", Weather { reordering: 100, holdup: HOLDUP, ..NEAR }, transfers),
