@@ -229,9 +229,9 @@ impl Serve {
     fn worker(&self, mut core: SocketCore, endpoints: &[(Endpoint, Open)]) -> Result<(SocketCore, Worker)> {
         let mut worker = Worker::default();
         for &(local, open) in endpoints {
-            let listener = core
-                .listen(ListenConfig { backlog: self.backlog, ..ListenConfig::new(local) })
-                .with_context(|| format!("listening on {local}"))?;
+            // Each poll loop has a worker of its own there.
+            let config = ListenConfig { backlog: self.backlog, shared: self.on_poll_loops, ..ListenConfig::new(local) };
+            let listener = core.listen(config).with_context(|| format!("listening on {local}"))?;
             worker.serve(listener, open);
         }
         Ok((core, worker))

@@ -158,10 +158,9 @@ impl InterfacePlan {
 
     fn engine_config(&self, link: &Interface) -> Result<EngineConfig> {
         let mtu = u16::try_from(link.mtu).with_context(|| format!("{}: MTU too large", self.name))?;
-        // Only a virtual device can carry a checksum that the sending kernel left unfinished.
-        let checksums = match link.kind {
-            Some(_) => ChecksumPolicy::AllowUnfinished,
-            None => ChecksumPolicy::Full,
+        let checksums = match link.unfinished_checksums {
+            true => ChecksumPolicy::AllowUnfinished,
+            false => ChecksumPolicy::Full,
         };
         let (interface, secrets) = (Some(self.name.clone()), Some(self.secrets.clone()));
         Ok(EngineConfig { mtu, checksums, interface, secrets, ..self.engine.clone() })

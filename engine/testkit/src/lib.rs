@@ -9,5 +9,6 @@ pub mod path;
 pub mod pcap;
 pub mod play;
 pub mod script;
+pub mod tap;
 pub mod target;
 pub mod wire;

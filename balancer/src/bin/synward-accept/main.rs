@@ -17,6 +17,7 @@ mod proxy_stopped;
 mod row;
 mod scripts;
 mod syn_cost;
+mod tap;
 
 use anyhow::Result;
 use clap::Parser;
@@ -39,7 +40,7 @@ struct Options {
 
 type Part = (&'static str, fn(&Options) -> Result<Vec<Row>>);
 
-const PARTS: [Part; 12] = [
+const PARTS: [Part; 13] = [
     ("scripts", scripts::run),
     ("syn-cost", syn_cost::run),
     ("crowd-size", crowd::size),
@@ -49,6 +50,7 @@ const PARTS: [Part; 12] = [
     ("proxy-herd", proxy_herd::run),
     ("proxy-stopped", proxy_stopped::run),
     ("proxy-kill", proxy_kill::run),
+    ("tap", tap::run),
     ("idle", idle::run),
     ("herd", herd::run),
     ("flood", flood::run),
