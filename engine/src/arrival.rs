@@ -154,6 +154,7 @@ impl Shard {
             return self.at_nobody(now, segment, frame, port);
         };
         self.path_mtus.tell(now, &mut connection);
+        self.make_room(now, port);
         let send_space = connection.send_space();
         let Some(conn) = self.connections.insert(segment.link, connection, Owner::Queue(worker)) else {
             shared.release();
