@@ -113,6 +113,7 @@ impl Shard {
             TimeWaitOutcome::Reopen => match self.route_to_listener(&segment.tuple) {
                 Route::Listener(slot) => {
                     self.leave_time_wait(index);
+                    self.stats.count(Counter::TWRecycled);
                     self.at_listener(now, slot, segment, frame, port);
                 }
                 Route::Connection(_) | Route::TimeWait(_) | Route::Nobody => {
