@@ -46,6 +46,7 @@ mod connections;
 mod crossing;
 mod demux;
 mod handoff;
+mod held;
 mod interface_mtu;
 mod link_watch;
 mod listeners;

@@ -288,6 +288,10 @@ pub struct Gauges {
     pub source_ports_used: u64,
     /// Connections that the application has closed and the peer has not finished with.
     pub orphans: u64,
+    /// Bytes that connections hold: unsent, not acknowledged, unread, or received beyond a gap.
+    pub buffered: u64,
+    /// The most they may hold.
+    pub buffered_limit: u64,
 }
 
 impl Gauges {
@@ -304,6 +308,8 @@ impl Gauges {
             spliced: self.spliced + other.spliced,
             source_ports_used: self.source_ports_used + other.source_ports_used,
             orphans: self.orphans + other.orphans,
+            buffered: self.buffered + other.buffered,
+            buffered_limit: self.buffered_limit + other.buffered_limit,
         }
     }
 }
