@@ -37,9 +37,16 @@ impl Served {
     /// # Errors
     /// When it does not start; the error carries what it logged.
     pub fn start(program: &Path, host: &Host, arguments: &[&str]) -> Result<Self> {
+        Self::start_by(host.command(program), host, arguments)
+    }
+
+    /// The same by a command that ends in the program: that of another one, which becomes it (`prlimit --nofile=64 synward`).
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_by(mut command: Command, host: &Host, arguments: &[&str]) -> Result<Self> {
         let folder = Self::folder(host)?;
         let control = folder.join("control.sock");
-        let mut command = host.command(program);
         command.arg("serve").args(["--interface", host.interface()]).arg("--control").arg(&control).args(arguments);
         Self::spawn(command, control)
     }
