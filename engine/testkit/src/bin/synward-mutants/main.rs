@@ -1,46 +1,31 @@
 //! `make mutants`: does the suite notice? Mutants of `synward-proto` and `synward-nic`, drawn by a seed.
 //!
-//! cargo-mutants makes them, in a copy of the working tree. Each is tested with its own package's tests first; one that survives
-//! those is tested with the engine's and this crate's that need no kernel: the conversations, whole engines, the simulator.
-//! Mutants that cannot be compiled are replaced by others. `.cargo/mutants.toml` leaves out, each with its reason, those
-//! that no test could tell from the original.
+//! cargo-mutants says what can be broken; each mutant is put into a copy of the working tree. It is tested with its own package's
+//! tests first; one that survives those is tested with the engine's and this crate's that need no kernel: the conversations,
+//! whole engines, the simulator. Mutants that cannot be compiled are replaced by others. `.cargo/mutants.toml` leaves out,
+//! each with its reason, those that no test could tell from the original.
 
 mod draw;
+mod mutant;
 mod report;
+mod sieve;
 mod tree;
 
 use anyhow::{Result, ensure};
 use clap::Parser;
+use mutant::Mutant;
 use report::Tested;
+use sieve::{SIEVES, Seen, Sieve};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::SystemTime;
-use tree::{Sieve, Tree};
+use tree::Tree;
 
 /// Whose mutants.
 const PACKAGES: [&str; 2] = ["synward-proto", "synward-nic"];
 
 /// Of a hundred mutants, so many must be killed.
 const WANTED_PERCENT: usize = 95;
-
-/// Each in turn, for what passed the one before.
-const SIEVES: [Sieve; 2] = [
-    Sieve { name: "own tests", packages: &[], arguments: &["--tests"] },
-    Sieve {
-        name: "whole engines",
-        packages: &["synward-engine", "synward-testkit"],
-        arguments: &[
-            "--lib",
-            "--test=conversations",
-            "--test=engine",
-            "--test=goodput",
-            "--test=hostile_link",
-            "--",
-            "--skip=kernel4::",
-            "--skip=kernel6::",
-        ],
-    },
-];
 
 /// Draws mutants of the rules of TCP and of the ports, and shows which of them no test notices.
 #[derive(Debug, Parser)]
@@ -54,12 +39,23 @@ struct Options {
     /// Only those whose name contains this.
     #[arg(long, default_value = "")]
     only: String,
-    /// Where the copy of the tree, what is built of it, and the logs go.
+    /// Where the copy of the tree and what is built of it go.
     #[arg(long, default_value = "target/mutants")]
     folder: PathBuf,
     /// Where `mutants.json` goes.
     #[arg(long, default_value = "target/assurance")]
     assurance: PathBuf,
+}
+
+/// What became of a mutant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fate {
+    /// It does not compile.
+    Unviable,
+    /// All tests passed.
+    Survived,
+    /// These tests failed, or did not end.
+    Killed(&'static str, Seen),
 }
 
 fn main() -> ExitCode {
@@ -77,40 +73,51 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> Result<bool> {
     let seed = options.seed.unwrap_or_else(by_the_clock);
     println!("mutants: drawn by --seed {seed}");
-    let tree = Tree::copy(Path::new("."), &options.folder, &PACKAGES)?;
-    let all = tree.list()?;
-    let chosen: Vec<_> = all.iter().filter(|name| name.contains(&options.only)).cloned().collect();
+    let tree = Tree::copy(Path::new("."), &options.folder)?;
+    let all = mutant::list(&tree, &PACKAGES)?;
+    let of_all = all.len();
+    let chosen: Vec<Mutant> = all.into_iter().filter(|mutant| mutant.name.contains(&options.only)).collect();
     ensure!(!chosen.is_empty(), "cargo-mutants finds no mutant whose name contains `{}`", options.only);
-    println!("mutants: {} of {} to draw from", chosen.len(), all.len());
+    println!("mutants: {} of {of_all} to draw from", chosen.len());
+    check_without_mutants(&tree)?;
 
-    let mut left = draw::by_seed(chosen, seed).into_iter();
     let mut tested = Tested::default();
-    loop {
-        let batch: Vec<_> = left.by_ref().take(options.count - tested.viable()).collect();
-        if batch.is_empty() {
+    for mutant in draw::by_seed(chosen, seed) {
+        if tested.viable() == options.count {
             break;
         }
-        sift(&tree, batch, &mut tested)?;
+        let fate = mutant.within(&tree, || sift(&tree, &mutant))??;
+        println!("mutants: {fate}: {}", mutant.name);
+        tested.note(&mutant.name, fate);
     }
     print!("{tested}");
     tested.write(&options.assurance, seed, WANTED_PERCENT)?;
     Ok(tested.suffices(WANTED_PERCENT))
 }
 
-/// Tests mutants, those that pass one sieve with the next.
-fn sift(tree: &Tree, mut names: Vec<String>, tested: &mut Tested) -> Result<()> {
+/// The tests must pass with nothing broken, or they would seem to notice everything.
+fn check_without_mutants(tree: &Tree) -> Result<()> {
     for sieve in &SIEVES {
-        if names.is_empty() {
-            return Ok(());
-        }
-        println!("mutants: {} with {}", names.len(), sieve.name);
-        let found = tree.test(&names, sieve)?;
-        tested.killed(sieve.name, found.caught.len(), found.hung.len());
-        tested.unviable += found.unviable.len();
-        names = found.missed;
+        let seen = sieve.test(tree, &PACKAGES)?;
+        ensure!(seen == Seen::Nothing, "{} fail without a mutant: run them and mend that first", sieve.name);
+        println!("mutants: {} pass without a mutant", sieve.name);
     }
-    tested.survivors.append(&mut names);
     Ok(())
+}
+
+/// Tests a mutant that is in the tree, with one sieve after the other.
+fn sift(tree: &Tree, mutant: &Mutant) -> Result<Fate> {
+    let own = [mutant.package.as_str()];
+    if !Sieve::compiles(tree, &own)? {
+        return Ok(Fate::Unviable);
+    }
+    for sieve in &SIEVES {
+        match sieve.test(tree, &own)? {
+            Seen::Nothing => {}
+            seen => return Ok(Fate::Killed(sieve.name, seen)),
+        }
+    }
+    Ok(Fate::Survived)
 }
 
 fn by_the_clock() -> u64 {
