@@ -14,6 +14,7 @@
 mod attach;
 mod counters;
 mod error;
+mod flow_bucket;
 mod flows;
 mod heartbeats;
 mod interface;
@@ -29,6 +30,7 @@ mod pass;
 mod prefix_list;
 mod samples;
 mod shield;
+mod sync;
 mod top_sources;
 
 pub use attach::{Attached, AttachedMode, XdpMode};
