@@ -6,7 +6,7 @@ ROOT   := $(shell if [ "$$(id -u)" = 0 ]; then echo ""; elif sudo -n true 2>/dev
 TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
 RUNNER := CARGO_TARGET_$(shell echo $(TARGET) | tr 'a-z-' 'A-Z_')_RUNNER
 
-.PHONY: demo library test test-zerocopy mutants accept assurance check bench bench-flood bench-proxy bench-bulk setup
+.PHONY: demo library test test-zerocopy soak planted mutants accept assurance check bench bench-flood bench-proxy bench-bulk setup
 
 demo: setup            ## the front end calm and under a SYN flood, then HAProxy in its place: a table
 	cargo build --release --quiet --package synward
@@ -27,6 +27,10 @@ mutants: setup         ## a hundred mutants of proto and nic, drawn by a seed: w
 	@cargo mutants --version >/dev/null 2>&1 || cargo install --locked cargo-mutants@27.1.0
 	cargo build --quiet --package synward-testkit --bins
 	$(if $(ROOT),$(RUNNER)="$(ROOT)") target/debug/synward-mutants $(ARGS)
+
+soak: setup            ## whole hosts in a hostile world, seed after seed, until stopped (ARGS="--minutes 60", ARGS="--seed 7")
+	cargo build --profile soak --quiet --package synward-testkit --bin synward-soak
+	target/soak/synward-soak $(ARGS)
 
 accept: setup          ## what is about time or volume: a table of wanted against seen
 	cargo build --release --quiet --workspace --bins

@@ -45,6 +45,16 @@ impl Observer {
         self.shards.iter().map(Observed::snapshot)
     }
 
+    /// How things stand in each shard, now, in the order of their numbers.
+    pub fn gauges(&self) -> impl Iterator<Item = Gauges> {
+        self.shards.iter().map(|shard| shard.stats.gauges())
+    }
+
+    /// What became of the frames that each shard received, in the order of their numbers.
+    pub fn outcomes(&self) -> impl Iterator<Item = Outcomes> {
+        self.shards.iter().map(|shard| shard.stats.outcomes())
+    }
+
     /// The value of one counter, now.
     pub fn counter(&self, counter: Counter) -> u64 {
         self.shards.iter().map(|shard| shard.stats.counter(counter)).sum()
