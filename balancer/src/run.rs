@@ -222,6 +222,7 @@ fn engine_config(config: &Config, interface: &InterfaceConfig, shards: u32) -> E
             Syncookies::Always => 2,
         },
         cookie_timestamps: engine.cookie_timestamps,
+        half_opens_per_prefix: engine.half_opens_per_prefix,
         synack_retries: engine.synack_retries,
         abort_on_overflow: engine.abort_on_overflow,
         window_scale: engine.window_scale,

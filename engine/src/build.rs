@@ -216,7 +216,7 @@ impl Plan {
         let Links { crossing, workers, shield } = links;
         let (connections, time_waits) = (config.max_connections as usize, config.max_time_waits as usize);
         let splices = connections / 2;
-        let mut half_opens = HalfOpens::new(&config.syn_table(), secrets.proto, config.cookie_key_life);
+        let mut half_opens = HalfOpens::new(&config.syn_table(self.shards), secrets.proto, config.cookie_key_life);
         if shield.is_some() {
             half_opens.table.watch();
         }

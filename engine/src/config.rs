@@ -35,6 +35,10 @@ pub struct EngineConfig {
     /// Half-open connections that each shard can remember for all listeners together. Four times the sum of their backlogs makes
     /// a full bucket rare.
     pub syn_table: u32,
+    /// Half-open connections of one network, an IPv4 /24 or an IPv6 /64, for all listeners together; from then on its SYNs get
+    /// cookies, or with cookies off nothing, and those of others go on as before. Divided among the shards; `None`, as in
+    /// Linux, sets no limit.
+    pub half_opens_per_prefix: Option<u16>,
     /// 0: no cookies, 1: when the SYN queue overflows, 2: always (Linux: `tcp_syncookies`).
     pub syncookies: u8,
     /// Whether a cookie may do without timestamps.
@@ -116,6 +120,7 @@ impl Default for EngineConfig {
             somaxconn: 4096,
             max_syn_backlog: 4096,
             syn_table: 16_384,
+            half_opens_per_prefix: Some(256),
             syncookies: 1,
             cookie_timestamps: CookieTimestamps::Optional,
             cookie_key_life: Duration::from_secs(600),
@@ -204,10 +209,11 @@ impl EngineConfig {
         FamilyTerms { v4: (&config(mss_v4)).into(), v6: (&config(mss_v6)).into() }
     }
 
-    /// How large the SYN table is.
-    pub(crate) fn syn_table(&self) -> SynTableConfig {
+    /// How large the SYN table of each of so many shards is.
+    pub(crate) fn syn_table(&self, shards: u16) -> SynTableConfig {
         let (capacity, synack_retries) = (self.syn_table, self.synack_retries);
-        SynTableConfig { capacity, synack_retries, ..SynTableConfig::default() }
+        let per_prefix = self.half_opens_per_prefix.map(|limit| limit.div_ceil(shards));
+        SynTableConfig { capacity, synack_retries, per_prefix, ..SynTableConfig::default() }
     }
 
     /// What a listener of this engine is told on each of so many shards.

@@ -173,6 +173,8 @@ counters! {
     TSEcrRejected,
     /// Half-open entries that made room for a newer one in a full bucket (ours).
     HalfOpenEvicted,
+    /// SYNs that found the share of their /24 or /64 in the SYN table used up: answered with a cookie, or dropped (ours).
+    HalfOpenPrefixFull,
     /// Connections given a small send buffer because the peer's MSS is small (ours; CVE-2019-11479).
     SmallMss,
     /// Segments not sent because too many wait already: lost, as on a full link (ours).
