@@ -240,7 +240,13 @@ impl Books {
             // Twice a second at most, and no more than options and an MSS.
             Some(_) => 24,
             // An MSS is always announced, except in a cookie.
-            None => if is_cookie { 0 } else { 4 },
+            None => {
+                if is_cookie {
+                    0
+                } else {
+                    4
+                }
+            }
         }
     }
 

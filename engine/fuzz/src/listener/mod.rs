@@ -4,7 +4,7 @@ mod books;
 mod happening;
 
 use arbitrary::{Arbitrary, Unstructured};
-use books::{Books, Before};
+use books::{Before, Books};
 use happening::{Happening, Setting};
 use std::cell::Cell;
 use std::time::Duration;
@@ -193,7 +193,9 @@ impl Bed {
         assert!(queue.len <= queue.limit + 1, "full means more than the limit, and no more than one more");
         assert_eq!(queue.len, table.len(), "there is one listener");
         assert!(table.len() as usize <= table.capacity());
-        assert!(self.room.waiting.get() <= self.room.limit.get().max(self.books.widest_accept_limit(&self.room.limit)) + 1);
+        assert!(
+            self.room.waiting.get() <= self.room.limit.get().max(self.books.widest_accept_limit(&self.room.limit)) + 1
+        );
         assert_eq!(table.deadline(self.now).is_some(), !table.is_empty(), "a timer runs as long as an entry waits");
         self.books.watched(table.take_entered(), 1);
         let left: Vec<_> = table.take_left().collect();
@@ -224,7 +226,11 @@ fn listen(setting: &Setting, shared: &mut HalfOpens) -> Listener {
         syn_queue_limit: setting.syn_limit.into(),
         max_syn_backlog: setting.max_syn_backlog.into(),
         syncookies: setting.syncookies(),
-        cookie_timestamps: if setting.stamps_required { CookieTimestamps::Required } else { CookieTimestamps::Optional },
+        cookie_timestamps: if setting.stamps_required {
+            CookieTimestamps::Required
+        } else {
+            CookieTimestamps::Optional
+        },
         abort_on_overflow: setting.abort_on_overflow,
         offer: setting.offer.offer(),
     };
