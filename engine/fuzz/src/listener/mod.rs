@@ -85,6 +85,7 @@ impl Bed {
             capacity: 64,
             links: if setting.few_links { 2 } else { 64 },
             synack_retries: setting.synack_retries,
+            per_prefix: None,
         };
         let mut shared = HalfOpens::new(&table, Secrets::from_seed(&SEED), KEY_LIFE);
         shared.table.watch();
