@@ -32,6 +32,10 @@ soak: setup            ## whole hosts in a hostile world, seed after seed, until
 	cargo build --profile soak --quiet --package synward-testkit --bin synward-soak
 	target/soak/synward-soak $(ARGS)
 
+planted: setup         ## realistic bugs, one after the other, put into a copy of the tree: which seed of the simulator notices (ARGS="--only paws")
+	cargo build --quiet --package synward-testkit --bin synward-planted
+	target/debug/synward-planted $(ARGS)
+
 accept: setup          ## what is about time or volume: a table of wanted against seen
 	cargo build --release --quiet --workspace --bins
 	$(ROOT) target/release/synward-accept $(ARGS)

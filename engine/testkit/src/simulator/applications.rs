@@ -157,7 +157,7 @@ impl Server {
         now: Duration,
         options: &Options,
         machine: &mut Machine,
-        watcher: &Watcher,
+        watcher: &mut Watcher,
         client: &Client,
     ) -> Result<(), String> {
         let accepts = now >= self.next_accept;
@@ -208,7 +208,7 @@ impl Server {
         worker: usize,
         options: &Options,
         sockets: &mut SocketCore,
-        watcher: &Watcher,
+        watcher: &mut Watcher,
     ) -> Result<(), String> {
         loop {
             match sockets.accept(self.listeners[worker]) {
@@ -225,12 +225,13 @@ impl Server {
         worker: usize,
         options: &Options,
         sockets: &mut SocketCore,
-        watcher: &Watcher,
+        watcher: &mut Watcher,
         accepted: Accepted,
     ) -> Result<(), String> {
         let Accepted { socket, local: _, peer } = accepted;
         let is_client = peer.addr == options.client_address();
-        if !watcher.has_completed(&peer) {
+        let has_completed = watcher.take_completion(&peer);
+        if !has_completed {
             // One guess in 2^25 is a valid cookie (DESIGN: SYN cookies): never two in a run.
             self.guessed += 1;
             if options.server.config.syncookies == 0 || self.guessed > 1 {
@@ -240,7 +241,7 @@ impl Server {
         let plans = options.plans.iter().enumerate().filter(|(_, plan)| is_client && plan.port == peer.port);
         let plans: Vec<usize> = plans.map(|(number, _)| number).collect();
         match plans[..] {
-            [] if is_client && watcher.has_completed(&peer) => Err(format!("accepted {peer}, whom nobody opened")),
+            [] if is_client && has_completed => Err(format!("accepted {peer}, whom nobody opened")),
             [] => {
                 debug_assert!(self.guessed > 0 || is_zombie(options, &peer));
                 self.guests_seen += 1;

@@ -44,6 +44,8 @@ pub(super) struct Machine {
     rng: Rng,
     sent: VecDeque<Vec<u8>>,
     complaint: Option<String>,
+    /// How many connections had gone to TIME-WAIT at each moment of the last minutes.
+    to_time_wait: VecDeque<(Duration, u64)>,
 }
 
 /// What must not be exceeded by any shard.
@@ -51,6 +53,8 @@ pub(super) struct Machine {
 pub(super) struct Limits {
     pub half_open: u64,
     pub transmit_backlog: u32,
+    /// How long TIME-WAIT is.
+    pub time_wait: Duration,
 }
 
 impl Machine {
@@ -76,6 +80,7 @@ impl Machine {
             rng,
             sent: VecDeque::new(),
             complaint: None,
+            to_time_wait: VecDeque::new(),
         })
     }
 
@@ -201,7 +206,7 @@ impl Machine {
     }
 
     /// What holds after every step: every frame has one owner, every received frame became one thing, nothing is above its limit.
-    pub fn check(&mut self, limits: Limits) -> Result<(), String> {
+    pub fn check(&mut self, now: Duration, limits: Limits) -> Result<(), String> {
         if let Some(complaint) = self.complaint.take() {
             return Err(complaint);
         }
@@ -218,7 +223,31 @@ impl Machine {
         for gauges in self.observer.gauges() {
             check_gauges(&gauges, limits)?;
         }
+        self.check_time_waits(now, limits.time_wait)?;
         self.check_outcomes()
+    }
+
+    /// Whoever went to TIME-WAIT within its length is there, but for those who were opened anew or made room for others. On a clock that
+    /// jumps it may be shorter.
+    fn check_time_waits(&mut self, now: Duration, length: Duration) -> Result<(), String> {
+        let entered = self.observer.counter(Counter::TW);
+        self.to_time_wait.push_back((now, entered));
+        while self.to_time_wait.get(1).is_some_and(|(at, _)| *at + length <= now) {
+            self.to_time_wait.pop_front();
+        }
+        let before = match self.to_time_wait.front() {
+            Some((at, before)) if *at + length <= now => *before,
+            _ => 0,
+        };
+        let (mut there, mut is_full) = (self.observer.counter(Counter::TWRecycled), self.jumped != 0);
+        for gauges in self.observer.gauges() {
+            there += gauges.time_waits;
+            is_full |= entered >= gauges.time_waits_limit;
+        }
+        if entered - before > there && !is_full {
+            return Err(format!("{} went to TIME-WAIT within its length, and {there} are there", entered - before));
+        }
+        Ok(())
     }
 
     /// Every frame that a port took was received, once, and became one thing.

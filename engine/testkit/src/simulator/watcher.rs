@@ -76,10 +76,12 @@ pub(super) struct Watcher {
     /// The server may forget a connection and be asked, by a cookie that comes twice, for the same once more.
     forgetful: bool,
     conversations: BTreeMap<u16, Conversation>,
-    /// What the server's SYN-ACKs promise, by peer.
-    promised: BTreeMap<Endpoint, BTreeSet<u32>>,
-    /// Who has answered one.
-    completed: BTreeSet<Endpoint>,
+    /// Every SYN gets a cookie, and a cookie is good for one first sequence number.
+    exact: bool,
+    /// The numbers of the server's SYN-ACKs, by peer: its own, and the one that the peer goes on with.
+    promised: BTreeMap<Endpoint, BTreeSet<(u32, u32)>>,
+    /// Segments that could complete a handshake and have not been used up by an accept.
+    completions: BTreeMap<Endpoint, u32>,
 }
 
 impl Watcher {
@@ -88,15 +90,18 @@ impl Watcher {
             client: options.client_address(),
             server: options.server_end(),
             forgetful: options.server.config.syncookies > 0,
+            exact: options.server.config.syncookies == 2,
             conversations: BTreeMap::new(),
             promised: BTreeMap::new(),
-            completed: BTreeSet::new(),
+            completions: BTreeMap::new(),
         }
     }
 
-    /// Whether a frame reached the server by which this peer completed a handshake.
-    pub fn has_completed(&self, peer: &Endpoint) -> bool {
-        self.completed.contains(peer)
+    /// Uses up a segment by which this peer completed a handshake; false when none came.
+    pub fn take_completion(&mut self, peer: &Endpoint) -> bool {
+        let Some(left) = self.completions.get_mut(peer).filter(|left| **left > 0) else { return false };
+        *left -= 1;
+        true
     }
 
     /// A host sends a frame. An error is a rule that it breaks.
@@ -109,7 +114,8 @@ impl Watcher {
         if from == Side::Server && segment.flags.contains(Flags::ACK) && segment.payload.is_empty() {
             // An acknowledgment for a half-open connection says the number, too, also when the SYN-ACK was lost.
             let after = u32::from(!segment.flags.contains(Flags::SYN));
-            self.promised.entry(segment.destination).or_default().insert(segment.seq.wrapping_sub(after));
+            let numbers = (segment.seq.wrapping_sub(after), segment.ack);
+            self.promised.entry(segment.destination).or_default().insert(numbers);
         }
         let Some((port, _)) = self.port_of(&segment) else { return Ok(()) };
         let conversation = self.conversations.entry(port).or_default();
@@ -120,10 +126,12 @@ impl Watcher {
     /// A frame reaches a host; it is `genuine` unless somebody else than its peer made it.
     pub fn on_arrival(&mut self, to: Side, frame: &[u8], genuine: bool) {
         let Ok((_, segment)) = decode(frame) else { return };
-        if to == Side::Server && segment.flags.contains(Flags::ACK) {
-            let promised = self.promised.get(&segment.source);
-            if promised.is_some_and(|numbers| numbers.contains(&segment.ack.wrapping_sub(1))) {
-                self.completed.insert(segment.source);
+        if to == Side::Server && genuine && segment.flags.contains(Flags::ACK) {
+            let fits = |(own, theirs): &(u32, u32)| {
+                segment.ack == own.wrapping_add(1) && (segment.seq == *theirs || !self.exact)
+            };
+            if self.promised.get(&segment.source).is_some_and(|promised| promised.iter().any(fits)) {
+                *self.completions.entry(segment.source).or_default() += 1;
             }
         }
         let Some((port, from)) = self.port_of(&segment) else { return };

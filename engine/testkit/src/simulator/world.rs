@@ -4,7 +4,7 @@ use super::applications::{Client, Server};
 use super::attackers::{Attackers, is_zombie};
 use super::faults::{FaultKind, Scene, Side};
 use super::machine::{Limits, Machine};
-use super::options::{Options, address};
+use super::options::{MachineOptions, Options, address};
 use super::path::Path;
 use super::watcher::Watcher;
 use super::{Outcome, draw};
@@ -180,12 +180,16 @@ impl World {
     }
 
     fn check(&mut self) -> Result<(), String> {
-        let limits = |backlog| Limits { half_open: self.options.half_open_limit(), transmit_backlog: backlog };
-        let (at_server, at_client) =
-            (self.options.server.budget.transmit_backlog, self.options.client.budget.transmit_backlog);
-        let (at_server, at_client) = (limits(at_server), limits(at_client));
-        self.server.check(at_server).map_err(|problem| format!("server: {problem}"))?;
-        self.client.check(at_client).map_err(|problem| format!("client: {problem}"))?;
+        let half_open = self.options.half_open_limit();
+        let machines = [
+            (Side::Server, &mut self.server, &self.options.server),
+            (Side::Client, &mut self.client, &self.options.client),
+        ];
+        for (side, machine, MachineOptions { config, budget, .. }) in machines {
+            let (transmit_backlog, time_wait) = (budget.transmit_backlog, config.time_wait);
+            let checked = machine.check(self.now, Limits { half_open, transmit_backlog, time_wait });
+            checked.map_err(|problem| format!("{side:?}: {problem}"))?;
+        }
         let (waiting, most) = (self.server.waiting(self.serving.local()), self.options.accept_limit());
         if waiting > most { Err(format!("{waiting} wait for accept, of at most {most}")) } else { Ok(()) }
     }

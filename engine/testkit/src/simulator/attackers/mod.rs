@@ -124,7 +124,7 @@ pub(super) struct View<'a> {
 pub(super) struct Shot {
     pub to: Side,
     pub frame: Vec<u8>,
-    /// What it says, if it can be read at all, somebody else has said before.
+    /// What it says, if it can be read at all, is said by the host that it names, or was before.
     pub genuine: bool,
 }
 
@@ -179,7 +179,7 @@ impl Attackers {
         let view = View { options, watcher, plain, seen };
         // Whose connections were told something at this moment: what the attackers know of them is no longer true.
         let mut touched = BTreeSet::new();
-        let own = |(to, frame)| Shot { to, frame, genuine: false };
+        let own = |(to, frame)| Shot { to, frame, genuine: true };
         let mut shots: Vec<Shot> = zombies.shoot(now).into_iter().map(own).collect();
         for underway in underway.iter_mut().filter(|underway| underway.left > 0 && underway.next <= now) {
             underway.left -= 1;
