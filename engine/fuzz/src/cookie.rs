@@ -146,10 +146,9 @@ fn expected(sent: &HalfOpen, echo: &Echo, offer: &Offer, home: Instant) -> Optio
     let refused = scales.is_some() && offer.window_scale.is_none()
         || sack && !offer.sack
         || timestamps.is_some() && !offer.timestamps;
-    let clock = echo.timestamps.map(|theirs| Clock {
-        recent: theirs.value,
-        offset: theirs.echo.wrapping_sub(home.as_millis() as u32),
-    });
+    let clock = echo
+        .timestamps
+        .map(|theirs| Clock { recent: theirs.value, offset: theirs.echo.wrapping_sub(home.as_millis() as u32) });
     let scales = scales.zip(offer.window_scale).map(|(Scales { peer, .. }, ours)| Scales { peer, ours });
     let negotiated = Negotiated { scales, timestamps: timestamps.and(clock), ecn: false, ..sent.negotiated };
     (!refused).then_some(HalfOpen { negotiated, timeouts: 0, round_trip: None })

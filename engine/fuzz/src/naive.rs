@@ -5,9 +5,7 @@ use crate::packet::{sum, u16_at, u32_at};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use synward_proto::DropReason::{self, *};
 use synward_proto::icmp::{IcmpError, IcmpKind, Unreachable};
-use synward_proto::segment::{
-    DataOptions, Mss, SackBlock, SackBlocks, SynOptions, Timestamps, VlanTag, WindowScale,
-};
+use synward_proto::segment::{DataOptions, Mss, SackBlock, SackBlocks, SynOptions, Timestamps, VlanTag, WindowScale};
 use synward_proto::wire::ChecksumPolicy;
 use synward_proto::{Codepoint, Endpoint, Flags, Link, MacAddr, Options, Segment, SeqNum, Span, Tuple};
 
@@ -101,10 +99,8 @@ pub fn options(is_syn: bool, bytes: &[u8]) -> Options {
         if len < 2 || end > bytes.len() {
             break;
         }
-        let stamps = || Timestamps {
-            value: u32_at(bytes, at + 2).unwrap_or(0),
-            echo: u32_at(bytes, at + 6).unwrap_or(0),
-        };
+        let stamps =
+            || Timestamps { value: u32_at(bytes, at + 2).unwrap_or(0), echo: u32_at(bytes, at + 6).unwrap_or(0) };
         match (bytes[at], len) {
             (2, 4) if u16_at(bytes, at + 2) != Some(0) => {
                 syn.mss = Mss::announced(u16_at(bytes, at + 2).unwrap_or(0).max(48));

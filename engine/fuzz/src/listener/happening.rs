@@ -103,14 +103,40 @@ pub struct Arriving {
 /// Which segment.
 #[derive(Arbitrary, Debug)]
 enum Kind {
-    Syn { irs: u16, options: SynMade, ecn: bool },
+    Syn {
+        irs: u16,
+        options: SynMade,
+        ecn: bool,
+    },
     SameSyn,
     /// An answer to one of the last SYN-ACKs that this peer got, off by so much.
-    Third { which: u8, seq: i8, ack: i8, stamp: i16, echo: i8, fin: bool },
-    ThirdWithoutStamps { which: u8 },
-    Reset { which: u8, seq: i8 },
-    Any { flags: u16, seq: u32, ack: u32, stamps: Option<(u32, u32)> },
-    Around { flags: u16, which: u8, seq: i16, ack: i8 },
+    Third {
+        which: u8,
+        seq: i8,
+        ack: i8,
+        stamp: i16,
+        echo: i8,
+        fin: bool,
+    },
+    ThirdWithoutStamps {
+        which: u8,
+    },
+    Reset {
+        which: u8,
+        seq: i8,
+    },
+    Any {
+        flags: u16,
+        seq: u32,
+        ack: u32,
+        stamps: Option<(u32, u32)>,
+    },
+    Around {
+        flags: u16,
+        which: u8,
+        seq: i16,
+        ack: i8,
+    },
 }
 
 #[derive(Arbitrary, Debug)]
@@ -172,7 +198,9 @@ impl Arriving {
                 let sent = sent(which)?;
                 (Flags::ACK, sent.irs + 1, sent.iss + 1, Options::NONE)
             }
-            Kind::Reset { which, seq } => (Flags::RST, step(sent(which)?.irs + 1, seq.into()), SeqNum(0), Options::NONE),
+            Kind::Reset { which, seq } => {
+                (Flags::RST, step(sent(which)?.irs + 1, seq.into()), SeqNum(0), Options::NONE)
+            }
             Kind::Any { flags, seq, ack, stamps: given } => {
                 let timestamps = given.and_then(|(value, echo)| stamps(value, echo));
                 (heard(flags)?, SeqNum(seq), SeqNum(ack), any_options(flags, timestamps))
