@@ -6,7 +6,7 @@ ROOT   := $(shell if [ "$$(id -u)" = 0 ]; then echo ""; elif sudo -n true 2>/dev
 TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
 RUNNER := CARGO_TARGET_$(shell echo $(TARGET) | tr 'a-z-' 'A-Z_')_RUNNER
 
-.PHONY: demo library test test-zerocopy soak planted mutants accept assurance check bench bench-flood bench-proxy bench-bulk setup
+.PHONY: demo library test test-zerocopy fuzz soak planted mutants accept assurance check bench bench-flood bench-proxy bench-bulk setup
 
 demo: setup            ## the front end calm and under a SYN flood, then HAProxy in its place: a table
 	cargo build --release --quiet --package synward
@@ -19,6 +19,9 @@ library: setup         ## the C library and its header: target/release/libsynwar
 
 test: setup            ## every test without timing in it
 	$(if $(ROOT),$(RUNNER)="$(ROOT)") cargo test --workspace $(ARGS)
+
+fuzz: setup            ## fuzzes each target for 30 minutes (ARGS="--minutes N TARGET…") with nightly Rust: target/assurance/fuzz.json
+	engine/fuzz/campaign $(ARGS)
 
 test-zerocopy: setup   ## nic's tests and the engine in forced zero-copy on real drivers, in virtual machines
 	deploy/zerocopy/run $(ARGS)

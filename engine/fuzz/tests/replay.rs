@@ -11,11 +11,15 @@ use std::process::ExitCode;
 /// A target: its name, which is that of its folders, and itself.
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 4] = [
+const TARGETS: [Target; 8] = [
     ("wire_parse", synward_fuzz::wire_parse),
     ("options", synward_fuzz::options),
     ("listener", synward_fuzz::listener),
+    ("connection", synward_fuzz::connection),
     ("cookie", synward_fuzz::cookie),
+    ("config", synward_fuzz::config),
+    ("control", synward_fuzz::control),
+    (NEEDS_ROOT, synward_fuzz::bpf),
 ];
 
 /// The target that takes root.

@@ -1,7 +1,6 @@
 //! What a listener is known to have said, and what must follow from that.
 
 use super::{KEY_LIFE, SEED};
-use crate::packet::frame;
 use crate::samples;
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -10,12 +9,17 @@ use synward_proto::half_open::{HalfOpen, Negotiated, Offer, Syn};
 use synward_proto::isn::Secrets;
 use synward_proto::segment::{SynOptions, Timestamps};
 use synward_proto::syn_cookie::{CookieJar, LIFE, TICK, tick};
+use synward_proto::wire::{HEADROOM, write_segment};
 use synward_proto::{
     Counter, Counts, DropReason, Fate, Flags, Head, Instant, Options, Segment, SeqNum, Tuple, Verdict,
 };
 
-/// SYN-ACKs that are remembered for each peer.
-const REMEMBERED: usize = 8;
+/// A peer: all of a family have one address.
+type Key = (u16, bool);
+
+fn key(tuple: &Tuple) -> Key {
+    (tuple.remote.port, tuple.is_ipv6())
+}
 
 /// A SYN-ACK that was sent.
 #[derive(Clone, Copy, Debug)]
@@ -47,12 +51,12 @@ pub struct Before {
 
 /// What was sent and counted so far.
 pub struct Books {
-    sent: BTreeMap<[u8; 36], Vec<Sent>>,
+    sent: BTreeMap<Key, Vec<Sent>>,
     last_cookie: Option<Instant>,
     /// RSTs for strays, for each family's one address, and since when.
     resets: [(u64, Instant); 2],
     /// Tuples that have entered the table, less those that left it.
-    inside: BTreeMap<[u8; 36], i32>,
+    inside: BTreeMap<Key, i32>,
     accept_limit: Cell<u32>,
     jar: CookieJar,
 }
@@ -69,9 +73,9 @@ impl Books {
         }
     }
 
-    /// One of the last SYN-ACKs to this peer; the last is 0.
+    /// One of the SYN-ACKs to this peer; the last is 0.
     pub fn sent_to(&self, tuple: &Tuple, which: u8) -> Option<&Sent> {
-        let sent = self.sent.get(&tuple.key())?;
+        let sent = self.sent.get(&key(tuple))?;
         sent.iter().rev().nth(usize::from(which) % sent.len().max(1))
     }
 
@@ -88,17 +92,15 @@ impl Books {
 
     /// A SYN-ACK was sent again by the timer.
     pub fn resent(&mut self, now: Instant, head: &Head) {
-        let known = self.sent.get(&head.tuple.key()).and_then(|sent| sent.iter().rev().find(|it| it.iss == head.seq));
+        let known = self.sent.get(&key(&head.tuple)).and_then(|sent| sent.iter().rev().find(|it| it.iss == head.seq));
         let Some(known) = known.copied() else { panic!("a SYN-ACK that was never sent is sent again: {head:?}") };
         assert_eq!(head.ack, known.irs + 1);
         self.note(&head.tuple, Sent { stamps: head.options.timestamps(), at: now, ..known });
     }
 
     fn note(&mut self, tuple: &Tuple, sent: Sent) {
-        let all = self.sent.entry(tuple.key()).or_default();
-        if all.len() == REMEMBERED {
-            all.remove(0);
-        }
+        let all = self.sent.entry(key(tuple)).or_default();
+        all.retain(|known| known.iss != sent.iss);
         all.push(sent);
     }
 
@@ -125,7 +127,7 @@ impl Books {
     }
 
     fn find(&self, tuple: &Tuple, iss: SeqNum) -> Option<&Sent> {
-        self.sent.get(&tuple.key())?.iter().rev().find(|sent| sent.iss == iss)
+        self.sent.get(&key(tuple))?.iter().rev().find(|sent| sent.iss == iss)
     }
 
     /// A cookie is taken while cookies are due, and it is one that was sent, or that the jar would have sent: a guess that hit.
@@ -170,6 +172,10 @@ impl Books {
         }
         let gone = before.half_open.saturating_sub(half_open_after);
         assert!(gone <= 1 && half_open_after <= before.half_open + 1, "a segment moves one entry");
+        if *fate == Fate::Dropped(DropReason::CookieWithoutTimestamps) {
+            // It gets none, but it came while they were due.
+            self.last_cookie = Some(before.now);
+        }
         if let Fate::Dropped(reason) = fate {
             self.dropped(before, segment, *reason, half_open_after);
         }
@@ -274,10 +280,10 @@ impl Books {
     /// Tuples that entered the table, or left it.
     pub fn watched(&mut self, tuples: impl Iterator<Item = Tuple>, by: i32) {
         for tuple in tuples {
-            let count = self.inside.entry(tuple.key()).or_default();
+            let count = self.inside.entry(key(&tuple)).or_default();
             *count += by;
             if *count == 0 {
-                self.inside.remove(&tuple.key());
+                self.inside.remove(&key(&tuple));
             }
         }
     }
@@ -286,7 +292,7 @@ impl Books {
     pub fn are_there(&self, tuples: impl Iterator<Item = Tuple>) {
         let mut count = 0;
         for tuple in tuples {
-            assert_eq!(self.inside.get(&tuple.key()), Some(&1), "{tuple:?}");
+            assert_eq!(self.inside.get(&key(&tuple)), Some(&1), "{tuple:?}");
             count += 1;
         }
         assert_eq!(count, self.inside.len());
@@ -300,10 +306,9 @@ fn is_syn(segment: &Segment) -> bool {
 /// Bytes of the frame that brought a segment.
 fn request_len(segment: &Segment) -> usize {
     let Segment { tuple, flags, options, payload, .. } = *segment;
-    let head = Head { tuple, flags, options, ..samples::HEAD };
-    frame(&samples::LINK, &head, &[]).len() + usize::from(payload.len)
+    reply_len(&Head { tuple, flags, options, ..samples::HEAD }) + usize::from(payload.len)
 }
 
 fn reply_len(head: &Head) -> usize {
-    frame(&samples::LINK, head, &[]).len()
+    write_segment(&mut [0; HEADROOM], &samples::LINK, head)
 }
