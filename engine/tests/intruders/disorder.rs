@@ -78,8 +78,10 @@ fn all_connections_together_have_a_limit_and_the_honest_do_not_notice() {
 #[test]
 fn of_overlapping_bytes_the_first_copy_counts() {
     let mut bed = Bed::new(config());
-    // Segments as (offset, byte, length), and the stream that must come of them.
-    let cases: [(&[(u32, u8, usize)], &str); 6] = [
+    /// Offset, byte, length.
+    type Segments = &'static [(u32, u8, usize)];
+    // Segments, and the stream that must come of them.
+    let cases: [(Segments, &str); 6] = [
         (&[(0, b'a', 4), (0, b'b', 4), (2, b'c', 4)], "aaaacc"),
         (&[(4, b'a', 4), (2, b'b', 8), (0, b'c', 12)], "ccbbaaaabbcc"),
         (&[(2, b'a', 2), (6, b'b', 2), (0, b'c', 10)], "ccaaccbbcc"),
