@@ -15,6 +15,8 @@ use synward_lab::{Host, Lab, LabConfig};
 const HTTP: u16 = 80;
 /// Where the web servers listen.
 const WEB: u16 = 8080;
+/// How long a request may take.
+pub const DEADLINE: Duration = Duration::from_secs(10);
 /// For what must happen, but at no particular time.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -78,10 +80,14 @@ impl Bed {
         Ok(stat.gauges.get(name).copied().unwrap_or_default())
     }
 
+    pub fn counter(&self, name: &str) -> Result<u64> {
+        let stat: Stat = self.front.ask("/v1/stat")?;
+        Ok(stat.counters.get(name).copied().unwrap_or_default())
+    }
+
     /// So many requests through the front, at a fixed pace.
     pub fn ask(&self, requests: u32, rate: u32) -> Result<Outcome> {
-        let deadline = Duration::from_secs(10);
-        let paced = Paced { target: self.address(), request: Request::Http, requests, rate, deadline };
+        let paced = Paced { target: self.address(), request: Request::Http, requests, rate, deadline: DEADLINE };
         self.client().enter(|| paced.run())?
     }
 

@@ -5,16 +5,19 @@
 
 mod bed;
 mod crowd;
+mod flaps;
 mod flood;
 mod frames;
 mod herd;
 mod idle;
 mod kill_9;
 mod memory;
+mod paused;
 mod proxy_bulk;
 mod proxy_herd;
 mod proxy_kill;
 mod proxy_stopped;
+mod report;
 mod row;
 mod scripts;
 mod syn_cost;
@@ -44,7 +47,7 @@ struct Options {
 
 type Part = (&'static str, fn(&Options) -> Result<Vec<Row>>);
 
-const PARTS: [Part; 14] = [
+const PARTS: [Part; 16] = [
     ("scripts", scripts::run),
     ("syn-cost", syn_cost::run),
     ("crowd-size", crowd::size),
@@ -56,6 +59,8 @@ const PARTS: [Part; 14] = [
     ("proxy-kill", proxy_kill::run),
     ("tap", tap::run),
     ("kill-9", kill_9::run),
+    ("paused", paused::run),
+    ("flaps", flaps::run),
     ("idle", idle::run),
     ("herd", herd::run),
     ("flood", flood::run),
@@ -67,17 +72,19 @@ fn main() -> ExitCode {
         eprintln!("accept: {error}");
         return ExitCode::FAILURE;
     }
+    let ran: Vec<_> = PARTS
+        .into_iter()
+        .filter(|(name, _)| options.only.as_deref().is_none_or(|only| name.contains(only)))
+        .map(|(name, run)| (name, run_part(name, run, &options)))
+        .collect();
+    if let Err(error) = report::write(&ran) {
+        eprintln!("accept: the report could not be written: {error:#}");
+    }
     let mut table = Table::new(["part", "what", "wanted", "seen", ""]);
     let mut failed = 0;
-    for (name, run) in PARTS {
-        if options.only.as_deref().is_some_and(|only| !name.contains(only)) {
-            continue;
-        }
-        eprintln!("accept: {name}");
-        let rows = run(&options).unwrap_or_else(|error| vec![Row::broken(&format!("{error:#}"))]);
+    for (name, rows) in ran {
         for row in rows {
             failed += u32::from(!row.ok);
-            eprintln!("accept: {name}: {}: wanted {}, seen {}", row.what, row.wanted, row.seen);
             let verdict = if row.ok { "ok" } else { "NOT MET" };
             table.row([name.to_owned(), row.what, row.wanted, row.seen, verdict.to_owned()]);
         }
@@ -89,4 +96,13 @@ fn main() -> ExitCode {
         println!("{failed} not met");
         ExitCode::FAILURE
     }
+}
+
+fn run_part(name: &str, run: fn(&Options) -> Result<Vec<Row>>, options: &Options) -> Vec<Row> {
+    eprintln!("accept: {name}");
+    let rows = run(options).unwrap_or_else(|error| vec![Row::broken(&format!("{error:#}"))]);
+    for row in &rows {
+        eprintln!("accept: {name}: {}: wanted {}, seen {}", row.what, row.wanted, row.seen);
+    }
+    rows
 }
