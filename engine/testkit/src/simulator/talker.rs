@@ -1,22 +1,30 @@
 //! An application's end of one connection: sends so many bytes, expects so many, and closes.
 
-use super::rng::Rng;
+use crate::hostile::Rng;
 use std::fmt;
 use std::time::Duration;
-use synward_engine::{Shutdown, SocketCore, SocketError, SocketId};
+use synward_engine::{Interest, Progress, Shutdown, SocketCore, SocketError, SocketId};
 
 /// What one direction of a connection carries.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Flow {
+pub struct Flow {
     /// Tells this flow's bytes from those of others.
     pub salt: u64,
     /// How many there are.
     pub length: u64,
+    /// Its first bytes, where they say which plan it is of: its port does not.
+    pub tag: Option<u32>,
 }
 
 impl Flow {
+    /// Bytes of a tag.
+    pub const TAG: u64 = 4;
+
     /// The byte at `offset`. Its period is longer than any flow, so that no shift goes unnoticed.
     fn byte(self, offset: u64) -> u8 {
+        if let Some(tag) = self.tag.filter(|_| offset < Self::TAG) {
+            return tag.to_be_bytes()[offset as usize];
+        }
         let mixed = (offset ^ self.salt).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         (mixed >> 56) as u8
     }
@@ -24,19 +32,23 @@ impl Flow {
 
 /// How a talker treats its socket.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Temper {
+pub struct Temper {
     /// Between two looks at the socket; zero looks whenever anything happens.
     pub pause: Duration,
+    /// Looks only when it is told that the socket is ready.
+    pub when_told: bool,
     /// Bytes per call.
     pub mouthful: usize,
 }
 
 impl Temper {
-    pub fn draw(rng: &mut Rng) -> Self {
+    pub(super) fn draw(rng: &mut Rng) -> Self {
         if rng.chance(600) {
-            return Self { pause: Duration::ZERO, mouthful: 1 + rng.below(8192) as usize };
+            let mouthful = 1 + rng.below(8192) as usize;
+            return Self { pause: Duration::ZERO, when_told: rng.chance(500), mouthful };
         }
-        Self { pause: Duration::from_millis(20 + rng.below(300)), mouthful: 500 + rng.below(7500) as usize }
+        let pause = Duration::from_millis(20 + rng.below(300));
+        Self { pause, when_told: false, mouthful: 500 + rng.below(7500) as usize }
     }
 }
 
@@ -47,12 +59,14 @@ pub(super) enum End {
     Complete,
     /// A call failed.
     Failed(SocketError),
+    /// Its worker ended, or it was told to let go.
+    Abandoned,
 }
 
 /// One end.
 #[derive(Debug)]
 pub(super) struct Talker {
-    socket: SocketId,
+    pub socket: SocketId,
     outgoing: Flow,
     incoming: Flow,
     temper: Temper,
@@ -60,19 +74,21 @@ pub(super) struct Talker {
     received: u64,
     at_eof: bool,
     is_shut: bool,
+    /// It has been told that its socket is ready.
+    told: bool,
     /// When it looks at its socket again.
-    pub next_look: Duration,
+    next_look: Duration,
     /// How it ended, once it has.
     pub end: Option<End>,
 }
 
 impl fmt::Display for Talker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { socket: _, outgoing, incoming, temper, sent, received, at_eof, is_shut, next_look, end } = self;
+        let Self { socket, outgoing, incoming, temper, sent, received, at_eof, is_shut, told, next_look, end } = self;
         let yes = |is: &bool, word: &'static str| if *is { word } else { "" };
         write!(f, "sent {sent}/{}{}, ", outgoing.length, yes(is_shut, " and shut"))?;
         write!(f, "received {received}/{}{}, ", incoming.length, yes(at_eof, " and the end"))?;
-        write!(f, "{end:?}, looks every {:?} (next {next_look:?}) for {} bytes", temper.pause, temper.mouthful)
+        write!(f, "{end:?}, {temper:?}, told {told}, next look {next_look:?}, {socket:?}")
     }
 }
 
@@ -87,9 +103,25 @@ impl Talker {
             received: 0,
             at_eof: false,
             is_shut: false,
+            told: true,
             next_look: Duration::ZERO,
             end: None,
         }
+    }
+
+    /// One that has read the tag of what it is to receive.
+    pub fn resume(socket: SocketId, outgoing: Flow, incoming: Flow, temper: Temper) -> Self {
+        Self { received: Flow::TAG, ..Self::new(socket, outgoing, incoming, temper) }
+    }
+
+    /// Its socket is ready.
+    pub fn tell(&mut self) {
+        self.told = true;
+    }
+
+    /// When it looks again, if that is known.
+    pub fn next_look(&self) -> Option<Duration> {
+        (self.end.is_none() && !self.temper.pause.is_zero()).then_some(self.next_look)
     }
 
     /// How many bytes it is to receive.
@@ -99,7 +131,7 @@ impl Talker {
 
     /// Looks at the socket, when it is time to. An error is a broken promise of the engine.
     pub fn look(&mut self, now: Duration, sockets: &mut SocketCore) -> Result<(), String> {
-        if self.end.is_some() || now < self.next_look {
+        if self.end.is_some() || now < self.next_look || self.temper.when_told && !std::mem::take(&mut self.told) {
             return Ok(());
         }
         self.next_look = now + self.temper.pause;
@@ -107,6 +139,9 @@ impl Talker {
             self.end = Some(End::Failed(error));
             // The engine has ended the connection; giving back the name may find it gone already.
             let _ = sockets.close(self.socket);
+        } else if self.temper.when_told {
+            let interest = Interest { readable: !self.at_eof, writable: !self.is_shut };
+            sockets.set_interest(self.socket, interest).map_err(|error| format!("interest: {error}"))?;
         }
         Ok(())
     }
@@ -146,7 +181,11 @@ impl Talker {
         if !self.is_shut {
             match sockets.shutdown(self.socket, Shutdown::Write) {
                 Ok(()) => self.is_shut = true,
-                Err(SocketError::NotConnected) => {}
+                // Not yet, or no more.
+                Err(SocketError::NotConnected) if sockets.status(self.socket)?.progress != Progress::Over => {}
+                Err(SocketError::NotConnected) => {
+                    return Err(sockets.take_error(self.socket)?.unwrap_or(SocketError::BrokenPipe));
+                }
                 Err(error) => return Err(error),
             }
         }
