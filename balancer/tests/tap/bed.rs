@@ -2,7 +2,7 @@
 
 use crate::books;
 use crate::client;
-use crate::eventually::eventually;
+use crate::eventually::{eventually, within};
 use anyhow::{Context, Error, Result, ensure};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -177,7 +177,7 @@ impl Bed {
                 .filter_map(|name| stat.gauges.get(*name))
                 .sum()
         };
-        eventually(|| self.stat(), |stat| left(stat) == 0)?;
+        within(client::PATIENCE, || self.stat(), |stat| left(stat) == 0)?;
         books::check(&self.front)?;
         eventually(
             || Ok((self.wire.received(End::Near), self.drops()?)),

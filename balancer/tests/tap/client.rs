@@ -8,8 +8,8 @@ use std::thread;
 use std::time::Duration;
 use synward_lab::Host;
 
-/// For what must happen, but at no particular time. The worst weather takes a while.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// For what must happen, but at no particular time. Where much is lost, TCP may wait two minutes from one try to the next.
+pub const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A connection from a host.
 pub fn connect(host: &Host, to: SocketAddr) -> Result<TcpStream> {
