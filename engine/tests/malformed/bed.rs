@@ -312,9 +312,14 @@ impl Bed {
     }
 
     pub fn with(family: Family, config: EngineConfig) -> Self {
+        Self::opened(family, config, &[WireOption::Mss(1460)])
+    }
+
+    /// The SYN of the connection that stands has these options.
+    pub fn opened(family: Family, config: EngineConfig, options: &[WireOption]) -> Self {
         let mut server = Server::new(family, config);
         let mut live = Peer::new(family, 1);
-        let (socket, _) = server.open(&mut live, &[WireOption::Mss(1460)]);
+        let (socket, _) = server.open(&mut live, options);
         Self { server, live, socket, pings: 0 }
     }
 

@@ -61,7 +61,7 @@ fn a_flood_of_fragments_leaves_nothing() {
     for n in 0..1_000_u16 {
         let mut fragment = bed.base(Base::Data);
         put(&mut fragment, IP + 4, &n.to_be_bytes());
-        fragment_v4(&mut fragment, MORE | n % 64, 0..24);
+        fragment_v4(&mut fragment, MORE | (n % 64), 0..24);
         assert_eq!(bed.judge(&fragment), (Fate::Dropped(DropReason::IpFragment), Reply::Silence));
     }
     let after = bed.server.snapshot();
