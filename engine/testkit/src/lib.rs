@@ -2,6 +2,7 @@
 //! share a bottleneck.
 
 pub mod engine;
+pub mod heap;
 pub mod hostile;
 pub mod kernel;
 pub mod path;
