@@ -4,6 +4,7 @@
 //! every wanted thing was seen.
 
 mod bed;
+mod cookie_space;
 mod crowd;
 mod flood;
 mod frames;
@@ -39,9 +40,10 @@ struct Options {
 
 type Part = (&'static str, fn(&Options) -> Result<Vec<Row>>);
 
-const PARTS: [Part; 12] = [
+const PARTS: [Part; 13] = [
     ("scripts", scripts::run),
     ("syn-cost", syn_cost::run),
+    ("cookie-space", cookie_space::run),
     ("crowd-size", crowd::size),
     ("crowd-cost", crowd::cost),
     ("frames", frames::run),
