@@ -6,7 +6,7 @@ ROOT   := $(shell if [ "$$(id -u)" = 0 ]; then echo ""; elif sudo -n true 2>/dev
 TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
 RUNNER := CARGO_TARGET_$(shell echo $(TARGET) | tr 'a-z-' 'A-Z_')_RUNNER
 
-.PHONY: demo library test test-zerocopy accept check bench bench-flood bench-proxy bench-bulk setup
+.PHONY: demo library test test-zerocopy soak planted mutants accept assurance check bench bench-flood bench-proxy bench-bulk setup
 
 demo: setup            ## the front end calm and under a SYN flood, then HAProxy in its place: a table
 	cargo build --release --quiet --package synward
@@ -23,9 +23,23 @@ test: setup            ## every test without timing in it
 test-zerocopy: setup   ## nic's tests and the engine in forced zero-copy on real drivers, in virtual machines
 	deploy/zerocopy/run $(ARGS)
 
+mutants: setup         ## a hundred mutants of proto and nic, drawn by a seed: which of them no test notices (ARGS="--seed 1")
+	@cargo mutants --version >/dev/null 2>&1 || cargo install --locked cargo-mutants@27.1.0
+	cargo build --quiet --package synward-testkit --bins
+	$(if $(ROOT),$(RUNNER)="$(ROOT)") target/debug/synward-mutants $(ARGS)
+
+soak: setup            ## whole hosts in a hostile world, seed after seed, until stopped (ARGS="--minutes 60", ARGS="--seed 7")
+	cargo build --profile soak --quiet --package synward-testkit --bin synward-soak
+	target/soak/synward-soak $(ARGS)
+
 accept: setup          ## what is about time or volume: a table of wanted against seen
 	cargo build --release --quiet --workspace --bins
 	$(ROOT) target/release/synward-accept $(ARGS)
+
+assurance: setup       ## runs the tests and makes docs/assurance.md of what they and the reports in target/assurance say
+	mkdir -p target/assurance
+	-$(MAKE) test ARGS="--no-fail-fast $(ARGS)" > target/assurance/tests.log 2>&1
+	cargo run --quiet --package synward-testkit --bin synward-assurance -- --tests target/assurance/tests.log
 
 bench: setup           ## criterion benches
 	cargo bench --workspace $(ARGS)

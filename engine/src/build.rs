@@ -5,6 +5,7 @@ use crate::config::{BuildError, EngineConfig, Secrets};
 use crate::connections::Connections;
 use crate::crossing::Crossing;
 use crate::handoff::{self, ShardEnds, Side};
+use crate::held::Held;
 use crate::listeners::Listeners;
 use crate::observe::Observed;
 use crate::orphans::Orphans;
@@ -234,6 +235,7 @@ impl Plan {
             mtu_change: None,
             crossing,
             orphans: Orphans::new(workers.len()),
+            held: Held::new(config.max_connections as usize),
             workers,
             answers,
             outgoing: VecDeque::with_capacity(limits.transmit_backlog),

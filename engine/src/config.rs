@@ -24,6 +24,10 @@ pub struct EngineConfig {
     /// Closed connections whose peers have not finished with them, in each shard; one more is reset instead of closed (Linux:
     /// `tcp_max_orphans`). Those in FIN-WAIT-2 count, those in TIME-WAIT do not.
     pub orphan_limit: u32,
+    /// Bytes that the connections of each shard may hold together: unsent, not acknowledged, unread, or received beyond a gap (Linux:
+    /// the last of `tcp_mem`). Past it the connection of which nothing has moved for the longest drops what it keeps beyond a gap,
+    /// or is reset.
+    pub buffer_memory: u64,
     /// Bound of every listener's backlog (Linux: `net.core.somaxconn`).
     pub somaxconn: u32,
     /// With cookies off, SYNs are dropped from three quarters of this on (Linux: `tcp_max_syn_backlog`).
@@ -112,6 +116,7 @@ impl Default for EngineConfig {
             max_connections: 32_768,
             max_time_waits: 32_768,
             orphan_limit: 16_384,
+            buffer_memory: 1 << 30,
             somaxconn: 4096,
             max_syn_backlog: 4096,
             syn_table: 16_384,

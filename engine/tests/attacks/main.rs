@@ -2,7 +2,6 @@
 //! achieve at most, and measures what it costs: bytes of state, bytes and frames of answer, work.
 
 mod bed;
-mod malformed;
 mod opening;
 
 #[global_allocator]

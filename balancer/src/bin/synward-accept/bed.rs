@@ -29,7 +29,17 @@ impl Bed {
     /// A front with so many web servers; `listener` and `pool` are further lines of those sections. `prepare` does what must be
     /// done to a host before its web server starts.
     pub fn up(backends: u16, listener: &str, pool: &str, prepare: impl Fn(&Host) -> Result<()>) -> Result<Self> {
-        let lab = Lab::up(&LabConfig { backends, attackers: 0, ..LabConfig::default() })?;
+        let lab = LabConfig { backends, attackers: 0, ..LabConfig::default() };
+        Self::in_lab(&lab, listener, pool, prepare)
+    }
+
+    /// A front with one web server and an attacker.
+    pub fn attacked() -> Result<Self> {
+        Self::in_lab(&LabConfig { backends: 1, attackers: 1, ..LabConfig::default() }, "", "", |_| Ok(()))
+    }
+
+    fn in_lab(lab: &LabConfig, listener: &str, pool: &str, prepare: impl Fn(&Host) -> Result<()>) -> Result<Self> {
+        let lab = Lab::up(lab)?;
         let start = |host: &Host| prepare(host).and_then(|()| Web::start(host, WEB, &[]));
         let webs = lab.backends().iter().map(start).collect::<Result<_>>()?;
         let mut config = format!(

@@ -10,6 +10,7 @@ mod flood;
 mod frames;
 mod herd;
 mod idle;
+mod kill_9;
 mod memory;
 mod proxy_bulk;
 mod proxy_herd;
@@ -18,6 +19,7 @@ mod proxy_stopped;
 mod row;
 mod scripts;
 mod syn_cost;
+mod tap;
 
 use anyhow::Result;
 use clap::Parser;
@@ -36,11 +38,14 @@ struct Options {
     /// SYNs a second of the flood.
     #[arg(long, default_value_t = 100_000)]
     flood_rate: u64,
+    /// How often the front is killed.
+    #[arg(long, default_value_t = 1000)]
+    kills: u32,
 }
 
 type Part = (&'static str, fn(&Options) -> Result<Vec<Row>>);
 
-const PARTS: [Part; 13] = [
+const PARTS: [Part; 15] = [
     ("scripts", scripts::run),
     ("syn-cost", syn_cost::run),
     ("cookie-space", cookie_space::run),
@@ -51,6 +56,8 @@ const PARTS: [Part; 13] = [
     ("proxy-herd", proxy_herd::run),
     ("proxy-stopped", proxy_stopped::run),
     ("proxy-kill", proxy_kill::run),
+    ("tap", tap::run),
+    ("kill-9", kill_9::run),
     ("idle", idle::run),
     ("herd", herd::run),
     ("flood", flood::run),

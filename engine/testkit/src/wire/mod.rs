@@ -6,7 +6,6 @@
 mod decode;
 mod encode;
 mod icmp;
-mod resum;
 mod show;
 
 #[cfg(test)]
@@ -15,7 +14,6 @@ mod tests;
 pub use decode::decode;
 pub use encode::encode;
 pub use icmp::{IcmpError, encode_icmp};
-pub use resum::resum;
 
 use std::fmt;
 use std::net::IpAddr;
