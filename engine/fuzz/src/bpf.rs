@@ -109,7 +109,7 @@ impl Twins {
             let owned = Owned { protocol: Protocol::Tcp, address: local.addr, port: local.port };
             shield.own_listener(owned, &cookie_offer(&offer)).expect("a listener")
         });
-        let table = SynTableConfig { capacity: 16, links: 16, synack_retries: 5 };
+        let table = SynTableConfig { capacity: 16, links: 16, synack_retries: 5, per_prefix: None };
         let mut shared = HalfOpens::new(&table, secrets, KEY_LIFE);
         let engines = [false, true].map(|is_v6| {
             let local = samples::peer(0, is_v6).local;

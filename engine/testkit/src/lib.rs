@@ -3,6 +3,7 @@
 
 pub mod assurance;
 pub mod engine;
+pub mod heap;
 pub mod hostile;
 pub mod kernel;
 pub mod path;

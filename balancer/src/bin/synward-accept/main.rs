@@ -4,6 +4,7 @@
 //! every wanted thing was seen.
 
 mod bed;
+mod cookie_space;
 mod crowd;
 mod flaps;
 mod flood;
@@ -47,9 +48,10 @@ struct Options {
 
 type Part = (&'static str, fn(&Options) -> Result<Vec<Row>>);
 
-const PARTS: [Part; 16] = [
+const PARTS: &[Part] = &[
     ("scripts", scripts::run),
     ("syn-cost", syn_cost::run),
+    ("cookie-space", cookie_space::run),
     ("crowd-size", crowd::size),
     ("crowd-cost", crowd::cost),
     ("frames", frames::run),
@@ -73,7 +75,8 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let ran: Vec<_> = PARTS
-        .into_iter()
+        .iter()
+        .copied()
         .filter(|(name, _)| options.only.as_deref().is_none_or(|only| name.contains(only)))
         .map(|(name, run)| (name, run_part(name, run, &options)))
         .collect();
