@@ -1,8 +1,9 @@
 //! Addresses and ports that nobody has. They are discarded and never answered: MUST-57, MUST-63; RFC 1122, section 3.2.1.3.
 //! The engine listens on every address here, so that none is refused only because nobody listens there.
 
-use crate::bed::{Base, Bed, Family, Fate, Reply, V4, V6, assert_dropped};
+use crate::bed::{Base, Bed, Fate, Reply, assert_dropped};
 use crate::frames::{IP, put, seal};
+use crate::server::{Family, V4, V6};
 use std::net::IpAddr;
 use synward_proto::DropReason;
 

@@ -1,7 +1,8 @@
 //! Checksums that are wrong, and the one odd form that is right where devices finish it.
 
-use crate::bed::{Base, Bed, FORGED, Family, Fate, Reply, V4, assert_dropped, config};
+use crate::bed::{Base, Bed, FORGED, Fate, Reply, assert_dropped};
 use crate::frames::{IP, put, unfinished};
+use crate::server::{Family, V4, config};
 use synward_engine::EngineConfig;
 use synward_proto::wire::ChecksumPolicy;
 use synward_proto::{Counter, DropReason};

@@ -1,7 +1,7 @@
 //! SYNs that ask for ECN in any way there is: each is accepted, and the answer agrees to what RFC 3168 knows or to nothing (RFC 9768,
 //! section 3.1.2, has a server without accurate ECN do the same).
 
-use crate::bed::{Family, PSH_ACK, Peer, Server, config};
+use crate::server::{Family, PSH_ACK, Peer, Server, config};
 use synward_proto::Flags;
 use synward_testkit::wire::{EcnMark, WireOption, WireSegment};
 

@@ -1,7 +1,8 @@
 //! All combinations of control bits, against a listener, a connection and nobody: NULL, FIN, XMAS, SYN+FIN, SYN+RST and all the
 //! others, with nothing beside them and with data.
 
-use crate::bed::{Bed, Family, Fate, Reply, V4, frame};
+use crate::bed::{Bed, Fate, Reply};
+use crate::server::{Family, V4, frame};
 use std::time::Duration;
 use synward_proto::{DropReason, Flags};
 use synward_testkit::wire::WireSegment;

@@ -1,7 +1,8 @@
 //! Lengths that contradict each other, and bytes behind the packet.
 
-use crate::bed::{Base, Bed, Family, Fate, PSH_ACK, Reply, V4, V6, assert_dropped, frame};
+use crate::bed::{Base, Bed, Fate, Reply, assert_dropped};
 use crate::frames::{IP, TCP4, TCP6, insert, put, seal, seal_ip};
+use crate::server::{Family, PSH_ACK, V4, V6, frame};
 use synward_proto::{DropReason, Flags};
 
 /// From nothing at all to one byte less than the packet says.

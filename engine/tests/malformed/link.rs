@@ -1,7 +1,8 @@
 //! What stands before IP: tags, other protocols, and frames that are longer than a chunk.
 
-use crate::bed::{Base, Bed, FORGED, Family, Fate, PSH_ACK, Reply, V4, V6, assert_dropped, frame};
+use crate::bed::{Base, Bed, FORGED, Fate, Reply, assert_dropped};
 use crate::frames::{IP, put};
+use crate::server::{Family, PSH_ACK, V4, V6, frame};
 use synward_proto::DropReason;
 
 /// Type fields that lead to no IP: ARP and its reverse, 802.3 lengths, PPPoE, MPLS, LLDP, MACsec, and tags of no standard.

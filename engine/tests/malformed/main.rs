@@ -12,4 +12,5 @@ mod link;
 mod network;
 mod numbers;
 mod options;
+mod server;
 mod urgent;

@@ -1,7 +1,8 @@
 //! Fragments, IP options and extension headers.
 
-use crate::bed::{Base, Bed, FORGED, Fate, Reply, V4, V6, assert_dropped};
+use crate::bed::{Base, Bed, FORGED, Fate, Reply, assert_dropped};
 use crate::frames::{IP, TCP4, TCP6, insert, put, seal_ip};
+use crate::server::{V4, V6};
 use synward_proto::DropReason;
 
 const MORE: u16 = 0x2000;

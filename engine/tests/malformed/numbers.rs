@@ -1,6 +1,6 @@
 //! Windows and sequence numbers at the ends of what 16 and 32 bits say (MUST-1).
 
-use crate::bed::{Family, PSH_ACK, Peer, Server, V4, config};
+use crate::server::{Family, PSH_ACK, Peer, Server, V4, config};
 use std::collections::VecDeque;
 use std::time::Duration;
 use synward_engine::SocketId;

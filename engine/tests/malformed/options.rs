@@ -1,6 +1,7 @@
 //! TCP options that no good peer sends, on a SYN and on a connection: MUST-5, MUST-6, MUST-7, MUST-64, MUST-68, MUST-69.
 
-use crate::bed::{Bed, Family, Fate, PSH_ACK, Peer, Reply, Server, V4, config, frame};
+use crate::bed::{Bed, Fate, Reply};
+use crate::server::{Family, PSH_ACK, Peer, Server, V4, config, frame};
 use synward_proto::Flags;
 use synward_testkit::wire::{WireOption, WireSegment};
 

@@ -1,6 +1,7 @@
 //! Urgent pointers that point anywhere. Urgent data is delivered in line (RFC 6093, section 4).
 
-use crate::bed::{Bed, Family, Fate, Reply, frame};
+use crate::bed::{Bed, Fate, Reply};
+use crate::server::{Family, frame};
 use synward_proto::Flags;
 use synward_testkit::wire::WireSegment;
 
