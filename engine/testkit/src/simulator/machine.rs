@@ -40,6 +40,8 @@ pub(super) struct Machine {
     epoch: u64,
     /// How far the clock has jumped since.
     jumped: i64,
+    /// It has, be it to and fro.
+    has_jumped: bool,
     scatter: u32,
     rng: Rng,
     sent: VecDeque<Vec<u8>>,
@@ -55,6 +57,8 @@ pub(super) struct Limits {
     pub transmit_backlog: u32,
     /// How long TIME-WAIT is.
     pub time_wait: Duration,
+    /// How many of those in TIME-WAIT a newer SYN of the peer can have ended (RFC 6191).
+    pub reopened: u64,
 }
 
 impl Machine {
@@ -76,6 +80,7 @@ impl Machine {
             observer,
             epoch: epoch.as_nanos(),
             jumped: 0,
+            has_jumped: false,
             scatter,
             rng,
             sent: VecDeque::new(),
@@ -153,6 +158,7 @@ impl Machine {
     pub fn jump(&mut self, by: Duration, forward: bool) {
         let nanos = by.as_nanos() as i64;
         self.jumped += if forward { nanos } else { -nanos };
+        self.has_jumped = true;
     }
 
     /// The interface's MTU changes.
@@ -223,13 +229,14 @@ impl Machine {
         for gauges in self.observer.gauges() {
             check_gauges(&gauges, limits)?;
         }
-        self.check_time_waits(now, limits.time_wait)?;
+        self.check_time_waits(now, limits)?;
         self.check_outcomes()
     }
 
     /// Whoever went to TIME-WAIT within its length is there, but for those who were opened anew or made room for others. On a clock that
     /// jumps it may be shorter.
-    fn check_time_waits(&mut self, now: Duration, length: Duration) -> Result<(), String> {
+    fn check_time_waits(&mut self, now: Duration, limits: Limits) -> Result<(), String> {
+        let Limits { time_wait: length, reopened, .. } = limits;
         let entered = self.observer.counter(Counter::TW);
         self.to_time_wait.push_back((now, entered));
         while self.to_time_wait.get(1).is_some_and(|(at, _)| *at + length <= now) {
@@ -239,7 +246,7 @@ impl Machine {
             Some((at, before)) if *at + length <= now => *before,
             _ => 0,
         };
-        let (mut there, mut is_full) = (self.observer.counter(Counter::TWRecycled), self.jumped != 0);
+        let (mut there, mut is_full) = (self.observer.counter(Counter::TWRecycled) + reopened, self.has_jumped);
         for gauges in self.observer.gauges() {
             there += gauges.time_waits;
             is_full |= entered >= gauges.time_waits_limit;

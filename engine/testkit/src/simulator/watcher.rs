@@ -82,6 +82,8 @@ pub(super) struct Watcher {
     promised: BTreeMap<Endpoint, BTreeSet<(u32, u32)>>,
     /// Segments that could complete a handshake and have not been used up by an accept.
     completions: BTreeMap<Endpoint, u32>,
+    /// SYNs that the server got from the client's address, each number once.
+    pub new_syns: u64,
 }
 
 impl Watcher {
@@ -94,6 +96,7 @@ impl Watcher {
             conversations: BTreeMap::new(),
             promised: BTreeMap::new(),
             completions: BTreeMap::new(),
+            new_syns: 0,
         }
     }
 
@@ -138,6 +141,9 @@ impl Watcher {
         if from == to.other()
             && let Some(conversation) = self.conversations.get_mut(&port)
         {
+            if to == Side::Server && segment.flags.contains(Flags::SYN) {
+                self.new_syns += u64::from(conversation.asked.insert(segment.seq));
+            }
             conversation.on_arrival(to, &segment, genuine);
         }
     }
@@ -235,9 +241,6 @@ impl Conversation {
     }
 
     fn on_arrival(&mut self, to: Side, segment: &WireSegment, genuine: bool) {
-        if to == Side::Server && segment.flags.contains(Flags::SYN) {
-            self.asked.insert(segment.seq);
-        }
         let (end, peer) = self.ends(to);
         let scale = peer.shift(end);
         let is_syn = segment.flags.contains(Flags::SYN);

@@ -180,6 +180,7 @@ impl World {
     }
 
     fn check(&mut self) -> Result<(), String> {
+        // Where ports are shared, an open may use one again that is in TIME-WAIT.
         let half_open = self.options.half_open_limit();
         let machines = [
             (Side::Server, &mut self.server, &self.options.server),
@@ -187,7 +188,14 @@ impl World {
         ];
         for (side, machine, MachineOptions { config, budget, .. }) in machines {
             let (transmit_backlog, time_wait) = (budget.transmit_backlog, config.time_wait);
-            let checked = machine.check(self.now, Limits { half_open, transmit_backlog, time_wait });
+            let reopened = match side {
+                Side::Server => self.watcher.new_syns,
+                Side::Client if self.options.plans.iter().any(|plan| plan.up.tag.is_some()) => {
+                    self.outcome.opened.into()
+                }
+                Side::Client => 0,
+            };
+            let checked = machine.check(self.now, Limits { half_open, transmit_backlog, time_wait, reopened });
             checked.map_err(|problem| format!("{side:?}: {problem}"))?;
         }
         let (waiting, most) = (self.server.waiting(self.serving.local()), self.options.accept_limit());
