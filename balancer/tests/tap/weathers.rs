@@ -3,7 +3,7 @@
 use crate::bed::{Bed, Cast, Plan, Run, Test};
 use anyhow::Result;
 use std::time::Duration;
-use synward_testkit::hostile::Weather;
+use synward_testkit::hostile::{Bursts, Weather};
 
 const MIB: u64 = 1 << 20;
 /// What a wire takes on which nothing else is wrong: the time to a neighbouring city.
@@ -11,9 +11,11 @@ const NEAR: Weather = Weather { delay: Duration::from_millis(1), ..Weather::STIL
 const HOLDUP: Duration = Duration::from_millis(5);
 
 pub fn tests() -> Vec<Test> {
-    let weathers: [(&str, Weather, Run); 6] = [
+    let bursts = Some(Bursts { begin: 5, end: 100, loss: 800 });
+    let weathers: [(&str, Weather, Run); 7] = [
         ("still", NEAR, transfers),
         ("lossy", Weather { loss: 20, ..NEAR }, transfers),
+        ("bursty", Weather { bursts, ..NEAR }, transfers),
         ("reordering", Weather { reordering: 100, holdup: HOLDUP, ..NEAR }, transfers),
         ("doubling", Weather { duplication: 100, ..NEAR }, transfers),
         ("spoiling", Weather { corruption: 20, ..NEAR }, transfers_and_drops_the_spoiled),
