@@ -60,9 +60,13 @@ fn crossing_syn_acks() {
     let mut bed = Bed::new(config());
     let first = bed.syn_ack(&syn(client(0), 1_000));
     let crossing = segment(client(0), Flags::SYN | Flags::ACK, 1_000, first.seq.wrapping_add(1));
-    let answers = bed.send(&crossing);
-    assert_eq!(answers.iter().map(|answer| answer.flags).collect::<Vec<_>>(), [Flags::ACK]);
-    assert_eq!((bed.gauges().half_open, bed.gauges().connections), (1, 0));
+    // Also with data behind the SYN, which would be in the window.
+    for payload in [Vec::new(), b"data".to_vec()] {
+        let answers = bed.send(&WireSegment { payload, ..crossing.clone() });
+        assert_eq!(answers.iter().map(|answer| answer.flags).collect::<Vec<_>>(), [Flags::ACK]);
+        assert_eq!((bed.gauges().half_open, bed.gauges().connections), (1, 0));
+        bed.pass(Duration::from_millis(500));
+    }
     assert!(bed.send(&third(&first)).is_empty());
     assert_eq!((bed.gauges().half_open, bed.gauges().connections), (0, 1));
     bed.assert_drains();
