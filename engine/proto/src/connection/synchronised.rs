@@ -197,6 +197,7 @@ impl Synchronised {
     fn arm_send_timer(&mut self, now: Instant, settings: &Settings) {
         let patience = Self::patience(settings);
         if self.sender.stuck(patience) {
+            self.sender.stop_pacing();
             let interval = self.sender.rtt().backed_off(self.persist.backoff());
             return self.timers.set_if_off(Timer::Persist, now + interval);
         }

@@ -308,3 +308,21 @@ fn timestamps_run_with_the_clock() {
     let info = bench.connection.info(bench.now);
     assert_eq!((info.srtt, info.rto), (Some(ms(30)), ms(230)));
 }
+
+/// The peer closes its window while a segment is held back to spread a burst: nothing is due until the window is probed.
+#[test]
+fn a_closed_window_ends_the_wait_of_a_paced_segment() {
+    let mut bench = Bench::established();
+    bench.send(stream(0, 60_000));
+    assert_eq!(bench.sent().len(), 10);
+    bench.wait(ms(2_000));
+    let _ = bench.arrive(&ack(0, 10_000));
+    bench.sent();
+    let paced = bench.connection.deadline().expect("a segment is held back");
+    assert!(paced < bench.now + ms(1_000), "by pacing, not by the retransmission timer");
+    let sent = bench.nxt();
+    let _ = bench.arrive(&ack(0, sent).window(0));
+    bench.now = paced;
+    let _ = bench.tick();
+    assert!(bench.connection.deadline() > Some(bench.now), "a deadline that has passed would be due for ever");
+}
