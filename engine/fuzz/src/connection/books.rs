@@ -44,7 +44,8 @@ pub struct Books {
     /// The highest acknowledgment that counts, and the end of what was sent.
     pub una: SeqNum,
     pub sent_to: SeqNum,
-    acked: u32,
+    /// Room that the send buffer was said to have won.
+    room: u32,
     time_wait_replies: u32,
 }
 
@@ -71,7 +72,7 @@ impl Books {
             allowed: ISS + 1,
             una: start,
             sent_to: start,
-            acked: 0,
+            room: 0,
             time_wait_replies: 0,
         }
     }
@@ -102,12 +103,12 @@ impl Books {
             mark: self.copies.len() as u8,
             taken: taken && in_window && self.is_open,
         });
-        if before != State::SynSent && flags.contains(Flags::ACK) && counts(fate) && !flags.contains(Flags::RST) {
+        // What acknowledges something that was never sent offers nothing.
+        let is_ack = flags.contains(Flags::ACK) && self.sent_to.distance_from(ack) < 1 << 30;
+        if before != State::SynSent && is_ack && counts(fate) && !flags.contains(Flags::RST) {
             let edge = ack + (u32::from(window) << self.shifts[0]);
             self.allowed = self.allowed.latest(edge);
-            if ack.after(self.una) && !ack.after(self.sent_to) {
-                self.una = ack;
-            }
+            self.una = self.una.latest(ack);
         } else if before == State::SynSent && flags.contains(Flags::SYN) {
             self.allowed = self.allowed.latest(ISS + 1 + u32::from(window));
         } else if before == State::SynSent && flags.contains(Flags::ACK) {
@@ -157,10 +158,11 @@ impl Books {
         self.peer_closed = true;
     }
 
-    /// So many bytes were acknowledged, as the connection says.
-    pub fn acknowledged(&mut self, bytes: u32) {
-        self.acked += bytes;
-        assert!(self.acked <= self.una.distance_from(ISS + 1), "more than the peer has acknowledged");
+    /// The send buffer has so much more room: what was acknowledged, and what it has grown by.
+    pub fn made_room(&mut self, bytes: u32) {
+        self.room += bytes;
+        let grown = self.config.send_buffer_max - self.config.send_buffer;
+        assert!(self.room <= self.una.distance_from(ISS + 1) + grown, "more than the peer has acknowledged");
     }
 
     /// The next bytes that the application sends.

@@ -238,7 +238,7 @@ impl Bed {
             self.books.peer_closed();
         }
         if events.contains(Events::SENT) {
-            self.books.acknowledged(self.connection.take_acked());
+            self.books.made_room(self.connection.take_acked());
         }
         self.books.replied(decision.verdict.reply.as_ref());
         if events.contains(Events::TIME_WAIT) {

@@ -320,7 +320,8 @@ impl Connection {
         }
     }
 
-    /// Bytes acknowledged, and thus freed in the send buffer, since the last call.
+    /// Bytes by which the send buffer has more room since the last call: those that were acknowledged, and those by which it has
+    /// grown meanwhile.
     pub fn take_acked(&mut self) -> u32 {
         self.synchronised().map_or(0, |synchronised| synchronised.sender.take_freed())
     }

@@ -240,7 +240,7 @@ impl Sender {
         self.flight.as_ref().and_then(|flight| flight.pacing.next)
     }
 
-    /// No segment waits for its time any more: nothing may go at all.
+    /// No segment is held back any more: the peer's window lets none through.
     pub fn stop_pacing(&mut self) {
         if let Some(flight) = &mut self.flight {
             flight.pacing.next = None;
