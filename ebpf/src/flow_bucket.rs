@@ -10,9 +10,9 @@ pub(crate) const FINGERPRINTS: usize = 15;
 #[repr(C)]
 pub(crate) struct Bucket {
     /// Flows of this bucket that have no place in it.
-    overflowed: AtomicU16,
+    pub(crate) overflowed: AtomicU16,
     /// Zero is free.
-    fingerprints: [AtomicU16; FINGERPRINTS],
+    pub(crate) fingerprints: [AtomicU16; FINGERPRINTS],
 }
 
 /// Where a flow is that has been inserted.
@@ -40,9 +40,10 @@ impl Bucket {
 
     /// Takes one such fingerprint away; false when there was none.
     pub(crate) fn remove(&self, fingerprint: u16) -> bool {
+        // Acquire: who has taken this flow's place was counted among the overflowed before, and that is seen below.
         let free = |place: &AtomicU16| {
-            place.load(Ordering::Relaxed) == fingerprint
-                && place.compare_exchange(fingerprint, 0, Ordering::Release, Ordering::Relaxed).is_ok()
+            place.load(Ordering::Acquire) == fingerprint
+                && place.compare_exchange(fingerprint, 0, Ordering::AcqRel, Ordering::Acquire).is_ok()
         };
         // Else it is among the overflowed. One that never was inserted must not make the count wrap.
         let less = |count: u16| count.checked_sub(1);

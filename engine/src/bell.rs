@@ -40,7 +40,9 @@ impl Bell {
 
     /// For the owner: says that it is going to sleep. It must look for work once more before it does.
     pub(crate) fn doze(&self) {
-        self.asleep.store(true, Ordering::Relaxed);
+        // A swap, which comes after those of `ring` in every order of this flag, costs little beside the fence; loom would let a
+        // store come between such a swap and the value that it read, which no processor does.
+        self.asleep.swap(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
     }
 

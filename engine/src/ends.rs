@@ -132,6 +132,14 @@ impl<Said, Heard> End<Said, Heard> {
         self.stuck && self.has_room()
     }
 
+    /// Whether the outgoing ring is full. One that was full stays so for [`has_room_again`](Self::has_room_again), though there
+    /// may be room meanwhile: nobody has used that yet.
+    fn starves(&mut self) -> bool {
+        let is_full = !self.is_deaf && self.outgoing.is_full();
+        self.stuck |= is_full;
+        is_full
+    }
+
     /// Lets go of the ring to a far end that is no more, with what lies in it: frames among that come home only so. From now on
     /// there is always room, and whatever is said is forgotten.
     pub(crate) fn forget_far(&mut self) {
@@ -217,7 +225,7 @@ impl<Said, Heard> Ends<Said, Heard> {
         let mut starved = false;
         for end in self.iter_mut() {
             // Also one that the last push filled: the next, which may be asked for just now, would find no room.
-            starved |= !end.has_room();
+            starved |= end.starves();
         }
         self.side.starved.store(starved, Ordering::Relaxed);
         self.side.bell.doze();

@@ -1,7 +1,7 @@
 //! More connections than there is room for.
 
 use crate::bed::{Bed, PLAIN, Peer, config};
-use crate::heap;
+use synward_testkit::heap;
 use synward_engine::EngineConfig;
 use synward_proto::{Counter, DropReason, Flags};
 

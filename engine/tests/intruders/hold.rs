@@ -1,7 +1,7 @@
 //! Sockstress: connections whose peers take nothing, to be held for ever at our expense.
 
 use crate::bed::{Bed, PLAIN, Peer, config};
-use crate::heap;
+use synward_testkit::heap;
 use std::time::Duration;
 use synward_engine::{EngineConfig, SocketError, SocketId};
 use synward_proto::{Counter, Flags};

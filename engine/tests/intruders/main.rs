@@ -6,7 +6,6 @@ mod blind;
 mod channels;
 mod disorder;
 mod full_table;
-mod heap;
 mod hold;
 mod icmp;
 mod leaks;
@@ -16,3 +15,6 @@ mod segment_size;
 mod storm;
 mod time_wait;
 mod window;
+
+#[global_allocator]
+static COUNTING: synward_testkit::heap::Counting = synward_testkit::heap::Counting;

@@ -2,7 +2,7 @@
 //! the scoreboard's own tests; here the whole engine is looked at from outside: its heap, its allocations, what it sends.
 
 use crate::bed::{Bed, Peer, config};
-use crate::heap;
+use synward_testkit::heap;
 use std::time::Duration;
 use synward_engine::{EngineConfig, SocketId};
 use synward_proto::connection::CongestionAlgorithm;

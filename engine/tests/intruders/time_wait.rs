@@ -98,14 +98,14 @@ fn short_connections_at_a_million_a_minute_all_succeed() {
         part(&mut bed, &mut peer);
         bed.now += Duration::from_micros(60);
         if n == 100_000 {
-            heap = crate::heap::live();
+            heap = synward_testkit::heap::live();
         }
         if n % 1_000 == 0 {
             bed.taken();
             most = most.max(bed.gauges().time_waits);
         }
     }
-    let grown = crate::heap::live() - heap;
+    let grown = synward_testkit::heap::live() - heap;
     assert!(grown < 64 * 1024, "{grown} bytes more after 100,000 connections");
     assert_eq!((most, bed.gauges().connections), (LIMIT.into(), 0));
     assert_eq!(bed.count(Counter::PassiveOpens), u64::from(CONNECTIONS));
