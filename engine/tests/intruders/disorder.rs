@@ -1,10 +1,10 @@
 //! Bytes out of order, to be kept at our expense: SegmentSmack (CVE-2018-5390), and overlaps that contradict each other.
 
 use crate::bed::{Bed, PLAIN, Peer, config};
-use synward_testkit::heap;
 use std::time::Duration;
 use synward_engine::EngineConfig;
 use synward_proto::{Counter, Flags};
+use synward_testkit::heap;
 
 const PSH_ACK: Flags = Flags::PSH.union(Flags::ACK);
 

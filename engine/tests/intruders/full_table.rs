@@ -1,9 +1,9 @@
 //! More connections than there is room for.
 
 use crate::bed::{Bed, PLAIN, Peer, config};
-use synward_testkit::heap;
 use synward_engine::EngineConfig;
 use synward_proto::{Counter, DropReason, Flags};
+use synward_testkit::heap;
 
 const CAP: u32 = 1_000;
 

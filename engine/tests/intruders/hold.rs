@@ -1,10 +1,10 @@
 //! Sockstress: connections whose peers take nothing, to be held for ever at our expense.
 
 use crate::bed::{Bed, PLAIN, Peer, config};
-use synward_testkit::heap;
 use std::time::Duration;
 use synward_engine::{EngineConfig, SocketError, SocketId};
 use synward_proto::{Counter, Flags};
+use synward_testkit::heap;
 
 /// A client that asks, gets an answer and leaves.
 fn is_served(bed: &mut Bed, n: u32) -> bool {

@@ -2,11 +2,11 @@
 //! the scoreboard's own tests; here the whole engine is looked at from outside: its heap, its allocations, what it sends.
 
 use crate::bed::{Bed, Peer, config};
-use synward_testkit::heap;
 use std::time::Duration;
 use synward_engine::{EngineConfig, SocketId};
 use synward_proto::connection::CongestionAlgorithm;
 use synward_proto::{Counter, Flags};
+use synward_testkit::heap;
 use synward_testkit::wire::WireOption;
 
 /// As many bytes as the send buffer takes, all that the window lets out sent.
