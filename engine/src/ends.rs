@@ -165,11 +165,7 @@ impl<Said, Heard> Drop for End<Said, Heard> {
 type Mesh<Event, Request> = (Vec<Ends<Event, Request>>, Vec<Ends<Request, Event>>);
 
 /// Joins every shard to every worker.
-pub(crate) fn mesh<Event, Request>(
-    slots: usize,
-    shards: &[Arc<Side>],
-    workers: &[Arc<Side>],
-) -> Mesh<Event, Request> {
+pub(crate) fn mesh<Event, Request>(slots: usize, shards: &[Arc<Side>], workers: &[Arc<Side>]) -> Mesh<Event, Request> {
     let mut of_workers: Vec<Vec<_>> = workers.iter().map(|_| Vec::new()).collect();
     let mut ends_of = |shard: &Arc<Side>| {
         let to_each = workers.iter().zip(&mut of_workers);

@@ -526,6 +526,8 @@ impl Connection {
         if let Phase::Synchronised(synchronised) = phase {
             synchronised.path.resized();
             synchronised.resize_segments(&Context { now, tuple, settings });
+            // What was a whole segment may be a short one now, which waits.
+            synchronised.arm_timers(now, settings);
         }
     }
 
