@@ -126,7 +126,7 @@ fn live(bed: &mut Bed, kills: u32, reserved: &str, answered: &AtomicU64) -> Resu
         ensure!(!held.programs.is_empty() && !held.links.is_empty(), "{held:?} is not all that it must have");
         let killed = Instant::now();
         bed.front.process().kill()?;
-        wait_until("a client that the kernel refuses", || Ok(is_refused(bed)?))?;
+        wait_until("a client that the kernel refuses", || is_refused(bed))?;
         lives.refusals.push(killed.elapsed());
         bed.front.process().wait()?;
         lives.left += u32::from(!leaves_nothing(bed, &held, reserved)?);
