@@ -153,7 +153,7 @@ fn a_lost_third_segment() {
     let mut bed = Bed::new(config());
     let syn_ack = bed.syn_ack(&crate::bed::syn(client(0), 10));
     let again = bed.pass(Duration::from_secs(1));
-    assert_eq!(again.iter().map(|frame| read(frame)).collect::<Vec<_>>(), [syn_ack.clone()]);
+    assert_eq!(again.iter().map(|frame| read(frame)).collect::<Vec<_>>(), std::slice::from_ref(&syn_ack));
     let data = WireSegment { payload: b"hello".to_vec(), flags: Flags::ACK | Flags::PSH, ..third(&syn_ack) };
     bed.send(&data);
     let listener = bed.listener;

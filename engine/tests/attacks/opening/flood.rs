@@ -63,8 +63,8 @@ fn of_one_network(n: u32) -> [Endpoint; 2] {
 
 /// Neighbours in the networks beside them.
 fn beside(n: u32) -> [Endpoint; 2] {
-    let v4 = Ipv4Addr::from(0xc633_6500 + (n << 8) | 9);
-    let v6 = Ipv6Addr::from_bits((0x2001_0db8_0000_0008 + u128::from(n)) << 64 | 9);
+    let v4 = Ipv4Addr::from((0xc633_6500 + (n << 8)) | 9);
+    let v6 = Ipv6Addr::from_bits(((0x2001_0db8_0000_0008 + u128::from(n)) << 64) | 9);
     [Endpoint::new(v4.into(), 5_000), Endpoint::new(v6.into(), 5_000)]
 }
 

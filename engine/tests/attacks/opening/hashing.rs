@@ -34,10 +34,10 @@ fn evicted(chosen: &[Endpoint]) -> u64 {
 fn what_collides_under_a_known_hash_does_not_collide_here() {
     let tuple = |remote| Tuple { local: SERVER, remote };
     let known = SipHasher13::new_with_key(&[0; 16]);
-    let low_bits = |remote: &Endpoint| known.hash(&hashed(remote)) % BUCKETS == 0;
+    let low_bits = |remote: &Endpoint| known.hash(&hashed(remote)).is_multiple_of(BUCKETS);
     let rss = Rss::new(&[0x6d; Rss::KEY_LEN], (0..128).collect(), FIELDS, FIELDS).expect("a device");
     let one_queue = |remote: &Endpoint| rss.queue_of(&tuple(*remote)) == 0;
-    let sum = |remote: &Endpoint| (u32::from(remote.port) ^ address(remote)) % BUCKETS as u32 == 0;
+    let sum = |remote: &Endpoint| (u32::from(remote.port) ^ address(remote)).is_multiple_of(BUCKETS as u32);
 
     let random = evicted(&(0..).map(source).take(HALF_OPEN).collect::<Vec<_>>());
     let attacks = [
