@@ -355,7 +355,7 @@ fn kind_v4(icmp_type: u8, code: u8, rest: u32) -> Option<IcmpKind> {
         5 => U::SourceRoute,
         7 => U::HostUnknown,
         8 => U::Isolated,
-        13 | 14 | 15 => U::Prohibited,
+        13..=15 => U::Prohibited,
         other => U::Other(other),
     };
     match icmp_type {

@@ -267,7 +267,7 @@ impl Bed {
 
     fn send(&mut self, len: u32) {
         let len = len.min(self.connection.send_space());
-        let chunk = self.books.to_send(len);
+        let chunk = self.books.next_bytes(len);
         self.connection.send(self.now, chunk);
         let _ = self.connection.take_counts();
     }
