@@ -80,6 +80,9 @@ impl Bed {
     }
 
     fn apply(&mut self, happening: &Happening) {
+        if self.closed && happening.is_of_application() {
+            return;
+        }
         match happening {
             Happening::Arrive(says) => self.says(says),
             Happening::Honest { payload, window, fin } => self.honest((*payload).into(), *window, *fin),
