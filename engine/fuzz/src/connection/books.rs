@@ -166,7 +166,7 @@ impl Books {
     }
 
     /// The next bytes that the application sends.
-    pub fn give(&mut self, len: u32) -> Vec<u8> {
+    pub fn next_bytes(&mut self, len: u32) -> Vec<u8> {
         assert!(len == 0 || !self.shut, "there is no room behind the end of the stream");
         let chunk = (self.given..self.given + len).map(byte).collect();
         self.given += len;

@@ -117,6 +117,25 @@ pub enum Happening {
     InterfaceMtu(u16),
 }
 
+impl Happening {
+    /// Whether an application does it, which asks for nothing once it has closed.
+    pub fn is_of_application(&self) -> bool {
+        match self {
+            Self::Send(_) | Self::Read(_) | Self::Shutdown | Self::Close | Self::AcknowledgeSyn | Self::Set(_) => true,
+            Self::Arrive(_)
+            | Self::Honest { .. }
+            | Self::Hole { .. }
+            | Self::Answer(_)
+            | Self::Pass(_)
+            | Self::Wait
+            | Self::Transmit(_)
+            | Self::Abort
+            | Self::Icmp { .. }
+            | Self::InterfaceMtu(_) => false,
+        }
+    }
+}
+
 /// A segment of the peer's, by how far it is off.
 #[derive(Arbitrary, Debug)]
 pub struct Says {

@@ -80,6 +80,9 @@ impl Bed {
     }
 
     fn apply(&mut self, happening: &Happening) {
+        if self.closed && happening.is_of_application() {
+            return;
+        }
         match happening {
             Happening::Arrive(says) => self.says(says),
             Happening::Honest { payload, window, fin } => self.honest((*payload).into(), *window, *fin),
@@ -267,7 +270,7 @@ impl Bed {
 
     fn send(&mut self, len: u32) {
         let len = len.min(self.connection.send_space());
-        let chunk = self.books.give(len);
+        let chunk = self.books.next_bytes(len);
         self.connection.send(self.now, chunk);
         let _ = self.connection.take_counts();
     }
