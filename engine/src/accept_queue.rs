@@ -2,8 +2,8 @@
 
 use crate::connections::ConnId;
 use crate::shield_link::{SHIELD_GRAIN, Shield};
+use crate::sync::ArrayQueue;
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
-use crossbeam::queue::ArrayQueue;
 use crossbeam::utils::CachePadded;
 use std::sync::Arc;
 use synward_proto::listener::{AcceptRoom, COOKIE_GRAIN};

@@ -37,8 +37,11 @@ pub fn a_known_flow_is_never_taken_for_unknown() {
                     assert!(bucket.remove(OURS));
                 })
             });
-            assert!(lets_through(&bucket, OURS));
-            others.into_iter().for_each(|other| other.join().expect("nobody panics"));
+            let program = {
+                let bucket = Arc::clone(&bucket);
+                thread::spawn(move || assert!(lets_through(&bucket, OURS)))
+            };
+            others.into_iter().chain([program]).for_each(|thread| thread.join().expect("nobody panics"));
             assert!(lets_through(&bucket, OURS));
         });
     }

@@ -2,8 +2,11 @@
 //! place of the language's, run in every order of steps that up to [`PREEMPTIONS`] preemptions give, and with every value that
 //! the memory model lets a load see.
 //!
-//! What is shared through other crates has models of the same order here: the rings of `rtrb` in `sync`, the eventfd in
-//! `eventfd`. crossbeam's queue is its own, and so is seen in one order of its steps only.
+//! What is shared through other crates has models of the same order here: the rings of `rtrb` and crossbeam's queue in `sync`,
+//! the eventfd in `eventfd`.
+//!
+//! Loom remembers the last access to a value only: a load of one thread before a load and a swap of another is not tried in the
+//! other order. So who only looks is started last, for loom begins with the threads as they were started.
 //!
 //! Mutexes of the models' own would order what the sources must order themselves, so what models note is in relaxed atomics:
 //! those are seen late unless the sources see to it.

@@ -6,18 +6,24 @@ use crate::rings::one_to_one;
 use crate::stubs::{SocketCore, SocketId};
 use loom::thread;
 
-/// A wait ends that somebody unparks, before it or while it sleeps; and the next one, when it is unparked again.
+/// A wait ends that somebody unparks, before it or while it sleeps, also where a call that blocks has taken the wake-up; and
+/// the next one, when it is unparked again.
 pub fn an_unparked_wait_ends() {
     explore(|| {
-        let (shard, worker) = one_to_one(1);
+        let (mut shard, worker) = one_to_one(1);
         let mut sockets = BlockingSockets::new(SocketCore::new(worker));
-        for _ in 0..2 {
+        for message in [1, 2] {
             let unparker = sockets.unparker();
-            let unparking = thread::spawn(move || unparker.unpark());
+            let waking = thread::spawn(move || {
+                unparker.unpark();
+                shard.end(0).push(message).expect("room");
+                shard.publish();
+                shard
+            });
+            assert_eq!(sockets.recv(SocketId, &mut [0], None), Ok(1));
             sockets.wait(None);
-            unparking.join().expect("nobody panics");
+            shard = waking.join().expect("nobody panics");
         }
-        drop(shard);
     });
 }
 

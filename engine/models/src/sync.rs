@@ -1,4 +1,52 @@
-//! Loom's atomics and a ring of them, by the names that the sources use.
+//! Loom's atomics, and queues of them, by the names that the sources use.
+
+use atomic::{AtomicUsize, Ordering};
+use std::collections::VecDeque;
+use std::sync::Mutex;
+
+/// As crossbeam's, as far as order goes: what was done before a push is seen after its pop. Threads take turns at each call.
+#[derive(Debug)]
+pub(crate) struct ArrayQueue<T> {
+    capacity: usize,
+    /// Calls so far.
+    turns: AtomicUsize,
+    /// Locked within a turn only.
+    waiting: Mutex<VecDeque<T>>,
+}
+
+#[allow(dead_code, reason = "a source uses some of it")]
+impl<T> ArrayQueue<T> {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self { capacity, turns: AtomicUsize::new(0), waiting: Mutex::default() }
+    }
+
+    fn turn<R>(&self, act: impl FnOnce(&mut VecDeque<T>) -> R) -> R {
+        self.turns.fetch_add(1, Ordering::AcqRel);
+        act(&mut self.waiting.try_lock().expect("one thread at a time"))
+    }
+
+    pub(crate) fn push(&self, one: T) -> Result<(), T> {
+        self.turn(|waiting| {
+            if waiting.len() == self.capacity {
+                return Err(one);
+            }
+            waiting.push_back(one);
+            Ok(())
+        })
+    }
+
+    pub(crate) fn pop(&self) -> Option<T> {
+        self.turn(VecDeque::pop_front)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.turn(|waiting| waiting.len())
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
 
 /// As `std::sync::atomic`.
 pub(crate) mod atomic {
