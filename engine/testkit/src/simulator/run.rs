@@ -88,7 +88,11 @@ impl World {
         self.outcome.ghosts = self.serving.ghosts;
         self.outcome.guests = self.serving.guests_seen;
         let machines = [&self.server, &self.client];
-        let given_up = machines.iter().any(|machine| machine.observer.counter(Counter::TCPAbortOnTimeout) > 0);
+        // By its timers, or because others needed its room.
+        let reasons = [Counter::TCPAbortOnTimeout, Counter::TCPAbortOnMemory];
+        let given_up = machines
+            .iter()
+            .any(|machine| reasons.iter().any(|&reason| machine.observer.counter(reason) > 0));
         for (number, talker) in self.dialling.talkers.iter().enumerate() {
             let Some(talker) = talker else { return Err(format!("plan {number} was never begun")) };
             let served = self.serving.served.iter().find(|served| served.plan == number);
