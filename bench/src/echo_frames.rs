@@ -104,6 +104,8 @@ impl Rig {
         let config = EngineConfig {
             checksums: ChecksumPolicy::Full,
             syncookies: 0,
+            // All peers are of one network.
+            half_opens_per_prefix: None,
             secrets: Some(Secrets::from_seed(1)),
             ..EngineConfig::default()
         };

@@ -7,25 +7,13 @@
 //! Invariant defended (by the `Shared` implementation): see there.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::flow_bucket::{Bucket, FINGERPRINTS, Inserted};
 use crate::mapped::{Mapped, Shared};
-
-/// Places in a bucket.
-const FINGERPRINTS: usize = 15;
 
 /// Keys of the hash.
 pub(crate) const KEYS: usize = 10;
-
-/// `struct flow_bucket`.
-#[derive(Debug)]
-#[repr(C)]
-pub(crate) struct Bucket {
-    /// Flows of this bucket that have no place in it.
-    overflowed: AtomicU16,
-    /// Zero is free.
-    fingerprints: [AtomicU16; FINGERPRINTS],
-}
 
 const _: () = assert!(size_of::<Bucket>() == 32);
 // SAFETY: `repr(C)`, sixteen atomics of two bytes each, 32 bytes in all.
@@ -60,13 +48,7 @@ impl KnownFlows {
     /// Makes a flow known, from before this returns. `local` is ours.
     pub fn insert(&self, local: SocketAddr, remote: SocketAddr) {
         let Place { bucket, fingerprint } = self.place(local, remote);
-        let bucket = &self.buckets.values()[bucket];
-        let claim = |place: &AtomicU16| {
-            place.load(Ordering::Relaxed) == 0
-                && place.compare_exchange(0, fingerprint, Ordering::Release, Ordering::Relaxed).is_ok()
-        };
-        if !bucket.fingerprints.iter().any(claim) {
-            bucket.overflowed.fetch_add(1, Ordering::Release);
+        if self.buckets.values()[bucket].insert(fingerprint) == Inserted::Counted {
             self.overflows.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -74,17 +56,8 @@ impl KnownFlows {
     /// Takes back one [`insert`](Self::insert) of this flow.
     pub fn remove(&self, local: SocketAddr, remote: SocketAddr) {
         let Place { bucket, fingerprint } = self.place(local, remote);
-        let bucket = &self.buckets.values()[bucket];
-        let free = |place: &AtomicU16| {
-            place.load(Ordering::Relaxed) == fingerprint
-                && place.compare_exchange(fingerprint, 0, Ordering::Release, Ordering::Relaxed).is_ok()
-        };
-        if !bucket.fingerprints.iter().any(free) {
-            // Then it is among the overflowed. One that never was inserted must not make the count wrap.
-            let less = |count: u16| count.checked_sub(1);
-            let found = bucket.overflowed.try_update(Ordering::Release, Ordering::Relaxed, less);
-            debug_assert!(found.is_ok(), "{local} and {remote} were not known");
-        }
+        let found = self.buckets.values()[bucket].remove(fingerprint);
+        debug_assert!(found, "{local} and {remote} were not known");
     }
 
     /// How many flows found their bucket full so far.
@@ -94,11 +67,7 @@ impl KnownFlows {
 
     /// How many flows are known now. Reads the whole filter.
     pub fn count(&self) -> u64 {
-        let of_bucket = |bucket: &Bucket| {
-            let used = bucket.fingerprints.iter().filter(|place| place.load(Ordering::Relaxed) != 0).count();
-            used as u64 + u64::from(bucket.overflowed.load(Ordering::Relaxed))
-        };
-        self.buckets.values().iter().map(of_bucket).sum()
+        self.buckets.values().iter().map(Bucket::count).sum()
     }
 
     /// `flow_hash_of` and `flow_published` of bpf/flows.h.

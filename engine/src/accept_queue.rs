@@ -2,10 +2,10 @@
 
 use crate::connections::ConnId;
 use crate::shield_link::{SHIELD_GRAIN, Shield};
-use crossbeam::queue::ArrayQueue;
+use crate::sync::ArrayQueue;
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use crossbeam::utils::CachePadded;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use synward_proto::listener::{AcceptRoom, COOKIE_GRAIN};
 use synward_proto::syn_cookie::LIFE;
 use synward_proto::{Endpoint, Instant, Tuple};

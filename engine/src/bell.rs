@@ -1,9 +1,8 @@
 //! Waking a thread that sleeps, and costing nothing while it does not.
 
-use rustix::event::{EventfdFlags, eventfd};
+use crate::eventfd::Eventfd;
+use crate::sync::atomic::{AtomicBool, Ordering, fence};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 /// An eventfd and a flag that says whether its owner sleeps on it.
 ///
@@ -12,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering, fence};
 /// side, at least one of them sees what the other did.
 #[derive(Debug)]
 pub(crate) struct Bell {
-    fd: OwnedFd,
+    eventfd: Eventfd,
     asleep: AtomicBool,
 }
 
@@ -22,8 +21,8 @@ impl Bell {
     /// # Errors
     /// As eventfd.
     pub(crate) fn new() -> io::Result<Self> {
-        let fd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Self { fd, asleep: AtomicBool::new(false) })
+        let eventfd = Eventfd::new()?;
+        Ok(Self { eventfd, asleep: AtomicBool::new(false) })
     }
 
     /// For those who have just published work: wakes the owner if it sleeps or is about to.
@@ -36,27 +35,26 @@ impl Bell {
 
     /// Ends the owner's sleep, or its next one, whether there is work or not.
     pub(crate) fn force(&self) {
-        // Fails only when the counter would overflow, and then the descriptor is readable anyway.
-        let _ = rustix::io::write(&self.fd, &1_u64.to_ne_bytes());
+        self.eventfd.signal();
     }
 
     /// For the owner: says that it is going to sleep. It must look for work once more before it does.
     pub(crate) fn doze(&self) {
-        self.asleep.store(true, Ordering::Relaxed);
+        // A swap, which comes after those of `ring` in every order of this flag, costs little beside the fence; loom would let a
+        // store come between such a swap and the value that it read, which no processor does.
+        self.asleep.swap(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
     }
 
     /// For the owner: says that it is awake, and silences the bell.
     pub(crate) fn rise(&self) {
         self.asleep.store(false, Ordering::Relaxed);
-        let _ = rustix::io::read(&self.fd, &mut [0_u8; 8]);
+        self.eventfd.clear();
     }
-}
 
-impl AsFd for Bell {
-    /// Readable while the bell rings.
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+    /// What the owner sleeps on: signalled while the bell rings.
+    pub(crate) fn eventfd(&self) -> &Eventfd {
+        &self.eventfd
     }
 }
 
@@ -68,7 +66,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     fn rings(bell: &Bell) -> bool {
-        let mut fds = [PollFd::from_borrowed_fd(bell.as_fd(), PollFlags::IN)];
+        let mut fds = [PollFd::from_borrowed_fd(bell.eventfd().as_fd(), PollFlags::IN)];
         poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).expect("poll") > 0
     }
 
@@ -103,7 +101,7 @@ mod tests {
                 while work[me].load(Ordering::Relaxed) != round {
                     bells[me].doze();
                     if work[me].load(Ordering::Relaxed) != round {
-                        let mut fds = [PollFd::from_borrowed_fd(bells[me].as_fd(), PollFlags::IN)];
+                        let mut fds = [PollFd::from_borrowed_fd(bells[me].eventfd().as_fd(), PollFlags::IN)];
                         let limit = Timespec { tv_sec: 60, tv_nsec: 0 };
                         assert_eq!(poll(&mut fds, Some(&limit)).expect("poll"), 1, "lost in round {round}");
                     }

@@ -1,11 +1,9 @@
 //! Blocking calls: the socket core, and sleep in between.
 
-use crate::handoff::Side;
+use crate::ends::Side;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::{Accepted, ConnectConfig, ListenerId, SocketCore, SocketError, SocketId};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// A [`SocketCore`] whose calls wait. Deadlines are the operating system's monotonic time; `None` waits for ever.
@@ -41,10 +39,7 @@ impl Sleep {
     /// Sleeps until a shard rings, [`end`](Self::end) is called, or `timeout` has passed (`None`: no limit), or a signal
     /// comes. Between [`SocketCore::doze`], when it says that there is nothing to do, and [`SocketCore::rise`].
     pub fn wait(&self, timeout: Option<Duration>) {
-        let mut fds = [PollFd::from_borrowed_fd(self.worker.bell.as_fd(), PollFlags::IN)];
-        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
-        // Whatever ended it, the caller looks again.
-        let _ = poll(&mut fds, timeout.as_ref());
+        self.worker.bell.eventfd().wait(timeout);
     }
 
     /// Ends the sleep that is going on, or the next one.
@@ -190,10 +185,7 @@ impl BlockingSockets {
         // The order matters: first say that this end sleeps, then look once more. See `Bell`.
         self.core.shards.doze();
         if !self.core.has_outside_work() && !ready(&self.core) {
-            let mut fds = [PollFd::from_borrowed_fd(self.core.shards.as_fd(), PollFlags::IN)];
-            let timeout = left.and_then(|left| Timespec::try_from(left).ok());
-            // Interrupted by a signal or not: the caller looks again.
-            let _ = poll(&mut fds, timeout.as_ref());
+            self.core.shards.side().bell.eventfd().wait(left);
         }
         self.core.shards.rise();
         Slept::Woken

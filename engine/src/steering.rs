@@ -1,9 +1,9 @@
 //! Which shard of an interface owns a connection.
 
 use crate::Rss;
+use crate::sync::atomic::{AtomicU8, Ordering};
 use crate::table_hash::TupleHasher;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU8, Ordering};
 use synward_proto::Tuple;
 
 /// The shards of one interface, and who of them owns which tuple: the one on whose queue the device puts it by RSS, where the

@@ -1,6 +1,6 @@
 //! A number that one thread counts and anyone reads.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// A number with one writer: a load and a store, no locked instruction. Where two threads write, counts are lost.
 #[derive(Debug, Default)]

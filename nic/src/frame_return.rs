@@ -1,8 +1,8 @@
 //! The way home for frames that other threads read.
 
+use crate::sync::atomic::{AtomicU32, Ordering};
 use crossbeam::utils::CachePadded;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 /// What the frames of one pool share with it: a stack onto which any thread puts the chunks that come home, and the
 /// count of frames that are away. Only the pool's owner takes chunks off, always the whole stack at once, so a

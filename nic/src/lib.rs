@@ -33,6 +33,7 @@ mod ledger;
 mod memory_port;
 mod port;
 mod queues;
+mod sync;
 mod umem;
 mod xsk_config;
 mod xsk_port;

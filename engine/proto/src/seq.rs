@@ -74,6 +74,30 @@ mod tests {
     use super::SeqNum;
     use proptest::prelude::*;
 
+    /// The circle cut into sixteen, and what lies within two of each cut: the wrap and the far side of every point among them.
+    fn edges() -> impl Iterator<Item = u32> + Clone {
+        (0..16_u32).flat_map(|cut| (0..5).map(move |near| (cut << 28).wrapping_add(near).wrapping_sub(2)))
+    }
+
+    /// All pairs of edges, and all windows between them, against arithmetic that does not wrap.
+    #[test]
+    fn all_pairs_of_edges() {
+        const CIRCLE: u64 = 1 << 32;
+        for (a, b) in edges().flat_map(|a| edges().map(move |b| (a, b))) {
+            let ahead = (CIRCLE + u64::from(a) - u64::from(b)) % CIRCLE;
+            let (at, start) = (SeqNum(a), SeqNum(b));
+            assert_eq!(u64::from(at.distance_from(start)), ahead);
+            assert_eq!(at.before(start), ahead >= CIRCLE / 2, "{a} {b}");
+            assert_eq!(at.after(start), ahead > 0 && ahead <= CIRCLE / 2, "{a} {b}");
+            assert_eq!(at.latest(start), if ahead < CIRCLE / 2 { at } else { start });
+            assert_eq!(at.earliest(start), if ahead < CIRCLE / 2 { start } else { at });
+            assert_eq!((start + at.distance_from(start), at - at.distance_from(start)), (at, start));
+            for len in edges() {
+                assert_eq!(at.in_window(start, len), ahead < u64::from(len), "{a} in {len} from {b}");
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn order_holds_across_the_wrap(start: u32, step in 1..i32::MAX as u32) {

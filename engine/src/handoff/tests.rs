@@ -64,6 +64,17 @@ fn a_ring_that_was_full_rings_when_there_is_room() {
 }
 
 #[test]
+fn room_that_came_before_the_sleep_is_not_slept_through() {
+    let (mut shard, mut worker) = one_to_one(1);
+    assert!(worker.only().push(request(0)).is_ok() && worker.only().push(request(1)).is_err());
+    assert_eq!(number(shard.only().pop()), Some(0));
+    shard.publish();
+    worker.doze();
+    assert!(!worker.rings() && worker.has_room_again(), "nobody rings for room that is there already");
+    worker.rise();
+}
+
+#[test]
 fn an_end_that_goes_wakes_the_other_and_is_still_heard() {
     let (mut shard, mut worker) = one_to_one(2);
     worker.only().push(request(7)).expect("room");

@@ -231,7 +231,7 @@ impl Shared {
 
 /// Sleeps until there is news, or the time is over, or the thread is to stop; says whether it is to stop.
 fn stopped_waiting(news: &News, stop: &Bell, longest: Duration) -> bool {
-    let (news, stop) = (news.as_fd(), stop.as_fd());
+    let (news, stop) = (news.as_fd(), stop.eventfd().as_fd());
     let mut fds = [PollFd::new(&stop, PollFlags::IN), PollFd::new(&news, PollFlags::IN)];
     let longest = Timespec::try_from(longest).ok();
     // Fails only when interrupted, and then nothing is marked as ready.

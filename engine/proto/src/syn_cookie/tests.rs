@@ -387,6 +387,61 @@ fn window_scales_are_kept_with_timestamps_and_rounded_down_without() {
     assert_eq!(exact, (0..=14).collect::<Vec<_>>());
 }
 
+/// Every class of MSS, met and missed by one, with every scale and none, SACK and timestamps or not, minted in ticks of either
+/// parity and brought back in each tick until it is too old: it says what it was made of, rounded down where it must be.
+#[test]
+fn all_settings_come_back() {
+    let (sizes_v4, sizes_v6) = ([536, 1300, 1440, 1460], [1220, 1420, 1440, 8940]);
+    let scales = || (0..=14).map(Some).chain([None]);
+    for (tuple, sizes) in [(&V4, sizes_v4), (&V6, sizes_v6)] {
+        let announced = sizes.into_iter().flat_map(|size| [size - 1, size, size + 1]).chain([48, u16::MAX]);
+        for (mss, scale) in announced.flat_map(|mss| scales().map(move |scale| (mss, scale))) {
+            for (setting, minted) in (0..4).flat_map(|setting| [6, 7].map(|tick| (setting, tick))) {
+                let (sack, stamp) = (setting & 1 == 1, (setting & 2 == 2).then_some(9));
+                let (mut jar, sent) = (changing(1), secs(16 * minted + 3));
+                let cookie = jar.encode(sent, tuple, &agreed(tuple, Some(mss), scale, sack, stamp));
+                let heard = echo(&cookie, sent, 10);
+                for later in 0..2 {
+                    let back = jar.decode(sent + TICK * later, tuple, &heard, &OFFER).expect("valid").negotiated;
+                    let size = sizes.into_iter().rfind(|&size| size <= mss).unwrap_or(sizes[0]);
+                    assert_eq!((back.send_mss.get(), back.sack), (size, sack), "{mss} {scale:?}");
+                    let rounded =
+                        scale.map(|scale| [0, 0, 2, 2, 4, 4, 6, 7, 8, 8, 10, 10, 10, 10, 10][usize::from(scale)]);
+                    let kept = if stamp.is_some() { scale } else { rounded };
+                    assert_eq!(peer_scale(&back).map(WindowScale::shift), kept);
+                    assert_eq!(back.timestamps.map(|clock| clock.recent), stamp.map(|_| 10));
+                }
+                assert_eq!(jar.decode(sent + TICK * 2, tuple, &heard, &OFFER), None, "too old");
+            }
+        }
+    }
+}
+
+/// Each of the 2⁷ codes of a sequence number, alone and with each of the 2⁵ of a TSval, has a word of its own, and says what it
+/// was made of.
+#[test]
+fn all_codes_are_told_apart() {
+    let stamps = || (0..32).map(Some).chain([None]);
+    let words: BTreeSet<_> =
+        (0..128).flat_map(|iss| stamps().map(move |stamp| Options { iss, stamp }.word())).collect();
+    assert_eq!(words.len(), 128 * 33);
+    for (iss, tick) in (0..128).flat_map(|iss| [40, 41].map(|tick| (iss, tick))) {
+        let code = Options { iss, stamp: None };
+        let again = Options::new(
+            code.minted(tick),
+            code.mss_class(),
+            code.peer_scale().expect("any class"),
+            code.sack(),
+            false,
+        );
+        assert_eq!((again.iss, again.stamp), (iss, None));
+        assert!((tick - 1..=tick).contains(&code.minted(tick)));
+        for mac in [0, 1, 0x55_5555, 0x1ff_ffff] {
+            assert_eq!(unmasked(masked(mac, iss, 7), 7), iss);
+        }
+    }
+}
+
 #[test]
 fn the_option_bits_do_not_show() {
     let mut jar = jar();

@@ -175,6 +175,32 @@ mod tests {
         assert_eq!(Sum::ZERO.finished(), [0xff, 0xff]);
     }
 
+    /// Every string of up to six bytes that carry or do not, at every place within the words that are added at once: summed
+    /// whole, split anywhere, and with its own checksum.
+    #[test]
+    fn all_small_cases() {
+        const BYTES: [u8; 5] = [0, 1, 0x7f, 0x80, 0xff];
+        for (len, strings) in (0..=6).zip([1_u32, 5, 25, 125, 625, 3125, 15625]) {
+            for string in 0..strings {
+                let mut padded = [0; 16];
+                let start = string as usize % 8;
+                for (place, slot) in padded[start..start + len].iter_mut().enumerate() {
+                    *slot = BYTES[(string / 5_u32.pow(place as u32) % 5) as usize];
+                }
+                let bytes = &padded[..start + len];
+                let sum = Sum::of(bytes);
+                assert_eq!(sum.unfinished(), reference(bytes), "{bytes:?}");
+                assert!(sum.plus(Sum::of(&sum.finished())).is_intact(), "{bytes:?}");
+                for at in start..=start + len {
+                    let (head, tail) = bytes.split_at(at);
+                    let tail = Sum::of(tail);
+                    let parts = Sum::of(head).plus(if at % 2 == 1 { tail.shifted() } else { tail });
+                    assert_eq!(parts.unfinished(), sum.unfinished(), "{bytes:?} at {at}");
+                }
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn equals_the_reference(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {

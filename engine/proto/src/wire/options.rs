@@ -165,3 +165,6 @@ impl Encoded {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,125 @@
+//! `make mutants`: does the suite notice? Mutants of `synward-proto` and `synward-nic`, drawn by a seed.
+//!
+//! cargo-mutants says what can be broken; each mutant is put into a copy of the working tree. It is tested with its own package's
+//! tests first; one that survives those is tested with the engine's and this crate's that need no kernel: the conversations,
+//! whole engines, the simulator. Mutants that cannot be compiled are replaced by others. `.cargo/mutants.toml` leaves out,
+//! each with its reason, those that no test could tell from the original.
+
+mod draw;
+mod mutant;
+mod report;
+mod sieve;
+mod tree;
+
+use anyhow::{Result, ensure};
+use clap::Parser;
+use mutant::Mutant;
+use report::Tested;
+use sieve::{SIEVES, Seen, Sieve};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::SystemTime;
+use tree::Tree;
+
+/// Whose mutants.
+const PACKAGES: [&str; 2] = ["synward-proto", "synward-nic"];
+
+/// Of a hundred mutants, so many must be killed.
+const WANTED_PERCENT: usize = 95;
+
+/// Draws mutants of the rules of TCP and of the ports, and shows which of them no test notices.
+#[derive(Debug, Parser)]
+struct Options {
+    /// What to draw by: the same tree and seed, the same mutants. By the clock, if none is given.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// How many to draw, not counting those that cannot be compiled.
+    #[arg(long, default_value_t = 100)]
+    count: usize,
+    /// Only those whose name contains this.
+    #[arg(long, default_value = "")]
+    only: String,
+    /// Where the copy of the tree and what is built of it go.
+    #[arg(long, default_value = "target/mutants")]
+    folder: PathBuf,
+    /// Where `mutants.json` goes.
+    #[arg(long, default_value = "target/assurance")]
+    assurance: PathBuf,
+}
+
+/// What became of a mutant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fate {
+    /// It does not compile.
+    Unviable,
+    /// All tests passed.
+    Survived,
+    /// These tests failed, or did not end.
+    Killed(&'static str, Seen),
+}
+
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("mutants: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether enough were killed.
+fn run(options: &Options) -> Result<bool> {
+    let seed = options.seed.unwrap_or_else(by_the_clock);
+    println!("mutants: drawn by --seed {seed}");
+    let tree = Tree::copy(Path::new("."), &options.folder)?;
+    let all = mutant::list(&tree, &PACKAGES)?;
+    let of_all = all.len();
+    let chosen: Vec<Mutant> = all.into_iter().filter(|mutant| mutant.name.contains(&options.only)).collect();
+    ensure!(!chosen.is_empty(), "cargo-mutants finds no mutant whose name contains `{}`", options.only);
+    println!("mutants: {} of {of_all} to draw from", chosen.len());
+    check_without_mutants(&tree)?;
+
+    let mut tested = Tested::default();
+    for mutant in draw::by_seed(chosen, seed) {
+        if tested.viable() == options.count {
+            break;
+        }
+        let fate = mutant.within(&tree, || sift(&tree, &mutant))??;
+        println!("mutants: {fate}: {}", mutant.name);
+        tested.note(&mutant.name, fate);
+    }
+    print!("{tested}");
+    tested.write(&options.assurance, seed, WANTED_PERCENT)?;
+    Ok(tested.suffices(WANTED_PERCENT))
+}
+
+/// The tests must pass with nothing broken, or they would seem to notice everything.
+fn check_without_mutants(tree: &Tree) -> Result<()> {
+    for sieve in &SIEVES {
+        let seen = sieve.test(tree, &PACKAGES)?;
+        ensure!(seen == Seen::Nothing, "{} fail without a mutant: run them and mend that first", sieve.name);
+        println!("mutants: {} pass without a mutant", sieve.name);
+    }
+    Ok(())
+}
+
+/// Tests a mutant that is in the tree, with one sieve after the other.
+fn sift(tree: &Tree, mutant: &Mutant) -> Result<Fate> {
+    let own = [mutant.package.as_str()];
+    if !Sieve::compiles(tree, &own)? {
+        return Ok(Fate::Unviable);
+    }
+    for sieve in &SIEVES {
+        match sieve.test(tree, &own)? {
+            Seen::Nothing => {}
+            seen => return Ok(Fate::Killed(sieve.name, seen)),
+        }
+    }
+    Ok(Fate::Survived)
+}
+
+fn by_the_clock() -> u64 {
+    SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,81 @@
+//! What mutants are tested with.
+
+use crate::tree::Tree;
+use anyhow::Result;
+use std::process::{Command, Stdio};
+
+/// Tests that a mutant must pass to survive.
+#[derive(Debug)]
+pub struct Sieve {
+    pub name: &'static str,
+    /// Whose tests; the mutant's own package's, if nobody's are named.
+    packages: &'static [&'static str],
+    /// Of `cargo test`.
+    arguments: &'static [&'static str],
+}
+
+/// What tests saw.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Seen {
+    Nothing,
+    /// One failed.
+    Wrong,
+    /// They did not end.
+    Hang,
+}
+
+/// Each in turn, for what passed the one before.
+pub const SIEVES: [Sieve; 2] = [
+    Sieve { name: "own tests", packages: &[], arguments: &["--tests"] },
+    Sieve {
+        name: "whole engines",
+        packages: &["synward-engine", "synward-testkit"],
+        arguments: &[
+            "--lib",
+            "--test=conversations",
+            "--test=engine",
+            "--test=hostile_link",
+            "--test=goodput",
+            "--",
+            "--skip=kernel4::",
+            "--skip=kernel6::",
+        ],
+    },
+];
+
+/// Seconds, compiling included, after which tests do not end: many times what they take on a busy machine.
+const PATIENCE: &str = "900";
+/// What `timeout` exits with when that has passed.
+const TIMED_OUT: i32 = 124;
+
+impl Sieve {
+    /// Whether the tests of `packages` compile.
+    ///
+    /// # Errors
+    /// When cargo cannot be run.
+    pub fn compiles(tree: &Tree, packages: &[&str]) -> Result<bool> {
+        let mut command = tree.command("cargo");
+        Ok(test(&mut command, packages).args(["--no-run", "--tests"]).status()?.success())
+    }
+
+    /// Runs the tests.
+    ///
+    /// # Errors
+    /// When `timeout` cannot be run.
+    pub fn test(&self, tree: &Tree, own: &[&str]) -> Result<Seen> {
+        let packages = if self.packages.is_empty() { own } else { self.packages };
+        let mut command = tree.command("timeout");
+        command.args(["--kill-after=5", PATIENCE, "cargo"]);
+        let status = test(&mut command, packages).args(self.arguments).status()?;
+        Ok(match status.code() {
+            Some(0) => Seen::Nothing,
+            Some(TIMED_OUT) => Seen::Hang,
+            _ => Seen::Wrong,
+        })
+    }
+}
+
+fn test<'a>(command: &'a mut Command, packages: &[&str]) -> &'a mut Command {
+    let packages = packages.iter().map(|package| format!("--package={package}"));
+    command.args(["test", "--quiet"]).args(packages).stdout(Stdio::null()).stderr(Stdio::null())
+}
