@@ -70,7 +70,7 @@ mod tally;
 
 /// The most preemptions in a run that is tried. All known races of real programs need fewer (Musuvathi and Qadeer, 2007, found
 /// none that needs more than two); more take hours.
-const PREEMPTIONS: usize = 3;
+pub const PREEMPTIONS: usize = 3;
 
 /// Runs a model in every order.
 fn explore(model: impl Fn() + Send + Sync + 'static) {
