@@ -9,7 +9,7 @@ RUNNER := CARGO_TARGET_$(shell echo $(TARGET) | tr 'a-z-' 'A-Z_')_RUNNER
 # What takes Miri minutes is left out: simulations, and tests that go through all of something.
 MIRI_PROTO := --skip all_ --skip simulation --skip link --skip exactly_ --skip orders
 
-.PHONY: demo library test test-zerocopy mutants miri accept check bench bench-flood bench-proxy bench-bulk setup
+.PHONY: demo library test test-zerocopy fuzz soak planted mutants miri accept assurance check bench bench-flood bench-proxy bench-bulk setup
 
 demo: setup            ## the front end calm and under a SYN flood, then HAProxy in its place: a table
 	cargo build --release --quiet --package synward
@@ -23,6 +23,9 @@ library: setup         ## the C library and its header: target/release/libsynwar
 test: setup            ## every test without timing in it
 	$(if $(ROOT),$(RUNNER)="$(ROOT)") cargo test --workspace $(ARGS)
 
+fuzz: setup            ## fuzzes each target for 30 minutes (ARGS="--minutes N TARGET…") with nightly Rust: target/assurance/fuzz.json
+	engine/fuzz/campaign $(ARGS)
+
 test-zerocopy: setup   ## nic's tests and the engine in forced zero-copy on real drivers, in virtual machines
 	deploy/zerocopy/run $(ARGS)
 
@@ -30,6 +33,14 @@ mutants: setup         ## a hundred mutants of proto and nic, drawn by a seed: w
 	@cargo mutants --version >/dev/null 2>&1 || cargo install --locked cargo-mutants@27.1.0
 	cargo build --quiet --package synward-testkit --bins
 	$(if $(ROOT),$(RUNNER)="$(ROOT)") target/debug/synward-mutants $(ARGS)
+
+soak: setup            ## whole hosts in a hostile world, seed after seed, until stopped (ARGS="--minutes 60", ARGS="--seed 7")
+	cargo build --profile soak --quiet --package synward-testkit --bin synward-soak
+	target/soak/synward-soak $(ARGS)
+
+planted: setup         ## realistic bugs, one after the other, put into a copy of the tree: which seed of the simulator notices (ARGS="--only paws")
+	cargo build --quiet --package synward-testkit --bin synward-planted
+	target/debug/synward-planted $(ARGS)
 
 miri:                  ## what Miri can run of proto and nic: undefined behaviour, also on a big-endian machine
 	@cargo +nightly miri --version >/dev/null 2>&1 || { echo "make miri needs Miri: rustup toolchain install nightly --component miri,rust-src" >&2; exit 1; }
@@ -40,6 +51,11 @@ miri:                  ## what Miri can run of proto and nic: undefined behaviou
 accept: setup          ## what is about time or volume: a table of wanted against seen
 	cargo build --release --quiet --workspace --bins
 	$(ROOT) target/release/synward-accept $(ARGS)
+
+assurance: setup       ## runs the tests and makes docs/assurance.md of what they and the reports in target/assurance say
+	mkdir -p target/assurance
+	-$(MAKE) test ARGS="--no-fail-fast $(ARGS)" > target/assurance/tests.log 2>&1
+	cargo run --quiet --package synward-testkit --bin synward-assurance -- --tests target/assurance/tests.log
 
 bench: setup           ## criterion benches
 	cargo bench --workspace $(ARGS)

@@ -4,9 +4,7 @@
 
 use crate::config::{BackendConfig, Config, InterfaceConfig, ListenerConfig, PoolConfig, ShieldMode, ThisHost};
 use crate::control::server::{ControlSocket, View};
-use crate::front::{
-    InterfacePlan, Ready, Rider, STOP_PATIENCE, addresses_of, commit_memory, queues_of, stop_on_signals,
-};
+use crate::front::{InterfacePlan, Ready, Rider, STOP_PATIENCE, addresses_of, open_all, queues_of, stop_on_signals};
 use crate::metrics::MetricsSocket;
 use crate::ports::{Reservation, ReservedRange, reserve_range};
 use crate::proxy::{BackendInterface, NoRoute, Proxy, ProxyStats, Route, Routes, Ways};
@@ -45,7 +43,6 @@ impl Run {
     pub fn run(self) -> Result<()> {
         let stop = stop_on_signals()?;
         let config = Config::load_for(&self.config, &ThisHost::look().context("looking at this machine")?)?;
-        commit_memory();
         let _reserved =
             Reservation::take(config.listeners.iter().flat_map(|listener| listener.addresses.iter().copied()))?;
         let metrics = config.metrics.map(MetricsSocket::bind).transpose()?;
@@ -54,7 +51,7 @@ impl Run {
         let next_hops = Arc::new(next_hops(&config)?);
         let secrets = Secrets::random()?;
         let guard = guard_plan(&config, &secrets);
-        let opened = plans(&config, &sources, &secrets)?.into_iter().map(InterfacePlan::open).collect::<Result<_>>()?;
+        let opened = open_all(plans(&config, &sources, &secrets)?)?;
         let workers = match config.engine.workers {
             0 => Workers::OnPollLoops,
             count => Workers::Threads(count),
@@ -225,6 +222,7 @@ fn engine_config(config: &Config, interface: &InterfaceConfig, shards: u32) -> E
             Syncookies::Always => 2,
         },
         cookie_timestamps: engine.cookie_timestamps,
+        half_opens_per_prefix: engine.half_opens_per_prefix,
         synack_retries: engine.synack_retries,
         abort_on_overflow: engine.abort_on_overflow,
         window_scale: engine.window_scale,

@@ -5,7 +5,7 @@
 use crate::app::{Chargen, Discard, Echo, Http, Open, Worker};
 use crate::config::{Queues, ShieldMode, ShieldSettings};
 use crate::control::server::{ControlSocket, View};
-use crate::front::{InterfacePlan, Ready, Rider, STOP_PATIENCE, addresses_of, commit_memory, stop_on_signals};
+use crate::front::{InterfacePlan, Ready, Rider, STOP_PATIENCE, addresses_of, open_all, stop_on_signals};
 use crate::ports::Reservation;
 use crate::shield::policy::Thresholds;
 use crate::shield::{GuardPlan, ListenerPlan};
@@ -120,7 +120,6 @@ impl Serve {
     /// Whatever keeps it from starting, before an interface is touched; the loss of an interface.
     pub fn run(self) -> Result<()> {
         let stop = stop_on_signals()?;
-        commit_memory();
         let endpoints = self.endpoints()?;
         let _reserved = Reservation::take(endpoints.iter().map(|(endpoint, _)| *endpoint))?;
         ensure!(
@@ -129,8 +128,7 @@ impl Serve {
             self.shield.word()
         );
         let secrets = Secrets::random()?;
-        let opened =
-            self.interface.iter().map(|name| self.plan(name, &endpoints, &secrets).open()).collect::<Result<_>>()?;
+        let opened = open_all(self.interface.iter().map(|name| self.plan(name, &endpoints, &secrets)).collect())?;
         let workers = if self.on_poll_loops { Workers::OnPollLoops } else { Workers::Threads(1) };
         let mut ready = Ready::build(opened, workers)?;
         let observer = ready.observer.clone();
@@ -229,9 +227,9 @@ impl Serve {
     fn worker(&self, mut core: SocketCore, endpoints: &[(Endpoint, Open)]) -> Result<(SocketCore, Worker)> {
         let mut worker = Worker::default();
         for &(local, open) in endpoints {
-            let listener = core
-                .listen(ListenConfig { backlog: self.backlog, ..ListenConfig::new(local) })
-                .with_context(|| format!("listening on {local}"))?;
+            // Each poll loop has a worker of its own there.
+            let config = ListenConfig { backlog: self.backlog, shared: self.on_poll_loops, ..ListenConfig::new(local) };
+            let listener = core.listen(config).with_context(|| format!("listening on {local}"))?;
             worker.serve(listener, open);
         }
         Ok((core, worker))

@@ -25,6 +25,7 @@ pub fn program() -> Result<PathBuf> {
 
 /// A running server; it ends with this value.
 pub struct Served {
+    command: Command,
     child: Child,
     control: PathBuf,
     log: PathBuf,
@@ -36,9 +37,16 @@ impl Served {
     /// # Errors
     /// When it does not start; the error carries what it logged.
     pub fn start(program: &Path, host: &Host, arguments: &[&str]) -> Result<Self> {
+        Self::start_by(host.command(program), host, arguments)
+    }
+
+    /// The same by a command that ends in the program: that of another one, which becomes it (`prlimit --nofile=64 synward`).
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_by(mut command: Command, host: &Host, arguments: &[&str]) -> Result<Self> {
         let folder = Self::folder(host)?;
         let control = folder.join("control.sock");
-        let mut command = host.command(program);
         command.arg("serve").args(["--interface", host.interface()]).arg("--control").arg(&control).args(arguments);
         Self::spawn(command, control)
     }
@@ -70,15 +78,20 @@ impl Served {
 
     fn spawn(mut command: Command, control: PathBuf) -> Result<Self> {
         let log = control.with_file_name("log");
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(std::fs::File::create(&log)?)
-            .spawn()
-            .context("starting synward")?;
-        let mut served = Self { child, control, log };
+        let child = spawn(&mut command, &log)?;
+        let mut served = Self { command, child, control, log };
         served.wait_until_ready()?;
         Ok(served)
+    }
+
+    /// Starts it anew, in place of one that has ended or is to end now, and waits until it answers.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_again(&mut self) -> Result<()> {
+        processes::terminate(&mut self.child);
+        self.child = spawn(&mut self.command, &self.log)?;
+        self.wait_until_ready()
     }
 
     /// Its process.
@@ -115,6 +128,11 @@ impl Served {
         }
         Ok(())
     }
+}
+
+fn spawn(command: &mut Command, log: &Path) -> Result<Child> {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(std::fs::File::create(log)?);
+    command.spawn().context("starting synward")
 }
 
 impl Drop for Served {

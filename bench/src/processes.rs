@@ -129,7 +129,11 @@ pub fn signal(ids: &[u32], signal: Signal) -> Result<()> {
 
 /// Asks a process that we have started to end (SIGTERM), and waits until it has.
 pub fn terminate(child: &mut Child) {
-    // Ended already is as good, and then there is nothing to wait for.
+    // One that has ended, and was waited for, may have left its number to another process.
+    if matches!(child.try_wait(), Ok(Some(_))) {
+        return;
+    }
+    // It may end by itself now: that is as good.
     let _ = signal(&[child.id()], Signal::TERM);
     let _ = child.wait();
 }

@@ -113,6 +113,7 @@ impl Shard {
             TimeWaitOutcome::Reopen => match self.route_to_listener(&segment.tuple) {
                 Route::Listener(slot) => {
                     self.leave_time_wait(index);
+                    self.stats.count(Counter::TWRecycled);
                     self.at_listener(now, slot, segment, frame, port);
                 }
                 Route::Connection(_) | Route::TimeWait(_) | Route::Nobody => {
@@ -154,6 +155,7 @@ impl Shard {
             return self.at_nobody(now, segment, frame, port);
         };
         self.path_mtus.tell(now, &mut connection);
+        self.make_room(now, port);
         let send_space = connection.send_space();
         let Some(conn) = self.connections.insert(segment.link, connection, Owner::Queue(worker)) else {
             shared.release();

@@ -5,6 +5,7 @@ use crate::config::{BuildError, EngineConfig, Secrets};
 use crate::connections::Connections;
 use crate::crossing::Crossing;
 use crate::handoff::{self, ShardEnds, Side};
+use crate::held::Held;
 use crate::listeners::Listeners;
 use crate::observe::Observed;
 use crate::orphans::Orphans;
@@ -215,7 +216,7 @@ impl Plan {
         let Links { crossing, workers, shield } = links;
         let (connections, time_waits) = (config.max_connections as usize, config.max_time_waits as usize);
         let splices = connections / 2;
-        let mut half_opens = HalfOpens::new(&config.syn_table(), secrets.proto, config.cookie_key_life);
+        let mut half_opens = HalfOpens::new(&config.syn_table(self.shards), secrets.proto, config.cookie_key_life);
         if shield.is_some() {
             half_opens.table.watch();
         }
@@ -234,6 +235,7 @@ impl Plan {
             mtu_change: None,
             crossing,
             orphans: Orphans::new(workers.len()),
+            held: Held::new(config.max_connections as usize),
             workers,
             answers,
             outgoing: VecDeque::with_capacity(limits.transmit_backlog),

@@ -24,6 +24,10 @@ pub struct EngineConfig {
     /// Closed connections whose peers have not finished with them, in each shard; one more is reset instead of closed (Linux:
     /// `tcp_max_orphans`). Those in FIN-WAIT-2 count, those in TIME-WAIT do not.
     pub orphan_limit: u32,
+    /// Bytes that the connections of each shard may hold together: unsent, not acknowledged, unread, or received beyond a gap (Linux:
+    /// the last of `tcp_mem`). Past it the connection of which nothing has moved for the longest drops what it keeps beyond a gap,
+    /// or is reset.
+    pub buffer_memory: u64,
     /// Bound of every listener's backlog (Linux: `net.core.somaxconn`).
     pub somaxconn: u32,
     /// With cookies off, SYNs are dropped from three quarters of this on (Linux: `tcp_max_syn_backlog`).
@@ -31,6 +35,10 @@ pub struct EngineConfig {
     /// Half-open connections that each shard can remember for all listeners together. Four times the sum of their backlogs makes
     /// a full bucket rare.
     pub syn_table: u32,
+    /// Half-open connections of one network, an IPv4 /24 or an IPv6 /64, for all listeners together; from then on its SYNs get
+    /// cookies, or with cookies off nothing, and those of others go on as before. Divided among the shards; `None`, as in
+    /// Linux, sets no limit.
+    pub half_opens_per_prefix: Option<u16>,
     /// 0: no cookies, 1: when the SYN queue overflows, 2: always (Linux: `tcp_syncookies`).
     pub syncookies: u8,
     /// Whether a cookie may do without timestamps.
@@ -108,9 +116,11 @@ impl Default for EngineConfig {
             max_connections: 32_768,
             max_time_waits: 32_768,
             orphan_limit: 16_384,
+            buffer_memory: 1 << 30,
             somaxconn: 4096,
             max_syn_backlog: 4096,
             syn_table: 16_384,
+            half_opens_per_prefix: Some(256),
             syncookies: 1,
             cookie_timestamps: CookieTimestamps::Optional,
             cookie_key_life: Duration::from_secs(600),
@@ -199,10 +209,11 @@ impl EngineConfig {
         FamilyTerms { v4: (&config(mss_v4)).into(), v6: (&config(mss_v6)).into() }
     }
 
-    /// How large the SYN table is.
-    pub(crate) fn syn_table(&self) -> SynTableConfig {
+    /// How large the SYN table of each of so many shards is.
+    pub(crate) fn syn_table(&self, shards: u16) -> SynTableConfig {
         let (capacity, synack_retries) = (self.syn_table, self.synack_retries);
-        SynTableConfig { capacity, synack_retries, ..SynTableConfig::default() }
+        let per_prefix = self.half_opens_per_prefix.map(|limit| limit.div_ceil(shards));
+        SynTableConfig { capacity, synack_retries, per_prefix, ..SynTableConfig::default() }
     }
 
     /// What a listener of this engine is told on each of so many shards.

@@ -277,12 +277,53 @@ impl Connections {
 #[cfg(test)]
 mod tests {
     use super::{places_for, roomy_table};
+    use crate::table_hash::TupleHasher;
     use hashbrown::HashTable;
     use siphasher::sip::SipHasher13;
+    use synward_proto::{Endpoint, Tuple};
 
     /// A number of entries for which nothing is rounded up: it leaves the fewest places free.
     const WORST: usize = (1 << 18) / 4;
     const _: () = assert!(places_for(WORST) == 1 << 18 && places_for(WORST + 1) == 1 << 19);
+
+    /// Tuples that share their place under a hash without a key, as an attacker would choose them.
+    fn colliding(key: &[u8; 16], count: usize) -> Vec<Tuple> {
+        let known = TupleHasher::new(key);
+        let tuple = |n: u32| Tuple {
+            local: Endpoint::new([192, 0, 2, 1].into(), 80),
+            remote: Endpoint::new(n.to_be_bytes().into(), 40_000),
+        };
+        (0..).map(tuple).filter(|tuple| known.hash(tuple).trailing_zeros() >= 8).take(count).collect()
+    }
+
+    /// Entries compared by look-ups of all `tuples` in a table that holds each under a number.
+    fn compared(tuples: &[Tuple], hasher: &TupleHasher) -> u64 {
+        let mut table: HashTable<u32> = roomy_table(tuples.len());
+        for (number, tuple) in (0..).zip(tuples) {
+            table.insert_unique(hasher.hash(tuple), number, |&number| hasher.hash(&tuples[number as usize]));
+        }
+        let mut compared = 0;
+        for tuple in tuples {
+            let found = table.find(hasher.hash(tuple), |&number| {
+                compared += 1;
+                tuples[number as usize] == *tuple
+            });
+            assert!(found.is_some());
+        }
+        compared
+    }
+
+    /// A look-up compares about one entry, however the peers choose their tuples; who knew the key could make it hundreds.
+    #[test]
+    fn chosen_tuples_cost_no_more_than_others() {
+        const COUNT: usize = 4_096;
+        let (known, secret) = ([0; 16], TupleHasher::new(&[9; 16]));
+        let chosen = colliding(&known, COUNT);
+        let looked_at = compared(&chosen, &secret);
+        assert!(looked_at < COUNT as u64 * 21 / 20, "{looked_at} entries for {COUNT} look-ups");
+        let known = compared(&chosen, &TupleHasher::new(&known));
+        assert!(known > looked_at, "{known}: the choice has an effect where the key is known");
+    }
 
     #[test]
     fn a_full_table_that_lives_long_keeps_its_room() {

@@ -162,9 +162,9 @@ impl<Said, Heard> Drop for End<Said, Heard> {
 }
 
 /// The ends of each shard, and those of each worker.
-pub(crate) type Mesh<Event, Request> = (Vec<Ends<Event, Request>>, Vec<Ends<Request, Event>>);
+type Mesh<Event, Request> = (Vec<Ends<Event, Request>>, Vec<Ends<Request, Event>>);
 
-/// Joins every shard to every worker: the ends of each shard, and those of each worker.
+/// Joins every shard to every worker.
 pub(crate) fn mesh<Event, Request>(slots: usize, shards: &[Arc<Side>], workers: &[Arc<Side>]) -> Mesh<Event, Request> {
     let mut of_workers: Vec<Vec<_>> = workers.iter().map(|_| Vec::new()).collect();
     let mut ends_of = |shard: &Arc<Side>| {

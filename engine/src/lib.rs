@@ -48,6 +48,7 @@ mod demux;
 mod ends;
 mod eventfd;
 mod handoff;
+mod held;
 mod interface_mtu;
 mod link_watch;
 mod listeners;

@@ -45,6 +45,16 @@ impl Observer {
         self.shards.iter().map(Observed::snapshot)
     }
 
+    /// How things stand in each shard, now, in the order of their numbers.
+    pub fn gauges(&self) -> impl Iterator<Item = Gauges> {
+        self.shards.iter().map(|shard| shard.stats.gauges())
+    }
+
+    /// What became of the frames that each shard received, in the order of their numbers.
+    pub fn outcomes(&self) -> impl Iterator<Item = Outcomes> {
+        self.shards.iter().map(|shard| shard.stats.outcomes())
+    }
+
     /// The value of one counter, now.
     pub fn counter(&self, counter: Counter) -> u64 {
         self.shards.iter().map(|shard| shard.stats.counter(counter)).sum()
@@ -288,6 +298,10 @@ pub struct Gauges {
     pub source_ports_used: u64,
     /// Connections that the application has closed and the peer has not finished with.
     pub orphans: u64,
+    /// Bytes that connections hold: unsent, not acknowledged, unread, or received beyond a gap.
+    pub buffered: u64,
+    /// The most they may hold.
+    pub buffered_limit: u64,
 }
 
 impl Gauges {
@@ -304,6 +318,8 @@ impl Gauges {
             spliced: self.spliced + other.spliced,
             source_ports_used: self.source_ports_used + other.source_ports_used,
             orphans: self.orphans + other.orphans,
+            buffered: self.buffered + other.buffered,
+            buffered_limit: self.buffered_limit + other.buffered_limit,
         }
     }
 }

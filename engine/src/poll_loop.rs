@@ -91,6 +91,7 @@ impl<P: Port> PollLoop<P> {
         let timers = shard.run_timers(now, port);
         let requests = shard.take_requests(now, port);
         shard.bury_orphans(now, port);
+        let more_to_relieve = shard.relieve(now, port);
         let more_to_tell = shard.spread_mtu(now);
         let more_to_send = shard.transmit(now, port);
         let sent = port.tx_burst(&mut shard.outgoing);
@@ -100,8 +101,8 @@ impl<P: Port> PollLoop<P> {
         shard.workers.publish();
         shard.crossing.publish();
         shard.tell_turned(callers);
-        let unfinished =
-            more_to_send || more_to_answer || more_to_tell || shard.can_tell_more() || !shard.orphans.is_empty();
+        let more = more_to_send || more_to_answer || more_to_tell || more_to_relieve;
+        let unfinished = more || shard.can_tell_more() || !shard.orphans.is_empty();
         let turn = Turn { received: frames as u32 + foreign, sent: sent as u32, timers, requests, unfinished };
         if !turn.is_idle() || reclaimed > 0 {
             self.publish();

@@ -78,7 +78,7 @@ impl Shard {
                 self.listen(worker, listener, &config, queue, shared);
             }
             Request::Unlisten(listener) => self.unlisten(worker, listener),
-            Request::Connect { socket, config } => self.connect(now, Reader { worker, socket }, &config),
+            Request::Connect { socket, config } => self.connect(now, Reader { worker, socket }, &config, port),
             Request::Splice(request) => self.splice(now, worker, &request, port),
             Request::On(conn, action) => self.act(now, worker, conn, action, port),
         }
@@ -132,7 +132,8 @@ impl Shard {
         ids.into_iter().for_each(|id| self.unlisten(worker, id));
     }
 
-    fn connect(&mut self, now: Instant, reader: Reader, config: &ConnectConfig) {
+    fn connect(&mut self, now: Instant, reader: Reader, config: &ConnectConfig, port: &mut impl Port) {
+        self.make_room(now, port);
         let (event, opened) = match self.open_from_here(now, reader, config) {
             Ok((conn, local)) => (Event::Opening { conn, local }, Some(conn.index)),
             Err(error) => (Event::Refused(error), None),

@@ -5,6 +5,7 @@ use crate::config::EngineConfig;
 use crate::connections::{Connections, Owner, Reader};
 use crate::crossing::Crossing;
 use crate::handoff::ShardEnds;
+use crate::held::Held;
 use crate::interface_mtu::MtuChange;
 use crate::listeners::Listeners;
 use crate::observe::Gauges;
@@ -97,6 +98,7 @@ pub(crate) struct Shard {
     pub(crate) mtu_change: Option<MtuChange>,
     pub(crate) crossing: Crossing,
     pub(crate) orphans: Orphans,
+    pub(crate) held: Held,
     pub(crate) answers: Answers,
     /// Frames to send, in order.
     pub(crate) outgoing: VecDeque<Frame>,
@@ -149,6 +151,8 @@ impl Shard {
             spliced: self.splices.len() as u64,
             source_ports_used: self.source_ports.used(),
             orphans: self.orphans.count().into(),
+            buffered: self.held.total(),
+            buffered_limit: self.config.buffer_memory,
         }
     }
 
@@ -196,6 +200,7 @@ impl Shard {
             take_events(connection, events, outbox);
         }
         self.stats.count_all(connection.take_counts());
+        self.held.set(now, index, connection.held());
         if events.contains(Events::PATH_MTU)
             && let Some(mtu) = connection.path_mtu()
         {
@@ -237,6 +242,8 @@ impl Shard {
             self.wheel.cancel(timer);
         }
         entry.outbox.over = true;
+        entry.connection.discard();
+        self.held.release(index);
         if entry.owner == Owner::Nobody {
             self.orphans.bury_one();
             drop(self.connections.remove(index));

@@ -118,6 +118,7 @@ impl From<Failure> for SocketError {
             Failure::SourceRoute => Self::NotSupported,
             Failure::Prohibited => Self::Prohibited,
             Failure::NotUnderstood => Self::Protocol,
+            Failure::NoRoom => Self::NoBuffers,
         }
     }
 }
@@ -143,6 +144,7 @@ mod tests {
             (Failure::SourceRoute, libc::EOPNOTSUPP),
             (Failure::Prohibited, libc::EACCES),
             (Failure::NotUnderstood, libc::EPROTO),
+            (Failure::NoRoom, libc::ENOBUFS),
         ] {
             assert_eq!(SocketError::from(failure).errno(), errno, "{failure:?}");
         }

@@ -38,7 +38,7 @@ pub(crate) struct ShardStats {
 
 const LEDGER: usize = 7;
 const PORT: usize = 8;
-const GAUGES: usize = 11;
+const GAUGES: usize = 13;
 
 impl ShardStats {
     /// All zero.
@@ -110,6 +110,8 @@ impl ShardStats {
             spliced,
             source_ports_used,
             orphans,
+            buffered,
+            buffered_limit,
         } = *gauges;
         let values = [
             connections,
@@ -123,6 +125,8 @@ impl ShardStats {
             spliced,
             source_ports_used,
             orphans,
+            buffered,
+            buffered_limit,
         ];
         self.gauges.iter().zip(values).for_each(|(tally, value)| tally.set(value));
     }
@@ -175,6 +179,8 @@ impl ShardStats {
             spliced,
             source_ports_used,
             orphans,
+            buffered,
+            buffered_limit,
         ] = std::array::from_fn(|index| self.gauges[index].get());
         Gauges {
             connections,
@@ -188,6 +194,8 @@ impl ShardStats {
             spliced,
             source_ports_used,
             orphans,
+            buffered,
+            buffered_limit,
         }
     }
 }
@@ -252,6 +260,8 @@ mod tests {
             spliced: 9,
             source_ports_used: 10,
             orphans: 11,
+            buffered: 12,
+            buffered_limit: 13,
         };
         stats.set_gauges(&gauges);
         assert_eq!(stats.gauges(), gauges);

@@ -234,7 +234,7 @@ mod tests {
         let mut wheel = TimerWheel::with_capacity(1);
         wheel.schedule(Instant::from_nanos(1_000_001), 7);
         assert_eq!(wheel.next_deadline(), Some(Instant::from_millis(2)));
-        assert_eq!(drain(&mut wheel, Instant::from_nanos(1_999_999)), []);
+        assert_eq!(drain(&mut wheel, Instant::from_nanos(1_999_999)), Vec::<u32>::new());
         assert_eq!(drain(&mut wheel, Instant::from_millis(2)), [7]);
         assert_eq!(wheel.next_deadline(), None);
     }
@@ -264,9 +264,9 @@ mod tests {
     #[test]
     fn a_clock_that_steps_back_fires_nothing() {
         let mut wheel = TimerWheel::with_capacity(1);
-        assert_eq!(drain(&mut wheel, Instant::from_millis(1_000)), []);
+        assert_eq!(drain(&mut wheel, Instant::from_millis(1_000)), Vec::<u32>::new());
         wheel.schedule(Instant::from_millis(1_500), 1);
-        assert_eq!(drain(&mut wheel, Instant::from_millis(10)), []);
+        assert_eq!(drain(&mut wheel, Instant::from_millis(10)), Vec::<u32>::new());
         assert_eq!(drain(&mut wheel, Instant::from_millis(1_500)), [1]);
     }
 

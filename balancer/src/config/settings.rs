@@ -51,6 +51,8 @@ pub struct EngineSettings {
     pub somaxconn: u32,
     /// With cookies off, SYNs are dropped from three quarters of this on.
     pub max_syn_backlog: u32,
+    /// Half-open connections of one /24 or /64, after which its SYNs get cookies; `None` sets no limit.
+    pub half_opens_per_prefix: Option<u16>,
     /// SYN-ACKs sent again before a half-open entry is forgotten.
     pub synack_retries: u8,
     /// Bytes that a peer may have in flight or unread at most, per connection: what it begins with grows as far.

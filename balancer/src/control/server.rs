@@ -78,11 +78,10 @@ impl ControlSocket {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
         listener.set_nonblocking(true)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let router = router(view);
         std::thread::Builder::new().name("control".to_owned()).spawn(move || {
             runtime.block_on(async {
                 let served = match tokio::net::UnixListener::from_std(listener) {
-                    Ok(listener) => axum::serve(listener, router).await,
+                    Ok(listener) => answer(listener, view).await,
                     Err(error) => Err(error),
                 };
                 if let Err(error) = served {
@@ -99,6 +98,17 @@ impl Drop for ControlSocket {
         // Gone already is as good.
         let _ = std::fs::remove_file(&self.path);
     }
+}
+
+/// Answers whoever comes by `listener`, for as long as the future is polled.
+///
+/// # Errors
+/// None that a client can cause.
+pub async fn answer<L: axum::serve::Listener>(listener: L, view: Arc<View>) -> std::io::Result<()>
+where
+    L::Addr: std::fmt::Debug,
+{
+    axum::serve(listener, router(view)).await
 }
 
 fn router(view: Arc<View>) -> Router {

@@ -1,5 +1,6 @@
 //! One interface: a port for each of its queues, and the XDP program that knows what is ours.
 
+use super::room::{commit_memory, ensure_room};
 use crate::config::{MAX_PREFIXES, Queues, ShieldMode, ShieldSettings};
 use crate::shield::{CookieKeys, EngineShield, Program};
 use anyhow::{Context, Result, ensure};
@@ -20,6 +21,8 @@ use synward_proto::wire::ChecksumPolicy;
 const RECEIVE_RINGS: u32 = 8192;
 /// The smallest rx ring of one queue.
 const SMALLEST_RING: u32 = 2048;
+/// The size of frames where the driver does not ask for larger ones.
+const USUAL_FRAME: u16 = 2048;
 /// What busy-polling does per system call: at most this long, and at most so many packets.
 const BUSY_POLL: BusyPoll = BusyPoll { microseconds: 20, budget: 64 };
 
@@ -62,12 +65,22 @@ pub struct Opened {
     pub interface: synward_engine::Interface<XskPort>,
 }
 
+/// Opens all interfaces of a front, if there is room for them; all memory from here on is committed when it is reserved.
+///
+/// # Errors
+/// Whatever keeps one from being served, and limits of this process that are too low; all are left as they were.
+pub fn open_all(plans: Vec<InterfacePlan>) -> Result<Vec<Opened>> {
+    ensure_room(&plans)?;
+    commit_memory();
+    plans.into_iter().map(InterfacePlan::open).collect()
+}
+
 impl InterfacePlan {
     /// Binds a socket to every queue, and loads the program with what is ours.
     ///
     /// # Errors
     /// Whatever keeps it from being served; it is left as it was.
-    pub fn open(self) -> Result<Opened> {
+    fn open(self) -> Result<Opened> {
         let link = Interface::by_name(&self.name)?;
         let queues = self.count_queues()?;
         let engine = self.engine_config(&link)?;
@@ -134,7 +147,7 @@ impl InterfacePlan {
     }
 
     /// Every queue is served: a frame on a queue without a socket would be lost.
-    fn count_queues(&self) -> Result<u16> {
+    pub(super) fn count_queues(&self) -> Result<u16> {
         let (name, count) = (&self.name, queues_of(&self.name)?);
         if let Queues::Exactly(wanted) = self.queues {
             ensure!(
@@ -144,6 +157,12 @@ impl InterfacePlan {
             );
         }
         Ok(count)
+    }
+
+    /// Bytes of all frames of one of so many queues.
+    pub(super) fn frames_of_queue(&self, queues: u64) -> u64 {
+        let port = self.port(0, u16::try_from(queues).unwrap_or(u16::MAX));
+        u64::from(port.budget.total().unwrap_or(u32::MAX)) * u64::from(port.frame_size.unwrap_or(USUAL_FRAME))
     }
 
     fn port(&self, queue: u16, queues: u16) -> XskConfig {
@@ -158,10 +177,9 @@ impl InterfacePlan {
 
     fn engine_config(&self, link: &Interface) -> Result<EngineConfig> {
         let mtu = u16::try_from(link.mtu).with_context(|| format!("{}: MTU too large", self.name))?;
-        // Only a virtual device can carry a checksum that the sending kernel left unfinished.
-        let checksums = match link.kind {
-            Some(_) => ChecksumPolicy::AllowUnfinished,
-            None => ChecksumPolicy::Full,
+        let checksums = match link.unfinished_checksums {
+            true => ChecksumPolicy::AllowUnfinished,
+            false => ChecksumPolicy::Full,
         };
         let (interface, secrets) = (Some(self.name.clone()), Some(self.secrets.clone()));
         Ok(EngineConfig { mtu, checksums, interface, secrets, ..self.engine.clone() })

@@ -1,10 +1,12 @@
 //! What stands between the engine and the machine: interfaces with their queues and XDP programs, and the threads that turn
 //! the poll loops.
 
+mod cgroup;
 mod interface;
+mod room;
 mod running;
 
-pub use interface::{InterfacePlan, Opened, addresses_of, queues_of};
+pub use interface::{InterfacePlan, Opened, addresses_of, open_all, queues_of};
 pub use running::{Ready, Rider, Running};
 
 use anyhow::{Context, Result};
@@ -25,13 +27,4 @@ pub fn stop_on_signals() -> Result<Arc<AtomicBool>> {
         signal_hook::flag::register(signal, Arc::clone(&stop)).context("signal handler")?;
     }
     Ok(stop)
-}
-
-/// Has the kernel provide all memory when it is reserved instead of when it is first touched. Every table is sized at the
-/// start; so what a flood fills is there already, and neither page faults nor a lack of memory come on the packet path.
-pub fn commit_memory() {
-    use rustix::mm::{MlockAllFlags, mlockall};
-    if let Err(error) = mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE) {
-        tracing::warn!("memory is committed when it is first used, for want of CAP_IPC_LOCK: {error}");
-    }
 }

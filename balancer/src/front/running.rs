@@ -11,7 +11,9 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
 use synward_ebpf::{Attached, XdpMode};
-use synward_engine::{Fleet, Observer, PollLoop, RunError, ShardId, SocketCore, Stop, Workers, build_fleet};
+use synward_engine::{
+    BuildError, Fleet, Observer, PollLoop, RunError, ShardId, SocketCore, Stop, Workers, build_fleet,
+};
 use synward_nic::XskPort;
 
 /// How long the loops may take until they know all listeners.
@@ -41,6 +43,18 @@ pub struct Running {
     guard: Option<Guard>,
 }
 
+/// The setting that the operator makes with another tool than ours.
+fn explain(error: BuildError, programs: &[(String, XdpMode, Program)]) -> anyhow::Error {
+    let names: Vec<_> = programs.iter().map(|(name, ..)| name.as_str()).collect();
+    match error {
+        BuildError::Setting { setting: "mtu", .. } => anyhow::Error::new(error).context(format!(
+            "{}: the MTU is too large; lower it, as `ip link set mtu 1500 dev …` does",
+            names.join(", ")
+        )),
+        other => anyhow::Error::new(other),
+    }
+}
+
 impl Ready {
     /// Builds an engine on interfaces that are open.
     ///
@@ -52,7 +66,8 @@ impl Ready {
             interfaces.push(interface);
             programs.push((name, xdp, program));
         }
-        let Fleet { poll_loops, shards, workers, observer } = build_fleet(interfaces, workers)?;
+        let Fleet { poll_loops, shards, workers, observer } =
+            build_fleet(interfaces, workers).map_err(|error| explain(error, &programs))?;
         Ok(Self { poll_loops, interfaces: programs, shards, workers, observer })
     }
 

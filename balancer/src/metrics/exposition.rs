@@ -126,6 +126,8 @@ fn gauges(gauges: &Gauges, families: &mut Families<'_>) -> Result<(), Error> {
         spliced,
         source_ports_used,
         orphans,
+        buffered,
+        buffered_limit,
     } = *gauges;
     for (name, help, value) in [
         ("connections", "Connections", connections),
@@ -139,6 +141,8 @@ fn gauges(gauges: &Gauges, families: &mut Families<'_>) -> Result<(), Error> {
         ("splices", "Pairs of connections that are spliced", spliced),
         ("source_ports_used", "Source ports in use, for each peer apart", source_ports_used),
         ("orphans", "Connections that are closed here and not at the peer", orphans),
+        ("buffered", "Bytes that connections hold", buffered),
+        ("buffered_limit", "The most bytes that connections can hold", buffered_limit),
     ] {
         families.gauge(name, help, one(value))?;
     }

@@ -2,6 +2,7 @@
 
 mod kernel_sockets;
 mod range;
+mod record;
 
 pub use range::{ReservedRange, reserve_range};
 

@@ -1,6 +1,7 @@
 //! A range of source ports for active opens, kept free of the kernel's own connections.
 
 use super::kernel_sockets::{self, KernelSocket};
+use super::record::{self, Record};
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
@@ -8,6 +9,7 @@ use std::io;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 /// Ports that the kernel gives to nobody who asks for just any, as a list of ranges.
 const RESERVED: &str = "/proc/sys/net/ipv4/ip_local_reserved_ports";
@@ -18,13 +20,15 @@ const EPHEMERAL: &str = "/proc/sys/net/ipv4/ip_local_port_range";
 const LONGEST_LIST: usize = 65_536_usize.div_ceil(3) * "65534-65535,".len();
 
 /// A range of ports that the kernel does not choose for its own connections while this exists; then exactly those that were
-/// added are given back. A process that is killed leaves them behind: they stay reserved until someone rewrites the list.
+/// added are given back. What a killed process has left behind becomes that of the next one that reserves any here.
 ///
 /// A program that asks for such a port by number still gets it.
 #[derive(Debug)]
 pub struct ReservedRange {
     list: ReservedPorts,
     added: BTreeSet<u16>,
+    /// None where it could not be written; then what a kill leaves behind stays reserved.
+    _record: Option<Record>,
 }
 
 /// Reserves source ports at some of this host's addresses in the calling thread's network namespace.
@@ -48,7 +52,12 @@ pub fn reserve_range(addresses: &[IpAddr], ports: RangeInclusive<u16>) -> Result
 impl ReservedRange {
     fn add(ports: &RangeInclusive<u16>) -> Result<Self> {
         let list = ReservedPorts::open()?;
-        let before = list.read()?;
+        let mut before = list.read()?;
+        let left_behind = left_behind()?;
+        if !left_behind.is_empty() {
+            before = &before - &left_behind;
+            list.write(&before)?;
+        }
         let added: BTreeSet<u16> = ports.clone().filter(|port| !before.contains(port)).collect();
         let after = &before | &added;
         let ephemeral = ephemeral_ports()?;
@@ -58,8 +67,11 @@ impl ReservedRange {
             ephemeral.start(),
             ephemeral.end()
         );
+        // First on record: a kill may come in between.
+        let record = Record::write(Path::new(record::FOLDER), &list_of(&added));
+        let record = record.inspect_err(|error| tracing::warn!("{}: source ports: {error}", record::FOLDER)).ok();
         list.write(&after)?;
-        Ok(Self { list, added })
+        Ok(Self { list, added, _record: record })
     }
 
     fn give_back(&self) -> Result<()> {
@@ -73,6 +85,13 @@ impl Drop for ReservedRange {
             tracing::warn!("source ports stay reserved: {error:#}");
         }
     }
+}
+
+/// What processes that were killed have left reserved here.
+fn left_behind() -> Result<BTreeSet<u16>> {
+    let folder = Path::new(record::FOLDER);
+    let lists = record::take_over(folder).context(record::FOLDER)?;
+    Ok(lists.iter().filter_map(|list| parse(list)).flatten().collect())
 }
 
 /// The list in the network namespace of the thread that opened it, whichever thread uses it later.

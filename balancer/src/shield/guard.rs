@@ -42,7 +42,7 @@ pub struct GuardPlan {
 }
 
 /// The program of an interface, and what the engine knows of it.
-pub(crate) struct Program {
+pub struct Program {
     pub(crate) shield: Shield,
     pub(crate) seen_by_engine: Arc<EngineShield>,
     /// The listeners that it guards.
@@ -61,7 +61,7 @@ impl Guard {
     ///
     /// # Errors
     /// When there is no thread to be had.
-    pub(crate) fn start(plan: GuardPlan, programs: Vec<Program>, observer: Observer) -> io::Result<Self> {
+    pub fn start(plan: GuardPlan, programs: Vec<Program>, observer: Observer) -> io::Result<Self> {
         let (handle, orders) = ShieldHandle::new();
         let on_duty = OnDuty::new(plan, programs, observer);
         let thread = thread::Builder::new().name("guard".to_owned()).spawn(move || on_duty.run(&orders))?;
@@ -69,7 +69,7 @@ impl Guard {
     }
 
     /// A way to it.
-    pub(crate) fn handle(&self) -> ShieldHandle {
+    pub fn handle(&self) -> ShieldHandle {
         self.handle.clone()
     }
 
@@ -79,7 +79,7 @@ impl Guard {
     }
 
     /// Ends it; false if it had panicked. The maps of the programs go with it.
-    pub(crate) fn end(self) -> bool {
+    pub fn end(self) -> bool {
         self.handle.end();
         self.thread.join().is_ok()
     }

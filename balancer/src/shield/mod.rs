@@ -13,8 +13,7 @@ mod watched;
 
 pub use cookie_keys::CookieKeys;
 pub use engine_shield::EngineShield;
-pub(crate) use guard::Program;
-pub use guard::{Guard, GuardPlan};
+pub use guard::{Guard, GuardPlan, Program};
 pub use orders::{Refused, ShieldHandle};
 pub use prefixes::Backend;
 pub use watched::ListenerPlan;

@@ -1,7 +1,7 @@
 //! Death, and links that go.
 
 use crate::Test;
-use crate::bed::{Bed, ECHO, HTTP, serve};
+use crate::bed::{Bed, ECHO, HTTP};
 use crate::eventually::{PATIENCE, eventually};
 use anyhow::{Context, Result, ensure};
 use std::io::{ErrorKind, Read, Write};
@@ -31,7 +31,7 @@ fn kill_9() -> Result<()> {
         let front = bed.front(HTTP);
         let refused = bed.client().enter(|| TcpStream::connect(front))?;
         ensure!(refused.as_ref().is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused), "{refused:?}");
-        bed.server = serve(&bed.lab, &[])?;
+        bed.server.start_again()?;
     }
     echoes(&mut connect(&bed)?)
 }

@@ -9,9 +9,9 @@ use crate::host::Host;
 use crate::interface::{self, Interface, Peer};
 use crate::namespace::{self, Namespace};
 use crate::netlink::Netlink;
-use crate::plan::{BridgePlan, HostPlan, LinkPlan, Plan, SwitchPlan, Wire};
+use crate::plan::{BridgePlan, HostPlan, LinkPlan, Plan, Plug, SwitchPlan, Wire};
 use crate::state::{self, Record};
-use crate::{LabError, Offloads, address, ethtool, link, process, xdp};
+use crate::{LabError, Offloads, address, ethtool, link, process, tap, xdp};
 
 /// Set in every namespace before it has interfaces, so that they start with it: nothing speaks unless spoken to (no
 /// duplicate address detection, no router solicitation), addresses survive a link that goes down, no source address is
@@ -43,6 +43,7 @@ pub(crate) struct Bed {
     record: Record,
     hosts: Vec<Host>,
     switch: Option<Namespace>,
+    taps: Vec<(Plug, Vec<OwnedFd>)>,
     standing: bool,
 }
 
@@ -52,7 +53,7 @@ impl Bed {
         sweep()?;
         let _building = BUILDING.read().unwrap_or_else(PoisonError::into_inner);
         let record = Record::enter(plan)?;
-        let mut bed = Self { record, hosts: Vec::new(), switch: None, standing: true };
+        let mut bed = Self { record, hosts: Vec::new(), switch: None, taps: Vec::new(), standing: true };
         let built = bed.build().and_then(|()| if persistent { bed.record.persist() } else { Ok(()) });
         match built {
             Ok(()) => Ok(bed),
@@ -77,6 +78,12 @@ impl Bed {
         self.switch.as_ref()
     }
 
+    /// The queues of a TAP device, which are given once; the device is gone with the last of them.
+    pub(crate) fn take_tap(&mut self, plug: &Plug) -> Option<Vec<OwnedFd>> {
+        let at = self.taps.iter().position(|(tap, _)| tap == plug)?;
+        Some(self.taps.swap_remove(at).1)
+    }
+
     /// Takes everything down, once.
     pub(crate) fn take_down(&mut self) -> Result<(), LabError> {
         if !self.standing {
@@ -94,6 +101,9 @@ impl Bed {
         }
         for wire in &plan.wires {
             create_wire(plan, wire, nodes.find(&wire.a.node)?, nodes.find(&wire.b.node)?)?;
+        }
+        for plug in &plan.taps {
+            self.taps.push((plug.clone(), create_tap(plan, plug, nodes.find(&plug.node)?)?));
         }
         let pass = xdp::load_pass()?;
         if let Some(switch) = &plan.switch {
@@ -177,6 +187,13 @@ fn create_wire(plan: &Plan, wire: &Wire, a: &Namespace, b: &Namespace) -> Result
     let near = plan.link(&wire.a).ok_or_else(|| missing(&wire.a))?;
     let far = plan.link(&wire.b).ok_or_else(|| missing(&wire.b))?;
     link::create_pair(&mut Netlink::open(a)?, near, far, b.fd())
+}
+
+fn create_tap(plan: &Plan, plug: &Plug, namespace: &Namespace) -> Result<Vec<OwnedFd>, LabError> {
+    let link = plan.link(plug).ok_or_else(|| LabError::Config(format!("there is no link for the TAP {plug:?}")))?;
+    let queues = tap::create(namespace, &link.name, link.queues)?;
+    link::configure_tap(&mut Netlink::open(namespace)?, link, tap::QUEUE_LENGTH)?;
+    Ok(queues)
 }
 
 fn set_up_switch(namespace: &Namespace, switch: &SwitchPlan, pass: &OwnedFd) -> Result<(), LabError> {

@@ -1,11 +1,12 @@
 //! A test bed of network namespaces joined by veth pairs, made and cleaned by netlink.
 //!
-//! Three shapes exist:
+//! Four shapes exist:
 //!
 //! * [`Pair`]: two namespaces and one veth pair between them. For tests of a driver, of a program, and of the kernel as an
 //!   oracle.
 //! * [`RoutedPair`]: the same with a router between them, which can lose packets either way, and which tells of those that are
 //!   too large for the second link.
+//! * [`TapPair`]: two namespaces with a TAP device in each, whose queues the caller holds: the caller is the wire.
 //! * [`Lab`]: the namespace of the front end, and clients, attackers and backends with veth pairs of their own, joined by
 //!   bridges in a namespace called `switch`: by one, or by one for each role ([`FrontWiring`]).
 //!
@@ -45,6 +46,8 @@ mod role;
 mod routed;
 mod signals;
 mod state;
+mod tap;
+mod tap_pair;
 mod topology;
 mod xdp;
 
@@ -61,3 +64,4 @@ pub use role::{MOST_FAR_HOSTS, Role, SPOOFED_V4, SPOOFED_V6};
 pub use routed::{RoutedPair, RoutedPairConfig};
 pub use signals::take_down_on_signals;
 pub use state::{Record, list};
+pub use tap_pair::{TapPair, TapPairConfig, TapQueues};

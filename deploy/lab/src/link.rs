@@ -39,15 +39,21 @@ impl Link {
             port_state: None,
         };
         let up = message.header.flags.contains(LinkFlags::Up | LinkFlags::Running | LinkFlags::LowerUp);
+        let (mut state_says, mut is_tap) = (None, false);
         for attribute in &message.attributes {
             match attribute {
                 LinkAttribute::IfName(name) => link.name.clone_from(name),
-                LinkAttribute::OperState(state) => link.carries = up && *state == State::Up,
+                LinkAttribute::OperState(state) => state_says = Some(*state),
                 LinkAttribute::Stats64(stats) => link.stats = *stats,
-                LinkAttribute::LinkInfo(infos) => link.port_state = infos.iter().find_map(port_state),
+                LinkAttribute::LinkInfo(infos) => {
+                    link.port_state = infos.iter().find_map(port_state);
+                    is_tap = infos.contains(&LinkInfo::Kind(InfoKind::Tun));
+                }
                 _ => {}
             }
         }
+        // The carrier of a TAP device is there from the start, and its driver never says so (RFC 2863: "unknown").
+        link.carries = up && (state_says == Some(State::Up) || is_tap && state_says == Some(State::Unknown));
         link
     }
 
@@ -93,6 +99,16 @@ fn ends_attributes(link: &LinkPlan) -> Vec<LinkAttribute> {
         LinkAttribute::NumTxQueues(link.queues.into()),
         LinkAttribute::NumRxQueues(link.queues.into()),
     ]
+}
+
+/// Gives a TAP device its hardware address, its MTU, and this length of its queues in frames.
+pub(crate) fn configure_tap(netlink: &mut Netlink, link: &LinkPlan, queue_length: u32) -> Result<(), LabError> {
+    let attributes = vec![
+        LinkAttribute::Address(link.mac.0.to_vec()),
+        LinkAttribute::Mtu(link.mtu),
+        LinkAttribute::TxQueueLen(queue_length),
+    ];
+    set(netlink, &link.name, attributes, &format!("configure {}", link.name))
 }
 
 /// Makes a bridge that forwards at once: no spanning tree, no delay, no multicast snooping.

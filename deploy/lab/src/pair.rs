@@ -74,7 +74,14 @@ impl Pair {
 
 fn plan(config: &PairConfig) -> Plan {
     let &PairConfig { near, far, queues, mtu } = config;
-    let interface = |name: &str, number: u8, end: End| InterfacePlan {
+    let [near, far] = two_hosts([(near, queues), (far, queues)], mtu);
+    let wires = vec![Wire { a: near.1, b: far.1 }];
+    Plan { hosts: vec![near.0, far.0], wires, ..Plan::default() }
+}
+
+/// `near` and `far`, each with one interface that has this configuration and so many queues, and where that is plugged.
+pub(crate) fn two_hosts(ends: [(End, u16); 2], mtu: u32) -> [(HostPlan, Plug); 2] {
+    let interface = |name: &str, number: u8, (end, queues): (End, u16)| InterfacePlan {
         link: LinkPlan { name: name.into(), mac: Mac([0x02, 0x53, 0x59, 0, 0, number]), mtu, queues, end },
         ipv4: Ipv4Addr::new(10, 77, 0, number),
         ipv6: Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, number.into()),
@@ -82,15 +89,11 @@ fn plan(config: &PairConfig) -> Plan {
         neighbours: Vec::new(),
         routes: Vec::new(),
     };
-    let (mut near, mut far) = (interface("near0", 1, near), interface("far0", 2, far));
+    let (mut near, mut far) = (interface("near0", 1, ends[0]), interface("far0", 2, ends[1]));
     near.neighbours.extend(far.as_neighbours());
     far.neighbours.extend(near.as_neighbours());
-    let plug = |node: &str, link: &str| Plug { node: node.into(), link: link.into() };
-    let host =
-        |name: &str, interface| HostPlan { name: name.into(), interfaces: vec![interface], blackholes: Vec::new() };
-    Plan {
-        hosts: vec![host("near", near), host("far", far)],
-        wires: vec![Wire { a: plug("near", "near0"), b: plug("far", "far0") }],
-        ..Plan::default()
-    }
+    [("near", near), ("far", far)].map(|(name, interface)| {
+        let plug = Plug { node: name.into(), link: interface.link.name.clone() };
+        (HostPlan { name: name.into(), interfaces: vec![interface], blackholes: Vec::new() }, plug)
+    })
 }

@@ -17,6 +17,10 @@ pub struct Plan {
     pub switch: Option<SwitchPlan>,
     /// The veth pairs.
     pub wires: Vec<Wire>,
+    /// The links that are TAP devices: their wire is the process that builds the bed. What was built before there were any does not
+    /// speak of them.
+    #[serde(default)]
+    pub taps: Vec<Plug>,
     /// Prefixes that attackers forge source addresses from; their packets' answers end at the first attacker.
     pub spoofed: Vec<Prefix>,
 }
@@ -58,7 +62,7 @@ pub struct SubnetLengths {
     pub v6: u8,
 }
 
-/// One end of a veth pair.
+/// One end of a veth pair, or a TAP device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkPlan {
     /// The name of the interface, at most 15 characters.

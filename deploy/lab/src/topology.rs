@@ -40,7 +40,7 @@ fn bridged_plan(config: &LabConfig) -> Result<Plan, LabError> {
     let switch = SwitchPlan { name: "switch".into(), bridges };
     let hosts: Vec<_> = iter::once(front).chain(others).collect();
     let wires = hosts.iter().flat_map(|host| wires(&switch, host)).collect();
-    Ok(Plan { hosts, switch: Some(switch), wires, spoofed: vec![SPOOFED_V4, SPOOFED_V6] })
+    Ok(Plan { hosts, switch: Some(switch), wires, spoofed: vec![SPOOFED_V4, SPOOFED_V6], ..Plan::default() })
 }
 
 fn direct_plan(config: &LabConfig) -> Result<Plan, LabError> {
@@ -60,7 +60,7 @@ fn direct_plan(config: &LabConfig) -> Result<Plan, LabError> {
         others.extend(hosts);
     }
     let hosts = iter::once(front).chain(others).collect();
-    Ok(Plan { hosts, switch: None, wires, spoofed: vec![SPOOFED_V4, SPOOFED_V6] })
+    Ok(Plan { hosts, wires, spoofed: vec![SPOOFED_V4, SPOOFED_V6], ..Plan::default() })
 }
 
 /// A link, with a bridge where several share it: one interface of the front, and the hosts of some roles.

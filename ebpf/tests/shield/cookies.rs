@@ -73,7 +73,7 @@ impl Twins {
         for epoch in epoch.saturating_sub(1)..=epoch + 1 {
             bench.shield.set_cookie_key(epoch, &schedule.key(epoch)).unwrap();
         }
-        let table = SynTableConfig { capacity: 16, links: 16, synack_retries: 5 };
+        let table = SynTableConfig { capacity: 16, links: 16, synack_retries: 5, ..SynTableConfig::default() };
         let mut shared = HalfOpens::new(&table, secrets, KEY_LIFE);
         let engines = [V4, V6].map(|address| {
             let config = ListenerConfig {

@@ -112,8 +112,7 @@ pub(crate) fn open(name: &str, addresses: Vec<IpAddr>, config: EngineConfig) -> 
     let queues = queues_of(name)?;
     let config = EngineConfig {
         mtu: config.mtu.min(u16::try_from(link.mtu).unwrap_or(u16::MAX)),
-        // Only a virtual device can carry a checksum that the sending kernel left unfinished.
-        checksums: if link.kind.is_some() { ChecksumPolicy::AllowUnfinished } else { ChecksumPolicy::Full },
+        checksums: if link.unfinished_checksums { ChecksumPolicy::AllowUnfinished } else { ChecksumPolicy::Full },
         interface: Some(name.to_owned()),
         ..config
     };

@@ -11,7 +11,7 @@
 //! Mutexes of the models' own would order what the sources must order themselves, so what models note is in relaxed atomics:
 //! those are seen late unless the sources see to it.
 
-// The tests within the sources are their own crates'.
+// The tests in those sources run in the crates that they belong to. Lints are asked of all targets, and build this one all the same.
 #![cfg(not(test))]
 
 pub mod accept_limit;
@@ -70,7 +70,7 @@ mod tally;
 
 /// The most preemptions in a run that is tried. All known races of real programs need fewer (Musuvathi and Qadeer, 2007, found
 /// none that needs more than two); more take hours.
-pub const PREEMPTIONS: usize = 3;
+const PREEMPTIONS: usize = 3;
 
 /// Runs a model in every order.
 fn explore(model: impl Fn() + Send + Sync + 'static) {

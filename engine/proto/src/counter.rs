@@ -112,6 +112,8 @@ counters! {
     TCPOFOQueue,
     /// Segments dropped because the reassembly queue was full.
     TCPOFODrop,
+    /// Reassembly queues dropped to make room.
+    OfoPruned,
     /// Segments received out of order that were queued already, wholly.
     TCPOFOMerge,
     /// D-SACKs sent about what is in order (RFC 2883).
@@ -150,7 +152,8 @@ counters! {
     TCPAbortOnTimeout,
     /// Connections reset by close with linger zero.
     TCPAbortOnLinger,
-    /// Connections reset at close because too many wait for their peers.
+    /// Connections reset for the room they take: at close because too many wait for their peers, or because nothing of what they
+    /// hold has moved for the longest when buffers or the table are full.
     TCPAbortOnMemory,
     /// Connections that entered TIME_WAIT.
     TW,
@@ -170,6 +173,8 @@ counters! {
     TSEcrRejected,
     /// Half-open entries that made room for a newer one in a full bucket (ours).
     HalfOpenEvicted,
+    /// SYNs that found the share of their /24 or /64 in the SYN table used up: answered with a cookie, or dropped (ours).
+    HalfOpenPrefixFull,
     /// Connections given a small send buffer because the peer's MSS is small (ours; CVE-2019-11479).
     SmallMss,
     /// Segments not sent because too many wait already: lost, as on a full link (ours).

@@ -66,6 +66,8 @@ drop_reasons! {
     SynAcceptQueueFull = "syn_accept_queue_full",
     /// SYN while the SYN queue is full and cookies are off.
     SynQueueFull = "syn_queue_full",
+    /// SYN whose /24 or /64 has its share of the SYN table, while cookies are off.
+    SynPrefixFull = "syn_prefix_full",
     /// Completing ACK while the accept queue is full.
     AckAcceptQueueFull = "ack_accept_queue_full",
     /// ACK whose cookie is wrong or too old, or that came when no cookies were being sent.

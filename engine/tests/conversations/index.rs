@@ -1,6 +1,7 @@
 //! The index of a run: what was to be proved, and what proved it.
 
 use crate::requirements::{Requirements, Row};
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -134,6 +135,28 @@ impl<'a> Index<'a> {
             let _ = writeln!(text, "| {} | {} | {} | {} |", row.id, row.section, row.text, self.cell(row));
         }
         text
+    }
+
+    /// What the run has shown, for the page of assurance: a line for each row, and one for each script.
+    pub fn outcomes(&self) -> Vec<serde_json::Value> {
+        let row = |row: &Row| {
+            let seen = match (&row.deviation, row.by.is_empty()) {
+                (Some(reason), _) => format!("*deviation*: {reason}"),
+                (None, false) => row.by.join(", "),
+                (None, true) => {
+                    let proofs =
+                        self.proofs_of(&row.id).map(|proof| format!("{} ({})", proof.name, proof.kernel(self.record)));
+                    proofs.collect::<Vec<_>>().join(", ")
+                }
+            };
+            let what = format!("{} ({})", row.text, row.section);
+            json!({ "check": format!("requirement {}", row.id), "what": what, "ok": self.is_settled(row), "seen": seen })
+        };
+        let proof = |proof: &Proof| {
+            let seen = format!("{} trials, {}", proof.trials.len(), proof.kernel(self.record));
+            json!({ "check": format!("script {}", proof.name), "ok": proof.holds(self.record), "seen": seen })
+        };
+        self.requirements.rows.iter().map(row).chain(self.proofs.iter().map(proof)).collect()
     }
 
     fn cell(&self, row: &Row) -> String {

@@ -64,8 +64,21 @@ fn tell(index: &Index<'_>, is_whole: bool) -> Result<(), String> {
     let path = output().join("index.md");
     index.write(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     println!("what was proved: {}", path.display());
+    report(index)?;
     let holes: Vec<String> = index.holes().iter().map(|row| format!("  {}: {}", row.id, row.text)).collect();
     if holes.is_empty() { Ok(()) } else { Err(format!("nothing has proved:\n{}", holes.join("\n"))) }
+}
+
+/// Leaves what was shown where `make assurance` takes it in.
+fn report(index: &Index<'_>) -> Result<(), String> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("assurance");
+    let write = || -> std::io::Result<()> {
+        std::fs::create_dir_all(&folder)?;
+        let outcomes = index.outcomes();
+        let lines: Vec<_> = outcomes.iter().map(ToString::to_string).collect();
+        std::fs::write(folder.join("conversations.json"), format!("[\n{}\n]\n", lines.join(",\n")))
+    };
+    write().map_err(|error| format!("{}: {error}", folder.display()))
 }
 
 /// Where failures and the index are left.

@@ -18,7 +18,7 @@ fn a_snapshot_names_everything_and_is_one_document() {
     assert_eq!(snapshot.ledger["missing"], 0);
     assert_eq!(
         snapshot.ledger["total"],
-        ["free", "receiving", "sending", "in_hand", "lent"].map(|l| snapshot.ledger[l]).iter().sum()
+        ["free", "receiving", "sending", "in_hand", "lent"].map(|l| snapshot.ledger[l]).iter().sum::<u64>()
     );
     assert!(snapshot.port.contains_key("fill_ring_empty"));
     assert!(snapshot.outcomes.received > 0 && snapshot.outcomes.is_balanced());

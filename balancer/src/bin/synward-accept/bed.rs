@@ -15,6 +15,8 @@ use synward_lab::{Host, Lab, LabConfig};
 const HTTP: u16 = 80;
 /// Where the web servers listen.
 const WEB: u16 = 8080;
+/// How long a request may take.
+pub const DEADLINE: Duration = Duration::from_secs(10);
 /// For what must happen, but at no particular time.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -29,7 +31,17 @@ impl Bed {
     /// A front with so many web servers; `listener` and `pool` are further lines of those sections. `prepare` does what must be
     /// done to a host before its web server starts.
     pub fn up(backends: u16, listener: &str, pool: &str, prepare: impl Fn(&Host) -> Result<()>) -> Result<Self> {
-        let lab = Lab::up(&LabConfig { backends, attackers: 0, ..LabConfig::default() })?;
+        let lab = LabConfig { backends, attackers: 0, ..LabConfig::default() };
+        Self::in_lab(&lab, listener, pool, prepare)
+    }
+
+    /// A front with one web server and an attacker.
+    pub fn attacked() -> Result<Self> {
+        Self::in_lab(&LabConfig { backends: 1, attackers: 1, ..LabConfig::default() }, "", "", |_| Ok(()))
+    }
+
+    fn in_lab(lab: &LabConfig, listener: &str, pool: &str, prepare: impl Fn(&Host) -> Result<()>) -> Result<Self> {
+        let lab = Lab::up(lab)?;
         let start = |host: &Host| prepare(host).and_then(|()| Web::start(host, WEB, &[]));
         let webs = lab.backends().iter().map(start).collect::<Result<_>>()?;
         let mut config = format!(
@@ -68,10 +80,14 @@ impl Bed {
         Ok(stat.gauges.get(name).copied().unwrap_or_default())
     }
 
+    pub fn counter(&self, name: &str) -> Result<u64> {
+        let stat: Stat = self.front.ask("/v1/stat")?;
+        Ok(stat.counters.get(name).copied().unwrap_or_default())
+    }
+
     /// So many requests through the front, at a fixed pace.
     pub fn ask(&self, requests: u32, rate: u32) -> Result<Outcome> {
-        let deadline = Duration::from_secs(10);
-        let paced = Paced { target: self.address(), request: Request::Http, requests, rate, deadline };
+        let paced = Paced { target: self.address(), request: Request::Http, requests, rate, deadline: DEADLINE };
         self.client().enter(|| paced.run())?
     }
 

@@ -15,6 +15,8 @@ use synward_proto::flood_guard::{CookieTimestamps, Syncookies};
 const WORKERS: RangeInclusive<u16> = 0..=1024;
 const SOMAXCONN: RangeInclusive<u32> = 1..=1 << 16;
 const MAX_SYN_BACKLOG: RangeInclusive<u32> = 1..=1 << 24;
+/// As many as the SYN table counts.
+const HALF_OPENS_PER_PREFIX: RangeInclusive<u16> = 1..=u16::MAX;
 /// Each keeps a half-open connection for longer; Linux's default is 5.
 const SYNACK_RETRIES: RangeInclusive<u8> = 0..=15;
 /// From the least of Linux's `tcp_rmem` and `tcp_wmem`, a page, to the power of two above what the largest window can say.
@@ -40,6 +42,7 @@ impl Default for EngineSettings {
             abort_on_overflow: engine.abort_on_overflow,
             somaxconn: engine.somaxconn,
             max_syn_backlog: engine.max_syn_backlog,
+            half_opens_per_prefix: engine.half_opens_per_prefix,
             synack_retries: engine.synack_retries,
             receive_buffer: engine.receive_buffer_max,
             send_buffer: engine.send_buffer_max,
@@ -63,6 +66,11 @@ pub(super) fn read(section: Option<Section<'_>>) -> EngineSettings {
         abort_on_overflow: section.or("abort_on_overflow", &switch(), default.abort_on_overflow),
         somaxconn: section.or("somaxconn", &integer(SOMAXCONN), default.somaxconn),
         max_syn_backlog: section.or("max_syn_backlog", &integer(MAX_SYN_BACKLOG), default.max_syn_backlog),
+        half_opens_per_prefix: section.or(
+            "half_opens_per_prefix",
+            &integer_or(HALF_OPENS_PER_PREFIX, Some, ("off", || None)),
+            default.half_opens_per_prefix,
+        ),
         synack_retries: section.or("synack_retries", &integer(SYNACK_RETRIES), default.synack_retries),
         receive_buffer: section.or("receive_buffer", &size(BUFFER), default.receive_buffer),
         send_buffer: section.or("send_buffer", &size(BUFFER), default.send_buffer),

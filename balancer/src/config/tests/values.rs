@@ -22,6 +22,7 @@ syncookies = "always"
 abort_on_overflow = true
 somaxconn = 0x800
 max_syn_backlog = 2048
+half_opens_per_prefix = 100
 synack_retries = 3
 receive_buffer = "1MiB"
 send_buffer = 65536
@@ -109,6 +110,7 @@ fn every_key_is_read() {
         abort_on_overflow: true,
         somaxconn: 2048,
         max_syn_backlog: 2048,
+        half_opens_per_prefix: Some(100),
         synack_retries: 3,
         receive_buffer: 1 << 20,
         send_buffer: 65_536,
@@ -202,6 +204,7 @@ fn words_and_the_drain_are_read() {
     assert_eq!(engine("syncookies = 'off'").syncookies, Syncookies::Never);
     assert_eq!(engine("syncookies = 'auto'").syncookies, Syncookies::Auto);
     assert_eq!(engine("cookie_timestamps = 'required'").cookie_timestamps, CookieTimestamps::Required);
+    assert_eq!(engine("half_opens_per_prefix = 'off'").half_opens_per_prefix, None);
     assert_eq!(engine("window_scale = 'off'\nreceive_buffer = 65535").window_scale, None);
     let without_cookies = parse(&format!("[engine]\nsyncookies = 'off'\n{LEAST}"));
     assert_eq!(without_cookies.listeners[0].shield, ShieldMode::Off);

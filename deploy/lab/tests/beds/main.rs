@@ -5,6 +5,7 @@ mod frames;
 mod host;
 mod removal;
 mod routed;
+mod taps;
 mod traffic;
 
 use std::thread;
@@ -18,7 +19,7 @@ type Outcome = Result<(), Failed>;
 fn main() {
     child::run_if_asked();
     let arguments = Arguments::from_args();
-    let tests = [removal::tests(), host::tests(), traffic::tests(), routed::tests()];
+    let tests = [removal::tests(), host::tests(), traffic::tests(), routed::tests(), taps::tests()];
     let root = synward_lab::root_available();
     let trials = tests.into_iter().flatten().map(|(name, test)| Trial::test(name, test).with_ignored_flag(!root));
     libtest_mimic::run(&arguments, trials.collect()).exit();

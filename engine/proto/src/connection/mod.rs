@@ -78,8 +78,8 @@ pub enum State {
     Closed,
 }
 
-/// Why a connection ended other than by an orderly close. All but the first four are what an ICMP error said about our SYN, or
-/// about segments that nobody acknowledged.
+/// Why a connection ended other than by an orderly close. All but the first four and the last are what an ICMP error said about our
+/// SYN, or about segments that nobody acknowledged.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Failure {
     /// The peer reset it (ECONNRESET).
@@ -106,6 +106,8 @@ pub enum Failure {
     Prohibited,
     /// Somebody did not understand our SYN (EPROTO).
     NotUnderstood,
+    /// We ended it for the room that it took, while its peer took nothing (ENOBUFS).
+    NoRoom,
 }
 
 bitflags! {
@@ -306,17 +308,20 @@ impl Connection {
     }
 
     /// Queues bytes to send; the caller keeps within [`send_space`](Self::send_space). Ignored before the connection is
-    /// established and after `shutdown`.
+    /// established, after `shutdown` and once it is over.
     pub fn send(&mut self, now: Instant, chunk: Vec<u8>) {
         let Self { tuple, settings, phase } = self;
-        if let Phase::Synchronised(synchronised) = phase {
+        if let Phase::Synchronised(synchronised) = phase
+            && !synchronised.stage.is_over()
+        {
             synchronised.expire_path(&Context { now, tuple, settings });
             synchronised.sender.push(now, chunk);
             synchronised.arm_timers(now, settings);
         }
     }
 
-    /// Bytes acknowledged, and thus freed in the send buffer, since the last call.
+    /// Bytes by which the send buffer has more room since the last call: those that were acknowledged, and those by which it has
+    /// grown meanwhile.
     pub fn take_acked(&mut self) -> u32 {
         self.synchronised().map_or(0, |synchronised| synchronised.sender.take_freed())
     }
@@ -389,6 +394,49 @@ impl Connection {
     /// `tcp_check_oom`).
     pub fn abort_orphan(&mut self) -> Option<Head> {
         self.abort_for(Counter::TCPAbortOnMemory)
+    }
+
+    /// Bytes of payload that it holds: unsent, not acknowledged, unread, and what waits for a gap to close, with what that costs
+    /// besides.
+    pub fn held(&self) -> u32 {
+        match &self.phase {
+            Phase::Synchronised(Synchronised { sender, receiver, .. }) => {
+                sender.queued().saturating_add(receiver.held())
+            }
+            Phase::SynSent(_) | Phase::NeverOpened(_) => 0,
+        }
+    }
+
+    /// Drops what waits for a gap to close, to make room; true when there was something. The peer still has it (Linux:
+    /// `tcp_prune_ofo_queue`).
+    pub fn prune(&mut self) -> bool {
+        self.synchronised().is_some_and(|synchronised| {
+            let pruned = synchronised.receiver.prune();
+            if pruned {
+                synchronised.count(&[Counter::OfoPruned]);
+            }
+            pruned
+        })
+    }
+
+    /// Ends the connection for the room that it takes, which an administrator may (RFC 9293, section 3.8.6.1). A reply in the
+    /// verdict is a reset to send.
+    pub fn evict(&mut self, now: Instant) -> Decision {
+        let Self { tuple, settings, phase } = self;
+        match phase {
+            Phase::Synchronised(synchronised) => synchronised.evict(&Context { now, tuple, settings }),
+            Phase::SynSent(_) | Phase::NeverOpened(_) => Decision::NOTHING,
+        }
+    }
+
+    /// Lets go of what was queued to be sent, and of what waits for a gap: the connection is over, and only its reader is yet to
+    /// learn it.
+    pub fn discard(&mut self) {
+        if let Some(synchronised) = self.synchronised() {
+            debug_assert!(synchronised.stage.is_over(), "nothing more will happen to it");
+            synchronised.sender.discard();
+            synchronised.receiver.discard();
+        }
     }
 
     fn abort_for(&mut self, reason: Counter) -> Option<Head> {
@@ -478,6 +526,8 @@ impl Connection {
         if let Phase::Synchronised(synchronised) = phase {
             synchronised.path.resized();
             synchronised.resize_segments(&Context { now, tuple, settings });
+            // What was a whole segment may be a short one now, which waits.
+            synchronised.arm_timers(now, settings);
         }
     }
 

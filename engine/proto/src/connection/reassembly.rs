@@ -15,6 +15,10 @@ pub(super) const MAX_PIECES: usize = 256;
 const PIECE_BYTES: usize = 64 * 1024;
 const _: () = assert!(MAX_PIECES * PIECE_BYTES >= 2 * (6 << 20));
 
+/// What a piece costs besides its bytes: its place in the queue, and what an allocator adds to a small block.
+const PIECE_OVERHEAD: usize = 64;
+const _: () = assert!(size_of::<Piece>() <= PIECE_OVERHEAD / 2);
+
 #[derive(Clone, Debug)]
 struct Piece {
     start: SeqNum,
@@ -57,6 +61,8 @@ impl Repeated {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Reassembly {
     pieces: VecDeque<Piece>,
+    /// Payload of all pieces.
+    bytes: usize,
     /// Where the most recent arrivals began, latest first, each in another block (RFC 2018, section 4).
     recent: [SeqNum; 4],
     /// What the next acknowledgment reports as received twice (RFC 2883).
@@ -67,6 +73,20 @@ impl Reassembly {
     /// Whether nothing waits, for the reader, a gap or the next acknowledgment.
     pub fn is_empty(&self) -> bool {
         self.pieces.is_empty() && self.repeated.is_none()
+    }
+
+    /// The bytes that the pieces take, payload and what surrounds it.
+    pub fn footprint(&self) -> u32 {
+        u32::try_from(self.bytes + self.pieces.len() * PIECE_OVERHEAD).unwrap_or(u32::MAX)
+    }
+
+    /// Drops what lies beyond a gap after `nxt`; true when there was something. Whoever reported it by SACK may do so
+    /// (RFC 2018, section 8): the peer keeps it until it is acknowledged.
+    pub fn prune(&mut self, nxt: SeqNum) -> bool {
+        let kept = self.pieces.partition_point(|piece| !piece.start.after(nxt));
+        let had_gap = kept < self.pieces.len();
+        self.bytes -= self.pieces.drain(kept..).map(|piece| piece.bytes.len()).sum::<usize>();
+        had_gap
     }
 
     /// The next acknowledgment reports that `block` was received twice.
@@ -144,7 +164,9 @@ impl Reassembly {
     /// Takes the first piece, once it lies before `nxt`.
     pub fn take_before(&mut self, nxt: SeqNum) -> Option<Vec<u8>> {
         let ready = self.pieces.front().is_some_and(|piece| !piece.end().after(nxt));
-        ready.then(|| self.pieces.pop_front()).flatten().map(|piece| piece.bytes)
+        let bytes = ready.then(|| self.pieces.pop_front()).flatten()?.bytes;
+        self.bytes -= bytes.len();
+        Some(bytes)
     }
 
     /// Whether a piece before `nxt` waits for the reader.
@@ -207,7 +229,7 @@ impl Reassembly {
     /// Stores bytes that touch no other piece's bytes, behind the piece before `at` when they continue it.
     fn put(&mut self, at: usize, start: SeqNum, bytes: &[u8]) -> Put {
         let full = self.pieces.len() >= MAX_PIECES;
-        match at.checked_sub(1).and_then(|index| self.pieces.get_mut(index)) {
+        let put = match at.checked_sub(1).and_then(|index| self.pieces.get_mut(index)) {
             Some(piece) if piece.end() == start && piece.bytes.len() + bytes.len() <= PIECE_BYTES => {
                 piece.bytes.extend_from_slice(bytes);
                 Put::Joined
@@ -217,7 +239,11 @@ impl Reassembly {
                 self.pieces.insert(at, Piece { start, bytes: bytes.to_vec() });
                 Put::Inserted
             }
+        };
+        if put != Put::Full {
+            self.bytes += bytes.len();
         }
+        put
     }
 }
 
@@ -338,6 +364,21 @@ mod tests {
         assert!(!reassembly.insert(SeqNum(2 * MAX_PIECES as u32), &[1], &mut Repeated::default()));
         assert!(reassembly.insert(SeqNum(1), &[1], &mut Repeated::default()), "it continues the first piece");
         assert_eq!(reassembly.pieces.len(), MAX_PIECES);
+        let (payload, around) = (MAX_PIECES + 1, MAX_PIECES * PIECE_OVERHEAD);
+        assert_eq!(reassembly.footprint() as usize, payload + around, "what found no room counts for nothing");
+    }
+
+    /// What is dropped is what no acknowledgment covers, and every byte is accounted for.
+    #[test]
+    fn what_lies_beyond_the_gap_can_be_dropped() {
+        let mut reassembly = with(&[(0, 10), (10, 20), (30, 40), (50, 51)]);
+        let pieces = |count: usize| (count * PIECE_OVERHEAD) as u32;
+        assert_eq!(reassembly.footprint(), 31 + pieces(3));
+        assert!(reassembly.prune(SeqNum(20)));
+        assert_eq!((reassembly.footprint(), reassembly.contiguous_end(SeqNum(0))), (20 + pieces(1), SeqNum(20)));
+        assert!(!reassembly.prune(SeqNum(20)), "the rest is acknowledged");
+        assert_eq!(reassembly.take_before(SeqNum(20)).map(|bytes| bytes.len()), Some(20));
+        assert_eq!(reassembly.footprint(), 0);
     }
 
     proptest! {

@@ -130,6 +130,19 @@ impl Receiver {
         self.unread
     }
 
+    /// Bytes that it holds for the reader, in order or not, with what pieces out of order cost besides.
+    pub fn held(&self) -> u32 {
+        self.unread.saturating_add(self.reassembly.as_ref().map_or(0, |waiting| waiting.footprint()))
+    }
+
+    /// Drops what lies beyond a gap; true when there was something. A FIN that came before its turn stays known.
+    pub fn prune(&mut self) -> bool {
+        let nxt = self.nxt;
+        let pruned = self.reassembly.as_mut().is_some_and(|waiting| waiting.prune(nxt));
+        self.tidy();
+        pruned
+    }
+
     /// The scale of windows that we send.
     pub const fn scale(&self) -> WindowScale {
         self.scale

@@ -14,11 +14,12 @@ use super::sender::{Patience, SendTimer, Sender};
 use super::timers::{Timer, Timers};
 use super::timestamps::TimestampClock;
 use super::tuning::Tuning;
-use super::{Events, Failure, TimeWait};
+use super::{Decision, Events, Failure, TimeWait};
 use crate::half_open::Negotiated;
 use crate::segment::{DataOptions, SackBlocks};
-use crate::{Counter, Counts, Flags, Head, Instant, Options, SeqNum, Tuple};
+use crate::{Counter, Counts, Flags, Head, Instant, Options, SeqNum, Tuple, Verdict};
 use alloc::sync::Arc;
+use core::mem;
 use core::time::Duration;
 
 /// Bytes that the timestamps option takes with its padding.
@@ -197,6 +198,7 @@ impl Synchronised {
     fn arm_send_timer(&mut self, now: Instant, settings: &Settings) {
         let patience = Self::patience(settings);
         if self.sender.stuck(patience) {
+            self.sender.stop_pacing();
             let interval = self.sender.rtt().backed_off(self.persist.backoff());
             return self.timers.set_if_off(Timer::Persist, now + interval);
         }
@@ -238,6 +240,17 @@ impl Synchronised {
         }
         self.count(&[reason]);
         self.end_with_reset(context)
+    }
+
+    /// Ends the connection at once for the room that it takes, which its application has not asked for.
+    pub fn evict(&mut self, context: &Context<'_>) -> Decision {
+        if self.stage.is_over() {
+            return Decision::NOTHING;
+        }
+        let reply = self.abort(context, Counter::TCPAbortOnMemory);
+        self.stage = Stage::Closed(Some(Failure::NoRoom));
+        let verdict = Verdict { reply, ..Verdict::CONSUMED }.counting(mem::take(&mut self.counts));
+        Decision { verdict, events: self.ending() }
     }
 
     /// TIME-WAIT's record of this connection.

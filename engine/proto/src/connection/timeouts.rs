@@ -76,7 +76,7 @@ impl Synchronised {
             // set a limit to that.
             let patience = user_timeout.map_or(2 * rtt::MAX, |limit| limit.min(2 * rtt::MAX));
             let silent = now - self.heard > patience && now - first > patience;
-            return silent || user_timeout.is_some_and(|limit| now - first > limit);
+            return silent || user_timeout.is_some_and(|limit| now - first >= limit);
         }
         now - first >= user_timeout.unwrap_or_else(|| rtt::time_of(self.retries(settings)))
     }

@@ -117,6 +117,15 @@ impl FloodGuard {
         }
     }
 
+    /// What a SYN gets whose network has its share of the table.
+    pub fn prefix_full(&self) -> Overflow {
+        let counted = Counts::of(&[Counter::HalfOpenPrefixFull]);
+        match self.overflow() {
+            Overflow::Cookie(counts) => Overflow::Cookie(counts.and(counted)),
+            Overflow::Drop(_, counts) => Overflow::Drop(DropReason::SynPrefixFull, counts.and(counted)),
+        }
+    }
+
     /// Whether a cookie may come back at `now`: they are being sent, or the last one sent here is still alive, or one that was
     /// sent `elsewhere`, which is asked only if the answer hangs on it.
     pub fn accepts_cookies(&self, now: Instant, elsewhere: impl FnOnce() -> bool) -> bool {

@@ -4,7 +4,7 @@ use super::{AcceptRoom, Arrival, HalfOpens, Listener, Outcome};
 use crate::flood_guard::{CookieTimestamps, Overflow};
 use crate::half_open::{HalfOpen, Negotiated, Syn};
 use crate::syn_cookie::Echo;
-use crate::syn_table::{EntryId, Inserted, LinksExhausted, Newcomer, Vacancy};
+use crate::syn_table::{EntryId, Inserted, Newcomer, Refused, Vacancy};
 use crate::{Counter, Counts, DropReason, Flags, Head, Options, SeqNum, Verdict};
 
 impl Listener {
@@ -42,7 +42,8 @@ impl Listener {
             Err(overflow) => overflow,
             Ok(()) => match self.remember(arrival, vacancy, syn) {
                 Ok(verdict) => return verdict,
-                Err(LinksExhausted) => self.guard.overflow(),
+                Err(Refused::LinksExhausted) => self.guard.overflow(),
+                Err(Refused::PrefixFull) => self.guard.prefix_full(),
             },
         };
         match overflow {
@@ -55,12 +56,7 @@ impl Listener {
     }
 
     /// Gives a SYN an entry and answers it.
-    fn remember<Room>(
-        &self,
-        arrival: &mut Arrival<'_, Room>,
-        vacancy: Vacancy,
-        syn: &Syn,
-    ) -> Result<Verdict, LinksExhausted> {
+    fn remember<Room>(&self, arrival: &mut Arrival<'_, Room>, vacancy: Vacancy, syn: &Syn) -> Result<Verdict, Refused> {
         let Arrival { now, segment, ref mut shared, .. } = *arrival;
         let iss = shared.secrets.isn(now, &syn.tuple);
         let offset = match syn.options.timestamps {

@@ -2,9 +2,11 @@
 //!
 //! A SYN costs one slot of 64 bytes and a tag of two. The table is a number of buckets of eight slots, chosen by a
 //! keyed hash of the tuple; a full bucket gives up its oldest entry. Nothing is allocated, moved or rehashed after the
-//! start. A lookup compares eight tags in one cache line and then, nearly always, at most one slot.
+//! start. A lookup compares eight tags in one cache line and then, nearly always, at most one slot. Where the networks of
+//! peers have a limit, each slot has two bytes more for their counts.
 
 mod link_table;
+mod prefixes;
 mod queues;
 mod slot;
 #[cfg(test)]
@@ -18,6 +20,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;
 use link_table::{LinkTable, Way};
+use prefixes::Prefixes;
 use queues::Queues;
 pub use queues::{ListenerId, SynQueue};
 use siphasher::sip::SipHasher13;
@@ -43,11 +46,14 @@ pub struct SynTableConfig {
     pub links: u16,
     /// How often a SYN-ACK is sent again (Linux: `tcp_synack_retries`, 5), at most [`SynTable::MAX_RETRIES`].
     pub synack_retries: u8,
+    /// Entries that the peers of one network, an IPv4 /24 or an IPv6 /64, may have together: a flood from there leaves the
+    /// rest to others. `None` sets no limit, as Linux.
+    pub per_prefix: Option<u16>,
 }
 
 impl Default for SynTableConfig {
     fn default() -> Self {
-        Self { capacity: 16_384, links: 1_024, synack_retries: 5 }
+        Self { capacity: 16_384, links: 1_024, synack_retries: 5, per_prefix: None }
     }
 }
 
@@ -58,6 +64,7 @@ pub struct SynTable {
     tags: Vec<Tags>,
     slots: Vec<Slot>,
     links: LinkTable,
+    prefixes: Option<Prefixes>,
     waits: Waits,
     queues: Queues,
     synack_retries: u8,
@@ -106,9 +113,14 @@ pub enum Inserted {
     Evicting,
 }
 
-/// Nothing is inserted: all the rows for distinct [`Link`]s and local addresses are in use by other entries.
+/// Why nothing is inserted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct LinksExhausted;
+pub enum Refused {
+    /// All the rows for distinct [`Link`]s and local addresses are in use by other entries.
+    LinksExhausted,
+    /// The peer's network has as many entries as it [may have](SynTableConfig::per_prefix).
+    PrefixFull,
+}
 
 /// What happened to an entry whose SYN-ACK was not answered in time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -156,6 +168,7 @@ impl SynTable {
             tags: vec![[EMPTY; WAYS]; buckets],
             slots: vec![Slot::EMPTY; buckets * WAYS],
             links: LinkTable::new(config.links, hasher),
+            prefixes: config.per_prefix.map(|limit| Prefixes::new(limit, buckets * WAYS, hasher)),
             waits: Waits::new(),
             queues: Queues::new(),
             synack_retries: config.synack_retries.min(Self::MAX_RETRIES),
@@ -248,15 +261,13 @@ impl SynTable {
     /// Adds an entry whose SYN-ACK is sent now. A full bucket gives up its oldest entry.
     ///
     /// # Errors
-    /// See [`LinksExhausted`].
-    pub fn insert(
-        &mut self,
-        now: Instant,
-        vacancy: Vacancy,
-        newcomer: &Newcomer<'_>,
-    ) -> Result<Inserted, LinksExhausted> {
+    /// See [`Refused`].
+    pub fn insert(&mut self, now: Instant, vacancy: Vacancy, newcomer: &Newcomer<'_>) -> Result<Inserted, Refused> {
         let Newcomer { listener, tuple, link, negotiated } = *newcomer;
-        let way = self.links.acquire(&Way { local: tuple.local.addr, link: *link }).ok_or(LinksExhausted)?;
+        if self.prefixes.as_ref().is_some_and(|prefixes| prefixes.is_full(tuple.remote.addr)) {
+            return Err(Refused::PrefixFull);
+        }
+        let way = self.links.acquire(&Way { local: tuple.local.addr, link: *link }).ok_or(Refused::LinksExhausted)?;
         let bucket = vacancy.bucket as usize;
         let free = self.tags[bucket].iter().position(|&tag| tag == EMPTY);
         let inserted = if free.is_some() { Inserted::Free } else { Inserted::Evicting };
@@ -267,6 +278,9 @@ impl SynTable {
         let slot = Slot::pack(now, tuple, negotiated, way, listener.0);
         self.waits.push(&mut self.slots, index as u32, slot, now);
         self.queues.entered(listener);
+        if let Some(prefixes) = &mut self.prefixes {
+            prefixes.entered(tuple.remote.addr);
+        }
         self.len += 1;
         if let Some(changes) = &mut self.changes {
             changes.entered.push(*tuple);
@@ -294,8 +308,12 @@ impl SynTable {
         let index = entry.0 as usize;
         let slot = self.waits.remove(&mut self.slots, entry.0);
         self.tags[index / WAYS][index % WAYS] = EMPTY;
+        let tuple = slot.tuple(self.links.way(slot.way).local);
         if let Some(changes) = &mut self.changes {
-            changes.left.push(slot.tuple(self.links.way(slot.way).local));
+            changes.left.push(tuple);
+        }
+        if let Some(prefixes) = &mut self.prefixes {
+            prefixes.left(tuple.remote.addr);
         }
         self.links.release(slot.way);
         self.queues.left(ListenerId(slot.listener), slot.timeouts());

@@ -1,4 +1,4 @@
-use super::{Expired, Inserted, LinksExhausted, ListenerId, Newcomer, SynTable, SynTableConfig, WAYS};
+use super::{Expired, Inserted, ListenerId, Newcomer, Refused, SynTable, SynTableConfig, WAYS};
 use crate::half_open::{Clock, HalfOpen, Negotiated, Offer, Scales};
 use crate::isn::Secrets;
 use crate::segment::{MacAddr, Mss, WindowScale};
@@ -26,7 +26,7 @@ fn secrets() -> Secrets {
 }
 
 fn table(capacity: u32) -> (SynTable, ListenerId) {
-    let config = SynTableConfig { capacity, links: 16, synack_retries: 5 };
+    let config = SynTableConfig { capacity, links: 16, synack_retries: 5, ..SynTableConfig::default() };
     let mut table = SynTable::new(&config, &secrets());
     let listener = table.add_listener(1_000_000, &Offer::default()).unwrap();
     (table, listener)
@@ -190,7 +190,7 @@ fn a_syn_ack_sent_again_shows_the_time_of_its_sending() {
 #[test]
 fn other_numbers_of_retries() {
     for (retries, want) in [(0, 1), (1, 3), (2, 7), (5, 63), (6, 127), (200, 127)] {
-        let config = SynTableConfig { capacity: 8, links: 1, synack_retries: retries };
+        let config = SynTableConfig { capacity: 8, links: 1, synack_retries: retries, ..SynTableConfig::default() };
         let mut table = SynTable::new(&config, &secrets());
         let listener = table.add_listener(100, &Offer::default()).unwrap();
         insert(&mut table, listener, &peer(1), secs(0));
@@ -201,7 +201,7 @@ fn other_numbers_of_retries() {
 
 #[test]
 fn a_crowd_of_old_entries_is_forgotten_sooner() {
-    let config = SynTableConfig { capacity: 64, links: 1, synack_retries: 5 };
+    let config = SynTableConfig { capacity: 64, links: 1, synack_retries: 5, ..SynTableConfig::default() };
     let mut table = SynTable::new(&config, &secrets());
     let listener = table.add_listener(8, &Offer::default()).unwrap();
     (0..9).for_each(|n| _ = insert(&mut table, listener, &peer(n), secs(0)));
@@ -284,6 +284,49 @@ fn at_a_quarter_of_the_capacity_a_full_bucket_is_rare() {
     assert!(per_million < 2000, "{per_million} in a million; about 1100 were foretold");
 }
 
+proptest! {
+    /// However entries come and go (completed, evicted, expired, with their listener), a network has no more than its share,
+    /// and is refused only at it.
+    #[test]
+    fn no_network_has_more_than_its_share(
+        steps in prop::collection::vec((0u32..3, 0u16..30, 0u8..6, 0u64..3000), 1..400),
+    ) {
+        const SHARE: u16 = 7;
+        let config = SynTableConfig { capacity: 16, links: 4, synack_retries: 1, per_prefix: Some(SHARE) };
+        let mut table = SynTable::new(&config, &secrets());
+        let mut listener = table.add_listener(1_000_000, &Offer::default()).unwrap();
+        // No two of these three meet in one of the sixteen classes under this key.
+        let peer = |network: u32, port: u16| {
+            let remote = Endpoint::new(Ipv4Addr::from(0x0a00_0000 + (network << 8) + u32::from(port)).into(), port);
+            Tuple { remote, ..peer(0) }
+        };
+        let of = |table: &SynTable, network: u32| {
+            table.iter(secs(0)).filter(|half| half.tuple.remote.addr == peer(network, half.tuple.remote.port).remote.addr).count()
+        };
+        let mut now = secs(1);
+        for (network, port, act, millis) in steps {
+            now += Duration::from_millis(millis);
+            let tuple = peer(network, port);
+            match (act, table.find(&tuple)) {
+                (0, Ok(entry)) => _ = table.complete(entry, now),
+                (1, _) => _ = expire(&mut table, now),
+                (2, _) if port == 0 => {
+                    table.remove_listener(listener);
+                    listener = table.add_listener(1_000_000, &Offer::default()).unwrap();
+                }
+                (_, Err(vacancy)) => {
+                    let full = of(&table, network) == usize::from(SHARE);
+                    let newcomer = Newcomer { listener, tuple: &tuple, link: &LINK, negotiated: &PLAIN };
+                    let inserted = table.insert(now, vacancy, &newcomer);
+                    prop_assert_eq!(inserted == Err(Refused::PrefixFull), full, "{:?}", inserted);
+                }
+                _ => {}
+            }
+            prop_assert!((0..3).all(|network| of(&table, network) <= usize::from(SHARE)));
+        }
+    }
+}
+
 #[test]
 fn families_do_not_meet() {
     let (mut table, listener) = table(8);
@@ -330,7 +373,7 @@ fn a_shared_tag_is_not_taken_for_the_entry() {
 
 #[test]
 fn without_a_free_row_for_the_link_nothing_changes() {
-    let config = SynTableConfig { capacity: 64, links: 2, synack_retries: 5 };
+    let config = SynTableConfig { capacity: 64, links: 2, synack_retries: 5, ..SynTableConfig::default() };
     let mut table = SynTable::new(&config, &secrets());
     let listener = table.add_listener(100, &Offer::default()).unwrap();
     let mut from = |neighbour: u8| {
@@ -342,13 +385,13 @@ fn without_a_free_row_for_the_link_nothing_changes() {
     };
     assert_eq!(from(1), (Ok(Inserted::Free), 1));
     assert_eq!(from(2), (Ok(Inserted::Free), 2));
-    assert_eq!(from(3), (Err(LinksExhausted), 2));
+    assert_eq!(from(3), (Err(Refused::LinksExhausted), 2));
     assert!(table.find(&peer(3)).is_err());
 }
 
 #[test]
 fn an_entry_that_goes_gives_its_link_back() {
-    let config = SynTableConfig { capacity: 8, links: 1, synack_retries: 0 };
+    let config = SynTableConfig { capacity: 8, links: 1, synack_retries: 0, ..SynTableConfig::default() };
     let mut table = SynTable::new(&config, &secrets());
     let listener = table.add_listener(100, &Offer::default()).unwrap();
     for neighbour in 0..100 {

@@ -14,7 +14,7 @@ const MAX_TURNS: u32 = 100_000;
 
 /// An engine, its application's sockets and the wire that it is plugged into.
 pub struct Host {
-    /// The loop, to be turned by [`rest`](Self::rest) only.
+    /// The loop, to be turned by [`rest`](Self::rest) and [`turn_loop`](Self::turn_loop) only.
     pub poll_loop: PollLoop<MemoryPort>,
     wire: MemoryWire,
     sockets: Option<SocketCore>,
@@ -74,6 +74,11 @@ impl Host {
     /// The interface's MTU changes.
     pub fn set_mtu(&mut self, mtu: u16) {
         self.poll_loop.set_mtu(mtu.into());
+    }
+
+    /// Turns the loop alone once at time `now`, and leaves what it sent on the wire; false when it had nothing to do.
+    pub fn turn_loop(&mut self, now: Duration) -> bool {
+        !self.poll_loop.poll_once(EPOCH + now).is_idle()
     }
 
     /// Turns the engine at time `now` until it has nothing more to do.

@@ -25,6 +25,20 @@ pub struct Weather {
     pub holdup: Duration,
     /// Chance that one bit is flipped.
     pub corruption: u32,
+    /// Losses that come together.
+    pub bursts: Option<Bursts>,
+}
+
+/// A link that is good for a while and then bad for a while (Gilbert, 1960; Elliott, 1963). Chances are in a thousand, for each
+/// frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Bursts {
+    /// Chance that bad times begin.
+    pub begin: u32,
+    /// Chance that they end.
+    pub end: u32,
+    /// Chance that a frame is lost meanwhile.
+    pub loss: u32,
 }
 
 impl Weather {
@@ -37,6 +51,7 @@ impl Weather {
         reordering: 0,
         holdup: Duration::ZERO,
         corruption: 0,
+        bursts: None,
     };
 
     /// Any weather, from still to terrible.
@@ -53,6 +68,7 @@ impl Weather {
             reordering,
             holdup: millis(rng, 200),
             corruption,
+            bursts: None,
         }
     }
 }
@@ -67,23 +83,37 @@ pub struct HostileLink {
     count: u64,
     /// Jitter keeps the order: no frame that was not held back arrives before the one sent before it.
     last_arrival: Duration,
+    in_burst: bool,
 }
 
 impl HostileLink {
     /// A link with this weather, all of whose accidents come from `rng`.
     pub fn new(weather: Weather, rng: Rng) -> Self {
-        Self { weather, rng, flying: BinaryHeap::new(), count: 0, last_arrival: Duration::ZERO }
+        Self { weather, rng, flying: BinaryHeap::new(), count: 0, last_arrival: Duration::ZERO, in_burst: false }
+    }
+
+    /// The weather changes. What flies already arrives as it would have.
+    pub fn set_weather(&mut self, weather: Weather) {
+        self.weather = weather;
+        self.in_burst = false;
     }
 
     /// A frame begins its journey.
     pub fn send(&mut self, now: Duration, frame: Vec<u8>) {
-        if self.rng.chance(self.weather.loss) {
+        if self.rng.chance(self.weather.loss) || self.is_lost_in_burst() {
             return;
         }
         if self.rng.chance(self.weather.duplication) {
             self.fly(now, frame.clone());
         }
         self.fly(now, frame);
+    }
+
+    fn is_lost_in_burst(&mut self) -> bool {
+        let Some(Bursts { begin, end, loss }) = self.weather.bursts else { return false };
+        let turns = self.rng.chance(if self.in_burst { end } else { begin });
+        self.in_burst ^= turns;
+        self.in_burst && self.rng.chance(loss)
     }
 
     fn fly(&mut self, now: Duration, mut frame: Vec<u8>) {
@@ -163,6 +193,15 @@ mod tests {
             .filter(|frame| frame[8..].iter().map(|byte| byte.count_ones()).sum::<u32>() == 1)
             .count();
         assert!((50..150).contains(&flipped), "{flipped}");
+    }
+
+    #[test]
+    fn losses_in_bursts_come_together() {
+        let bursts = Bursts { begin: 10, end: 100, loss: 1000 };
+        let arrived = numbers(&run(Weather { bursts: Some(bursts), ..weather() }));
+        let gaps = arrived.windows(2).filter(|pair| pair[1] > pair[0] + 1).count();
+        let lost = 1000 - arrived.len();
+        assert!(lost > 40 && gaps > 0 && lost > 4 * gaps, "{lost} in {gaps}");
     }
 
     #[test]

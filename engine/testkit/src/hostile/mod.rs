@@ -1,10 +1,7 @@
-//! Two engines and a hostile link between them, all from one seed.
+//! A link that does to frames what networks do, all from one seed.
 
 mod link;
 mod rng;
-mod simulation;
-mod talker;
 
-pub use link::{HostileLink, Weather};
+pub use link::{Bursts, HostileLink, Weather};
 pub use rng::Rng;
-pub use simulation::{Outcome, record, simulate};

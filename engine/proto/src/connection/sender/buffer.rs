@@ -20,6 +20,11 @@ impl Sender {
         self.flight_mut().queue.push(una, bytes);
     }
 
+    /// Drops what is queued: the connection is over.
+    pub fn discard(&mut self) {
+        self.flight = None;
+    }
+
     /// FIN follows the queued bytes.
     pub fn finish(&mut self) {
         if self.fin == Fin::Open {

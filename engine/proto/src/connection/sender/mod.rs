@@ -240,6 +240,13 @@ impl Sender {
         self.flight.as_ref().and_then(|flight| flight.pacing.next)
     }
 
+    /// No segment is held back any more: the peer's window lets none through.
+    pub fn stop_pacing(&mut self) {
+        if let Some(flight) = &mut self.flight {
+            flight.pacing.next = None;
+        }
+    }
+
     /// When zero-window probing began, which is now if it had not.
     pub fn probing_since(&mut self, now: Instant) -> Instant {
         *self.flight_mut().probing_since.get_or_insert(now)

@@ -175,6 +175,27 @@ fn a_large_window_is_spread_over_the_round_trip() {
     assert!(bench.connection.wants_transmit(bench.now), "one more");
 }
 
+/// A segment that waited for its time does not leave a timer behind that is due for ever: the poll loop would not rest as long as a
+/// peer keeps its window closed.
+#[test]
+fn a_window_that_closes_on_what_is_paced_leaves_only_the_persist_timer() {
+    let mut bench = Bench::with(&config(), Negotiated { sack: true, scales: scales(7, 7), ..negotiated() });
+    bench.send(stream(0, 900_000));
+    let mut position = bench.drain(ms(0));
+    for _ in 0..4 {
+        bench.wait(ms(100));
+        let _ = bench.arrive(&ack(0, position));
+        position = bench.drain(ms(90));
+    }
+    bench.wait(ms(100));
+    let _ = bench.arrive(&ack(0, position));
+    position += 1000 * bench.sent().len() as u32;
+    let paced = bench.connection.deadline().expect("the rest waits");
+    let _ = bench.arrive(&ack(0, position).window(0));
+    let probed = bench.connection.deadline().expect("a probe is due");
+    assert!(probed > paced + ms(100), "{:?}", probed - paced);
+}
+
 /// Linux: `tcp_sndbuf_expand`.
 #[test]
 fn the_send_buffer_grows_with_the_window_where_it_held_the_sender_back() {

@@ -290,3 +290,26 @@ fn hostile_echoes_do_not_break_the_estimate() {
         assert!(rto >= ms(200) && rto <= ms(120_000), "{rto:?}");
     }
 }
+
+/// The peer takes its window back behind what is on its way: the user timeout ends that when its time has come, and the timer that
+/// brings it is never due twice at the same time.
+#[test]
+fn a_user_timeout_ends_probes_of_a_window_that_was_taken_back() {
+    let limit = Duration::from_secs(10);
+    let mut bench = Bench::with(&ConnectionConfig { user_timeout: Some(limit), ..config() }, negotiated());
+    bench.send(stream(0, 1_000));
+    assert_eq!(bench.sent().len(), 1);
+    let _ = bench.arrive(&data(0, 0, 1));
+    let _ = bench.arrive(&ack(1, 0).window(0));
+    bench.sent_after_delay();
+    let mut resent = None;
+    while bench.connection.state() != State::Closed {
+        let (waited, _) = bench.tick_next();
+        assert!(!waited.is_zero(), "due once more at the same time");
+        // Its answers keep it alive, but not for longer than the application wants.
+        let _ = bench.arrive(&ack(1, 0).window(0));
+        let first = *resent.get_or_insert(bench.now);
+        assert!(bench.now - first <= limit);
+        bench.sent();
+    }
+}

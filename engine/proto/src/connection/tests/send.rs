@@ -308,3 +308,22 @@ fn timestamps_run_with_the_clock() {
     let info = bench.connection.info(bench.now);
     assert_eq!((info.srtt, info.rto), (Some(ms(30)), ms(230)));
 }
+
+/// What fills a segment goes at once; when the interface's MTU grows before it has gone, it is a short one, and waits for its
+/// timer like any other.
+#[test]
+fn what_a_larger_mtu_makes_short_has_a_timer() {
+    let of = |bytes| ConnectionConfig { mss: mss(bytes), ..config() };
+    let mut bench = Bench::with(&of(300), negotiated());
+    let _ = bench.arrive(&data(0, 0, 1));
+    let _ = bench.arrive(&ack(1, 0).window(300));
+    bench.sent_after_delay();
+    bench.send(stream(0, 1_000));
+    assert!(bench.connection.wants_transmit(bench.now));
+    bench.connection.on_interface_mtu(bench.now, &Terms::from(&of(300)), &Terms::from(&of(1_000)));
+    assert!(
+        !bench.connection.wants_transmit(bench.now),
+        "a third of a segment, and less than half of the largest window"
+    );
+    assert!(bench.connection.deadline().is_some(), "nothing would ever send it");
+}

@@ -91,7 +91,16 @@ impl Bed {
     }
 
     fn with(config: &ListenerConfig, limit: u32) -> Self {
-        let table = SynTableConfig { capacity: 64, links: 4, synack_retries: 5 };
+        Self::with_table(config, limit, None)
+    }
+
+    /// The same where no network may have more than `share` half-open connections.
+    fn with_share(syncookies: Syncookies, limit: u32, share: u16) -> Self {
+        Self::with_table(&config(syncookies, limit), limit, Some(share))
+    }
+
+    fn with_table(config: &ListenerConfig, limit: u32, per_prefix: Option<u16>) -> Self {
+        let table = SynTableConfig { capacity: 64, links: 4, synack_retries: 5, per_prefix };
         let secrets = Secrets::from_seed(&core::array::from_fn(|byte| byte as u8));
         let mut shared = HalfOpens::new(&table, secrets, Duration::from_secs(600));
         let listener = Listener::new(config, &mut shared).unwrap();

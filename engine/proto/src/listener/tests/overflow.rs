@@ -168,6 +168,32 @@ fn when_links_run_out_cookies_take_over() {
     }
 }
 
+/// A flood out of one /24: it gets no more entries than its share, then cookies or nothing, and neighbours get what they
+/// always got.
+#[test]
+fn a_network_that_has_its_share_gets_cookies_and_its_neighbours_do_not() {
+    for (syncookies, counters) in [
+        (Syncookies::Auto, &[SyncookiesSent, TCPReqQFullDoCookies, Counter::HalfOpenPrefixFull][..]),
+        (Syncookies::Never, &[TCPReqQFullDrop, ListenDrops, Counter::HalfOpenPrefixFull]),
+    ] {
+        let mut bed = Bed::with_share(syncookies, 100, 4);
+        (0..4).for_each(|n| assert!(bed.syn_ack(&plain_syn(n)).1.is_empty()));
+        let verdict = bed.settle(&plain_syn(4));
+        assert_eq!((verdict.counts, bed.half_open()), (Counts::of(counters), 4));
+        let neighbour = Endpoint::new(Ipv4Addr::new(198, 51, 101, 1).into(), 4);
+        let of_neighbour = syn(Tuple { remote: neighbour, ..tuple(0) }, SynOptions::default());
+        assert!(bed.syn_ack(&of_neighbour).1.is_empty(), "an entry, no cookie");
+        match verdict.reply {
+            Some(cookie) => _ = bed.open(&third(&cookie, 0)),
+            None => assert_eq!(verdict.fate, Fate::Dropped(DropReason::SynPrefixFull)),
+        }
+        assert_eq!(verdict.reply.is_some(), syncookies == Syncookies::Auto);
+        // One of its entries goes, and there is room for another.
+        assert_eq!(bed.settle(&segment(tuple(0), Flags::RST, IRS + 1)).fate, Fate::Consumed);
+        assert!(bed.syn_ack(&plain_syn(5)).1.is_empty());
+    }
+}
+
 /// Sixty peers a second whose cookies come back are no reason to go on sending cookies.
 #[test]
 fn the_table_is_used_again_once_cookies_come_back() {
