@@ -99,7 +99,8 @@ fn run(options: &Options) -> Result<bool> {
 fn check_without_mutants(tree: &Tree) -> Result<()> {
     for sieve in &SIEVES {
         let seen = sieve.test(tree, &PACKAGES)?;
-        ensure!(seen == Seen::Nothing, "{} fail without a mutant: run them and mend that first", sieve.name);
+        let log = tree.log().display();
+        ensure!(seen == Seen::Nothing, "{} fail without a mutant, see {log}: mend that first", sieve.name);
         println!("mutants: {} pass without a mutant", sieve.name);
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use crate::tree::Tree;
 use anyhow::Result;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// Tests that a mutant must pass to survive.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ impl Sieve {
     /// When cargo cannot be run.
     pub fn compiles(tree: &Tree, packages: &[&str]) -> Result<bool> {
         let mut command = tree.command("cargo");
-        Ok(test(&mut command, packages).args(["--no-run", "--tests"]).status()?.success())
+        Ok(test(&mut command, tree, packages)?.args(["--no-run", "--tests"]).status()?.success())
     }
 
     /// Runs the tests.
@@ -69,7 +69,7 @@ impl Sieve {
         let packages = if self.packages.is_empty() { own } else { self.packages };
         let mut command = tree.command("timeout");
         command.args(["--kill-after=5", PATIENCE, "cargo"]);
-        let status = test(&mut command, packages).args(self.arguments).status()?;
+        let status = test(&mut command, tree, packages)?.args(self.arguments).status()?;
         Ok(match status.code() {
             Some(0) => Seen::Nothing,
             Some(TIMED_OUT) => Seen::Hang,
@@ -78,7 +78,9 @@ impl Sieve {
     }
 }
 
-fn test<'a>(command: &'a mut Command, packages: &[&str]) -> &'a mut Command {
+/// Makes a test of `packages` of it, whose output nobody sees unless it looks into the tree's log.
+fn test<'a>(command: &'a mut Command, tree: &Tree, packages: &[&str]) -> Result<&'a mut Command> {
+    let log = tree.new_log()?;
     let packages = packages.iter().map(|package| format!("--package={package}"));
-    command.args(["test", "--quiet"]).args(packages).stdout(Stdio::null()).stderr(Stdio::null())
+    Ok(command.args(["test", "--quiet"]).args(packages).stdout(log.try_clone()?).stderr(log))
 }
