@@ -3,6 +3,7 @@
 use crate::tree::Tree;
 use anyhow::Result;
 use std::process::Command;
+use std::time::Duration;
 
 /// Tests that a mutant must pass to survive.
 #[derive(Debug)]
@@ -46,9 +47,7 @@ pub const SIEVES: [Sieve; 2] = [
     },
 ];
 
-/// Seconds, compiling included, after which tests do not end: many times what they take on a busy machine.
-const PATIENCE: &str = "900";
-/// What `timeout` exits with when that has passed.
+/// What `timeout` exits with when the time has passed.
 const TIMED_OUT: i32 = 124;
 
 impl Sieve {
@@ -61,14 +60,15 @@ impl Sieve {
         Ok(test(&mut command, tree, packages)?.args(["--no-run", "--tests"]).status()?.success())
     }
 
-    /// Runs the tests.
+    /// Runs the tests; those of packages that are not named in the sieve are of `own`. Past `patience`, compiling included, they
+    /// do not end.
     ///
     /// # Errors
     /// When `timeout` cannot be run.
-    pub fn test(&self, tree: &Tree, own: &[&str]) -> Result<Seen> {
+    pub fn test(&self, tree: &Tree, own: &[&str], patience: Duration) -> Result<Seen> {
         let packages = if self.packages.is_empty() { own } else { self.packages };
         let mut command = tree.command("timeout");
-        command.args(["--kill-after=5", PATIENCE, "cargo"]);
+        command.args(["--kill-after=5", &patience.as_secs().to_string(), "cargo"]);
         let status = test(&mut command, tree, packages)?.args(self.arguments).status()?;
         Ok(match status.code() {
             Some(0) => Seen::Nothing,
