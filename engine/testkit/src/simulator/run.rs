@@ -2,6 +2,7 @@
 
 use super::attackers::AttackKind;
 use super::faults::FaultKind;
+use super::machine::Machine;
 use super::options::{FIRST_PORT, Options, Plan};
 use super::talker::{End, Flow, Talker, Temper};
 use super::world::World;
@@ -88,11 +89,10 @@ impl World {
         self.outcome.ghosts = self.serving.ghosts;
         self.outcome.guests = self.serving.guests_seen;
         let machines = [&self.server, &self.client];
-        // By its timers, or because others needed its room.
+        // For want of an answer, or for one that had to have its place.
         let reasons = [Counter::TCPAbortOnTimeout, Counter::TCPAbortOnMemory];
-        let given_up = machines
-            .iter()
-            .any(|machine| reasons.iter().any(|&reason| machine.observer.counter(reason) > 0));
+        let has_given_up = |machine: &Machine| reasons.iter().any(|&reason| machine.observer.counter(reason) > 0);
+        let given_up = machines.into_iter().any(has_given_up);
         for (number, talker) in self.dialling.talkers.iter().enumerate() {
             let Some(talker) = talker else { return Err(format!("plan {number} was never begun")) };
             let served = self.serving.served.iter().find(|served| served.plan == number);

@@ -177,6 +177,21 @@ fn what_is_too_big_is_sent_again_at_once_in_smaller_segments() {
     assert_eq!(bench.sent_ranges()[0], (3000, 660));
 }
 
+/// What is in flight fits already: nothing is sent again, and nothing is changed but the size.
+#[test]
+fn what_is_small_enough_stays_in_flight() {
+    let mut bench = Bench::with(&ConnectionConfig { nagle: false, ..config() }, negotiated());
+    for start in [0, 300, 600] {
+        bench.send(stream(start, 300));
+        assert_eq!(bench.sent_ranges(), [(start, 300)]);
+    }
+    let before = bench.connection.info(bench.now);
+    let _ = bench.told(0, IcmpKind::PacketTooBig { mtu: 600 });
+    let after = bench.connection.info(bench.now);
+    assert_eq!((after.mss, after.ca_state, after.lost), (560, before.ca_state, 0));
+    assert_eq!(bench.sent_ranges(), []);
+}
+
 /// Timestamps count: the packet is to fit with them.
 #[test]
 fn options_are_part_of_the_packet() {

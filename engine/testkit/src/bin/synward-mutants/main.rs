@@ -18,7 +18,7 @@ use report::Tested;
 use sieve::{SIEVES, Seen, Sieve};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 use tree::Tree;
 
 /// Whose mutants.
@@ -26,6 +26,10 @@ const PACKAGES: [&str; 2] = ["synward-proto", "synward-nic"];
 
 /// Of a hundred mutants, so many must be killed.
 const WANTED_PERCENT: usize = 95;
+
+/// The longest that tests may take, and what of the time that they have is for compiling.
+const LONGEST: Duration = Duration::from_secs(3600);
+const TO_COMPILE: Duration = Duration::from_secs(120);
 
 /// Draws mutants of the rules of TCP and of the ports, and shows which of them no test notices.
 #[derive(Debug, Parser)]
@@ -79,14 +83,14 @@ fn run(options: &Options) -> Result<bool> {
     let chosen: Vec<Mutant> = all.into_iter().filter(|mutant| mutant.name.contains(&options.only)).collect();
     ensure!(!chosen.is_empty(), "cargo-mutants finds no mutant whose name contains `{}`", options.only);
     println!("mutants: {} of {of_all} to draw from", chosen.len());
-    check_without_mutants(&tree)?;
+    let patience = patience_of_each(&tree)?;
 
     let mut tested = Tested::default();
     for mutant in draw::by_seed(chosen, seed) {
         if tested.viable() == options.count {
             break;
         }
-        let fate = mutant.within(&tree, || sift(&tree, &mutant))??;
+        let fate = mutant.within(&tree, || sift(&tree, &mutant, &patience))??;
         println!("mutants: {fate}: {}", mutant.name);
         tested.note(&mutant.name, fate);
     }
@@ -95,24 +99,32 @@ fn run(options: &Options) -> Result<bool> {
     Ok(tested.suffices(WANTED_PERCENT))
 }
 
-/// The tests must pass with nothing broken, or they would seem to notice everything.
-fn check_without_mutants(tree: &Tree) -> Result<()> {
-    for sieve in &SIEVES {
-        let seen = sieve.test(tree, &PACKAGES)?;
-        ensure!(seen == Seen::Nothing, "{} fail without a mutant: run them and mend that first", sieve.name);
-        println!("mutants: {} pass without a mutant", sieve.name);
+/// The tests must pass with nothing broken, or they would seem to notice everything. How long each sieve may take from then on:
+/// far longer than it just did, so that other work on the machine does not look like a mutant that was noticed.
+fn patience_of_each(tree: &Tree) -> Result<[Duration; SIEVES.len()]> {
+    let mut patience = [LONGEST; SIEVES.len()];
+    for (sieve, patience) in SIEVES.iter().zip(&mut patience) {
+        // The first time compiles, the second is measured.
+        for _ in 0..2 {
+            let began = Instant::now();
+            let seen = sieve.test(tree, &PACKAGES, LONGEST)?;
+            let log = tree.log().display();
+            ensure!(seen == Seen::Nothing, "{} fail without a mutant, see {log}: mend that first", sieve.name);
+            *patience = LONGEST.min(TO_COMPILE + began.elapsed() * 10);
+        }
+        println!("mutants: {} pass without a mutant, and have {patience:.0?} from now on", sieve.name);
     }
-    Ok(())
+    Ok(patience)
 }
 
 /// Tests a mutant that is in the tree, with one sieve after the other.
-fn sift(tree: &Tree, mutant: &Mutant) -> Result<Fate> {
+fn sift(tree: &Tree, mutant: &Mutant, patience: &[Duration]) -> Result<Fate> {
     let own = [mutant.package.as_str()];
     if !Sieve::compiles(tree, &own)? {
         return Ok(Fate::Unviable);
     }
-    for sieve in &SIEVES {
-        match sieve.test(tree, &own)? {
+    for (sieve, &patience) in SIEVES.iter().zip(patience) {
+        match sieve.test(tree, &own, patience)? {
             Seen::Nothing => {}
             seen => return Ok(Fate::Killed(sieve.name, seen)),
         }

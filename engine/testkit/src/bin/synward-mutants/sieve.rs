@@ -2,7 +2,8 @@
 
 use crate::tree::Tree;
 use anyhow::Result;
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::time::Duration;
 
 /// Tests that a mutant must pass to survive.
 #[derive(Debug)]
@@ -34,7 +35,10 @@ pub const SIEVES: [Sieve; 2] = [
             "--lib",
             "--test=conversations",
             "--test=engine",
-            "--test=hostile_link",
+            "--test=attacks",
+            "--test=intruders",
+            "--test=malformed",
+            "--test=simulator",
             "--test=goodput",
             "--",
             "--skip=kernel4::",
@@ -43,9 +47,7 @@ pub const SIEVES: [Sieve; 2] = [
     },
 ];
 
-/// Seconds, compiling included, after which tests do not end: many times what they take on a busy machine.
-const PATIENCE: &str = "900";
-/// What `timeout` exits with when that has passed.
+/// What `timeout` exits with when the time has passed.
 const TIMED_OUT: i32 = 124;
 
 impl Sieve {
@@ -55,18 +57,19 @@ impl Sieve {
     /// When cargo cannot be run.
     pub fn compiles(tree: &Tree, packages: &[&str]) -> Result<bool> {
         let mut command = tree.command("cargo");
-        Ok(test(&mut command, packages).args(["--no-run", "--tests"]).status()?.success())
+        Ok(test(&mut command, tree, packages)?.args(["--no-run", "--tests"]).status()?.success())
     }
 
-    /// Runs the tests.
+    /// Runs the tests; those of packages that are not named in the sieve are of `own`. Past `patience`, compiling included, they
+    /// do not end.
     ///
     /// # Errors
     /// When `timeout` cannot be run.
-    pub fn test(&self, tree: &Tree, own: &[&str]) -> Result<Seen> {
+    pub fn test(&self, tree: &Tree, own: &[&str], patience: Duration) -> Result<Seen> {
         let packages = if self.packages.is_empty() { own } else { self.packages };
         let mut command = tree.command("timeout");
-        command.args(["--kill-after=5", PATIENCE, "cargo"]);
-        let status = test(&mut command, packages).args(self.arguments).status()?;
+        command.args(["--kill-after=5", &patience.as_secs().to_string(), "cargo"]);
+        let status = test(&mut command, tree, packages)?.args(self.arguments).status()?;
         Ok(match status.code() {
             Some(0) => Seen::Nothing,
             Some(TIMED_OUT) => Seen::Hang,
@@ -75,7 +78,9 @@ impl Sieve {
     }
 }
 
-fn test<'a>(command: &'a mut Command, packages: &[&str]) -> &'a mut Command {
+/// Makes a test of `packages` of it, whose output nobody sees unless it looks into the tree's log.
+fn test<'a>(command: &'a mut Command, tree: &Tree, packages: &[&str]) -> Result<&'a mut Command> {
+    let log = tree.new_log()?;
     let packages = packages.iter().map(|package| format!("--package={package}"));
-    command.args(["test", "--quiet"]).args(packages).stdout(Stdio::null()).stderr(Stdio::null())
+    Ok(command.args(["test", "--quiet"]).args(packages).stdout(log.try_clone()?).stderr(log))
 }

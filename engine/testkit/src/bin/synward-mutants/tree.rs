@@ -11,6 +11,7 @@ pub struct Tree {
     sources: PathBuf,
     /// What is built stays here from one run to the next, dependencies above all.
     built: PathBuf,
+    log: PathBuf,
 }
 
 impl Tree {
@@ -22,19 +23,32 @@ impl Tree {
     pub fn copy(origin: &Path, folder: &Path) -> Result<Self> {
         fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let folder = folder.canonicalize()?;
-        let [sources, built] = ["tree", "built"].map(|name| folder.join(name));
+        let [sources, built, log] = ["tree", "built", "log"].map(|name| folder.join(name));
         if sources.exists() {
             fs::remove_dir_all(&sources).with_context(|| format!("cannot remove {}", sources.display()))?;
         }
         for path in files(origin)? {
             copy_file(&origin.join(&path), &sources.join(&path))?;
         }
-        Ok(Self { sources, built })
+        Ok(Self { sources, built, log })
     }
 
     /// A file of the copy.
     pub fn path(&self, file: &Path) -> PathBuf {
         self.sources.join(file)
+    }
+
+    /// Where the output of the last tests is.
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// The log, emptied.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn new_log(&self) -> Result<fs::File> {
+        fs::File::create(&self.log).with_context(|| format!("cannot write {}", self.log.display()))
     }
 
     /// A program that works on the copy.
