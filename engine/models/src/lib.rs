@@ -1,5 +1,5 @@
 //! The parts of `nic`, `ebpf` and the engine that threads share, under [loom]: their very sources, with loom's atomics in the
-//! place of the language's, run in every order of steps that up to [`PREEMPTIONS`] preemptions give, and with every value that
+//! place of the language's, run in every order of steps that up to `PREEMPTIONS` preemptions give, and with every value that
 //! the memory model lets a load see.
 //!
 //! What is shared through other crates has models of the same order here: the rings of `rtrb` and crossbeam's queue in `sync`,
