@@ -1,6 +1,7 @@
 //! Ports that the kernel must not use while they are ours: those of listeners, and a range of source ports.
 
 mod kernel_sockets;
+mod namespace;
 mod range;
 mod record;
 

@@ -3,18 +3,16 @@
 //! A record is a file that is locked for as long as its owner lives; the kernel lets go of the lock however that ends. So a record
 //! that can be locked is of a process that is gone.
 
+use super::namespace;
 use rustix::fs::{FlockOperation, flock};
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Where the records of all network namespaces are.
 pub(super) const FOLDER: &str = "/run/synward/source-ports";
-/// The namespace of the calling thread.
-const NAMESPACE: &str = "/proc/thread-self/ns/net";
 
 /// A record of this process; it goes with this value.
 #[derive(Debug)]
@@ -30,11 +28,15 @@ impl Record {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         fs::create_dir_all(folder)?;
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = folder.join(format!("{}{}-{number}", prefix()?, std::process::id()));
-        // A killed process may have had the same number.
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&path)?;
+        let name = format!("{}{}-{number}", prefix()?, std::process::id());
+        let path = folder.join(&name);
+        // Nobody looks at this name, so that it is locked by its owner before anybody could take it over. A killed process may
+        // have had the same number.
+        let unnamed = folder.join(format!(".{name}"));
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&unnamed)?;
         flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         file.write_all(list.as_bytes())?;
+        fs::rename(&unnamed, &path)?;
         Ok(Self { path, _file: file })
     }
 }
@@ -69,7 +71,7 @@ pub(super) fn take_over(folder: &Path) -> io::Result<Vec<String>> {
 
 /// How the names of records begin in this namespace.
 fn prefix() -> io::Result<String> {
-    Ok(format!("{}-", fs::metadata(NAMESPACE)?.ino()))
+    Ok(format!("{}-", namespace::cookie()?))
 }
 
 #[cfg(test)]
@@ -110,9 +112,11 @@ mod tests {
     fn records_of_other_namespaces_are_left_alone() {
         let folder = Folder::new("others");
         fs::create_dir_all(&folder.0).expect("a folder");
-        fs::write(folder.0.join("1-2-0"), "40000\n").expect("a file");
+        // Cookies are counted up; no machine gets that far between two tests.
+        let other = folder.0.join("999999999-2-0");
+        fs::write(&other, "40000\n").expect("a file");
         assert!(take_over(&folder.0).expect("a folder").is_empty());
-        assert!(folder.0.join("1-2-0").exists());
+        assert!(other.exists());
         assert!(take_over(&folder.0.join("missing")).expect("none").is_empty());
     }
 }
