@@ -232,6 +232,7 @@ fn engine_config(config: &Config, interface: &InterfaceConfig, shards: u32) -> E
         receive_buffer_max: engine.receive_buffer,
         send_buffer: default.send_buffer.min(engine.send_buffer),
         send_buffer_max: engine.send_buffer,
+        buffer_memory: engine.buffer_memory,
         // What is passed on is complete as it is. Joined connections have this set; those that begin with it go on sharing it.
         nagle: false,
         time_wait: engine.time_wait,

@@ -182,6 +182,8 @@ impl EngineConfig {
         at_most("receive_buffer", self.receive_buffer, self.receive_buffer_max, "larger than receive_buffer_max")?;
         at_most("send_buffer", self.send_buffer, self.send_buffer_max, "larger than send_buffer_max")?;
         at_most("receive_buffer_max", self.receive_buffer_max, window, "larger than window_scale can say")?;
+        let served = self.cookie_timestamps == CookieTimestamps::Optional || self.timestamps || self.syncookies == 0;
+        at_most("cookie_timestamps", (!served).into(), 0, "required without timestamps: nobody could get a cookie")?;
         at_most("mtu", MIN_MTU.into(), self.mtu.into(), "at least 576")
     }
 

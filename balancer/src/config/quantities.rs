@@ -9,7 +9,7 @@ use toml::de::DeValue;
 /// Units of time in milliseconds, the longest first.
 const TIMES: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
 /// Units of memory in bytes, the largest first.
-const SIZES: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+const SIZES: [(&str, u64); 4] = [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
 
 /// A duration within `range`: a whole number and its unit.
 pub(super) fn duration(range: RangeInclusive<Duration>) -> Form<Duration> {
@@ -55,15 +55,15 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 }
 
 /// A size in bytes within `range`: a number, or text with a unit.
-pub(super) fn size(range: RangeInclusive<u32>) -> Form<u32> {
+pub(super) fn size<T: Copy + PartialOrd + Into<u64> + TryFrom<u64> + 'static>(range: RangeInclusive<T>) -> Form<T> {
     let (least, most) = (show_size(*range.start()), show_size(*range.end()));
-    let wanted = format!("a size from {least:?} to {most:?}, in bytes or with a unit (KiB, MiB, GiB)");
+    let wanted = format!("a size from {least:?} to {most:?}, in bytes or with a unit (KiB, MiB, GiB, TiB)");
     Form::new(wanted, move |value| {
         let bytes = match value.as_str() {
             Some(text) => Some(with_unit(text, &SIZES)?),
             None => whole(value).and_then(|bytes| u64::try_from(bytes).ok()),
         };
-        let bytes = bytes.and_then(|bytes| u32::try_from(bytes).ok());
+        let bytes = bytes.and_then(|bytes| T::try_from(bytes).ok());
         bytes.filter(|bytes| range.contains(bytes)).ok_or_else(Hint::new)
     })
 }
@@ -99,8 +99,9 @@ pub fn show_duration(duration: Duration) -> String {
 }
 
 /// A size as it would be written in the file, in the largest unit that is exact.
-pub(super) fn show_size(bytes: u32) -> String {
-    show(bytes.into(), &SIZES).unwrap_or_else(|| bytes.to_string())
+pub(super) fn show_size(bytes: impl Into<u64>) -> String {
+    let bytes = bytes.into();
+    show(bytes, &SIZES).unwrap_or_else(|| bytes.to_string())
 }
 
 fn show(number: u64, units: &[(&str, u64)]) -> Option<String> {

@@ -59,6 +59,8 @@ pub struct EngineSettings {
     pub receive_buffer: u32,
     /// Bytes that may be unsent or unacknowledged at most, per connection.
     pub send_buffer: u32,
+    /// Bytes that the connections of each poll loop may hold together.
+    pub buffer_memory: u64,
     /// The shift of the windows that we offer, at most 14; `None` switches window scaling off.
     pub window_scale: Option<u8>,
     /// Whether SACK is permitted where the peer permits it.

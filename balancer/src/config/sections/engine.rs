@@ -21,6 +21,8 @@ const HALF_OPENS_PER_PREFIX: RangeInclusive<u16> = 1..=u16::MAX;
 const SYNACK_RETRIES: RangeInclusive<u8> = 0..=15;
 /// From the least of Linux's `tcp_rmem` and `tcp_wmem`, a page, to the power of two above what the largest window can say.
 const BUFFER: RangeInclusive<u32> = 4096..=1 << 30;
+/// From the largest `receive_buffer` and `send_buffer` of a connection by default, up to more than any machine of today has.
+const BUFFER_MEMORY: RangeInclusive<u64> = 16 << 20..=1 << 40;
 const WINDOW_SCALE: RangeInclusive<u8> = 0..=14;
 const TIME_WAIT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_mins(10);
 /// Bytes of a socket's path in `struct sockaddr_un`, without the NUL.
@@ -46,6 +48,7 @@ impl Default for EngineSettings {
             synack_retries: engine.synack_retries,
             receive_buffer: engine.receive_buffer_max,
             send_buffer: engine.send_buffer_max,
+            buffer_memory: engine.buffer_memory,
             window_scale: engine.window_scale,
             sack: engine.sack,
             timestamps: engine.timestamps,
@@ -74,6 +77,7 @@ pub(super) fn read(section: Option<Section<'_>>) -> EngineSettings {
         synack_retries: section.or("synack_retries", &integer(SYNACK_RETRIES), default.synack_retries),
         receive_buffer: section.or("receive_buffer", &size(BUFFER), default.receive_buffer),
         send_buffer: section.or("send_buffer", &size(BUFFER), default.send_buffer),
+        buffer_memory: section.or("buffer_memory", &size(BUFFER_MEMORY), default.buffer_memory),
         window_scale: section.or("window_scale", &window_scale(), default.window_scale),
         sack: section.or("sack", &switch(), default.sack),
         timestamps: section.or("timestamps", &switch(), default.timestamps),

@@ -120,7 +120,7 @@ fn values_out_of_range() {
     engine_says(
         "send_buffer = '256KB'",
         &[
-            r#"front.toml:2:15: engine: send_buffer must be a size from "4KiB" to "1GiB", in bytes or with a unit (KiB, MiB, GiB), not "256KB"; the unit is written "KiB""#,
+            r#"front.toml:2:15: engine: send_buffer must be a size from "4KiB" to "1GiB", in bytes or with a unit (KiB, MiB, GiB, TiB), not "256KB"; the unit is written "KiB""#,
         ],
     );
     says(

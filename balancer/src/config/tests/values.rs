@@ -26,6 +26,7 @@ half_opens_per_prefix = 100
 synack_retries = 3
 receive_buffer = "1MiB"
 send_buffer = 65536
+buffer_memory = "64GiB"
 window_scale = 9
 sack = false
 timestamps = false
@@ -114,6 +115,7 @@ fn every_key_is_read() {
         synack_retries: 3,
         receive_buffer: 1 << 20,
         send_buffer: 65_536,
+        buffer_memory: 64 << 30,
         window_scale: Some(9),
         sack: false,
         timestamps: false,

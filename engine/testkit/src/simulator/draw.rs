@@ -23,10 +23,10 @@ pub(super) fn draw(rng: &mut Rng) -> Options {
     let calm = Duration::from_millis([2_000, 10_000, 40_000, 150_000][rng.below(4) as usize] + rng.below(5_000));
     let (shards, on_poll_loops) = ([1, 1, 2, 3][rng.below(4) as usize], rng.chance(250));
     let workers = if on_poll_loops { Workers::OnPollLoops } else { Workers::Threads(1 + rng.below(3) as u16) };
-    let (mut serving, dialling) = (draw_config(rng), draw_config(rng));
+    let (mut serving, mut dialling) = (draw_config(rng), draw_config(rng));
     if !serving.timestamps || !dialling.timestamps {
         // Else nobody would ever be served.
-        serving.cookie_timestamps = CookieTimestamps::Optional;
+        [&mut serving, &mut dialling].map(|config| config.cookie_timestamps = CookieTimestamps::Optional);
     }
     let server = draw_machine(rng, serving, shards, workers);
     let dialling = EngineConfig { max_connections: 64, max_time_waits: 64, orphan_limit: 64, ..dialling };
