@@ -7,7 +7,7 @@ use crate::control::server::{ControlSocket, View};
 use crate::front::{InterfacePlan, Ready, Rider, STOP_PATIENCE, addresses_of, open_all, queues_of, stop_on_signals};
 use crate::metrics::MetricsSocket;
 use crate::ports::{Reservation, ReservedRange, reserve_range};
-use crate::proxy::{BackendInterface, NoRoute, Proxy, ProxyStats, Route, Routes, Ways};
+use crate::proxy::{BackendInterface, Guarded, NoRoute, Proxy, ProxyStats, Route, Routes, Ways};
 use crate::shield::policy::Thresholds;
 use crate::shield::{Backend, GuardPlan, ListenerPlan};
 use anyhow::{Context, Result, ensure};
@@ -42,7 +42,7 @@ impl Run {
     /// interface.
     pub fn run(self) -> Result<()> {
         let stop = stop_on_signals()?;
-        let config = Config::load_for(&self.config, &ThisHost::look().context("looking at this machine")?)?;
+        let config = Arc::new(Config::load_for(&self.config, &ThisHost::look().context("looking at this machine")?)?);
         let _reserved =
             Reservation::take(config.listeners.iter().flat_map(|listener| listener.addresses.iter().copied()))?;
         let metrics = config.metrics.map(MetricsSocket::bind).transpose()?;
@@ -67,10 +67,13 @@ impl Run {
                 shards: shards.clone(),
                 source_addresses: interface.source_addresses.clone(),
             };
-            let ways = shards.iter().zip(&config.interfaces).map(of_interface).collect();
-            let routes = Box::new(KernelRoutes::new(Arc::clone(&next_hops), &config));
-            let mut proxy = Proxy::new(&config, Ways::new(routes, ways), stats.worker(number));
-            proxy.listen(&mut core, &config)?;
+            let ways: Vec<_> = shards.iter().zip(&config.interfaces).map(of_interface).collect();
+            let (next_hops, stats, described) = (Arc::clone(&next_hops), Arc::clone(&stats), Arc::clone(&config));
+            let make = move || {
+                let routes = Box::new(KernelRoutes::new(Arc::clone(&next_hops), &described));
+                Proxy::new(&described, Ways::new(routes, ways.clone()), stats.worker(number))
+            };
+            let proxy = Guarded::listen(Box::new(make), &mut core, Arc::clone(&config))?;
             proxies.push((core, Worker { number, proxy, orders: Arc::clone(&orders), obeyed: Order::Serve }));
         }
         let (running, shield, mut modes, threads) = match workers {
@@ -349,7 +352,7 @@ impl Orders {
 /// A worker with its proxy.
 struct Worker {
     number: usize,
-    proxy: Proxy,
+    proxy: Guarded,
     orders: Arc<Orders>,
     obeyed: Order,
 }

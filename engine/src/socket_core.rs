@@ -442,6 +442,21 @@ impl SocketCore {
         self.give_back(socket, Parting::Reset)
     }
 
+    /// Gives all sockets back with a reset, and ends all listeners: what is left to do when the application that had them is gone.
+    pub fn let_go(&mut self) {
+        let name = |(index, state): (usize, &Socket)| SocketId { index: index as u32, generation: state.generation };
+        let sockets: Vec<_> = self.sockets.iter().map(name).collect();
+        let name = |(&index, listening): (&u32, &Listening)| ListenerId { index, generation: listening.generation };
+        let listeners: Vec<_> = self.listeners.iter().map(name).collect();
+        // They are all there, and so nothing is refused.
+        for socket in sockets {
+            let _ = self.abort(socket);
+        }
+        for listener in listeners {
+            let _ = self.unlisten(listener);
+        }
+    }
+
     /// Sets an option of a connection. It takes effect after what was asked of the socket before.
     ///
     /// # Errors

@@ -183,10 +183,22 @@ fn shield(report: &ShieldReport, families: &mut Families<'_>) -> Result<(), Erro
 }
 
 fn proxy(report: &ProxyReport, families: &mut Families<'_>) -> Result<(), Error> {
-    let ProxyReport { listeners, pools, spliced, relayed, idle, failed, failed_unheard, no_source_port, no_room } =
-        report;
+    let ProxyReport {
+        listeners,
+        pools,
+        spliced,
+        relayed,
+        idle,
+        failed,
+        failed_unheard,
+        no_source_port,
+        no_room,
+        worker_panics,
+    } = report;
     listeners_of(listeners, families)?;
     pools_of(pools, families)?;
+    let help = "How often the proxy of a worker panicked and was replaced; its clients were reset";
+    families.counter("worker_panics", help, one(*worker_panics))?;
     let carried = [("spliced", *spliced), ("relayed", *relayed)].map(|(how, count)| (labels([("how", how)]), count));
     families.counter("clients_carried", "Clients that got a backend, by how their bytes are carried", carried)?;
     let failed_heard = failed.saturating_sub(*failed_unheard);

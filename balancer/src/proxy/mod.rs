@@ -33,11 +33,13 @@
 
 mod connecting;
 mod deadlines;
+mod guarded;
 mod relay;
 mod session;
 mod stats;
 mod ways;
 
+pub use guarded::{Guarded, Make};
 pub use stats::{BackendReport, ListenerReport, PoolReport, ProxyReport, ProxyStats, WorkerStats};
 pub use ways::{BackendInterface, NoRoute, Route, Routes, Ways};
 
@@ -222,6 +224,12 @@ impl Proxy {
     pub fn abort_all(&mut self, core: &mut SocketCore) {
         let all: Vec<_> = self.sessions.iter().map(|(key, _)| key).collect();
         all.into_iter().for_each(|key| self.end(core, key, Farewell::Aborted));
+    }
+
+    /// Counts its clients as gone after a panic: their places are free, and no backend has them any more.
+    fn bury(&mut self) {
+        self.sessions.iter().for_each(|(_, session)| self.stats.dismiss(session.listener));
+        self.stats.panicked();
     }
 
     fn resume_listeners(&mut self, core: &mut SocketCore, now: Instant) {

@@ -45,6 +45,7 @@ struct Counts {
     failed_unheard: Tally,
     no_source_port: Tally,
     no_room: Tally,
+    panics: Tally,
 }
 
 #[derive(Debug, Default)]
@@ -109,6 +110,7 @@ impl ProxyStats {
             failed_unheard: sum(&|counts| &counts.failed_unheard),
             no_source_port: sum(&|counts| &counts.no_source_port),
             no_room: sum(&|counts| &counts.no_room),
+            worker_panics: sum(&|counts| &counts.panics),
         }
     }
 
@@ -168,6 +170,7 @@ impl Counts {
             failed_unheard: Tally::default(),
             no_source_port: Tally::default(),
             no_room: Tally::default(),
+            panics: Tally::default(),
         }
     }
 }
@@ -217,6 +220,15 @@ impl WorkerStats {
                 own.failed_unheard.add(1);
             }
             Farewell::Closed | Farewell::Aborted => {}
+        }
+    }
+
+    /// The proxy panicked, and its connections are gone.
+    pub(super) fn panicked(&self) {
+        let own = self.own();
+        own.panics.add(1);
+        for backend in own.pools.iter().flatten() {
+            [&backend.connecting, &backend.now, &backend.backoff].into_iter().for_each(|gauge| gauge.set(0));
         }
     }
 
@@ -271,6 +283,9 @@ pub struct ProxyReport {
     pub no_source_port: u64,
     /// Clients reset because the engine was full.
     pub no_room: u64,
+    /// How often the proxy of a worker panicked and was replaced. Its counts of backends begin anew then.
+    #[serde(default)]
+    pub worker_panics: u64,
 }
 
 /// A listener's numbers.

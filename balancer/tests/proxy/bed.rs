@@ -5,9 +5,10 @@ use crate::switch::Switch;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use synward::config::Config;
-use synward::proxy::{BackendInterface, NoRoute, Proxy, ProxyReport, ProxyStats, Route, Routes, Ways};
+use synward::proxy::{BackendInterface, Guarded, NoRoute, Proxy, ProxyReport, ProxyStats, Route, Routes, Ways};
 use synward_engine::{
     Accepted, ConnectConfig, Engine, EngineConfig, Fleet, Gauges, Interface, ListenConfig, ListenerId, NoNextHop,
     Observer, PollLoop, Queue, Secrets, SocketCore, SocketId, Workers, build, build_fleet,
@@ -165,12 +166,13 @@ impl Host {
     }
 }
 
-/// The next hops of a bed.
+/// The next hops of a bed. Whoever asks for one panics while the flag is set.
 #[derive(Clone)]
-struct TestRoutes(HashMap<IpAddr, Route>);
+struct TestRoutes(HashMap<IpAddr, Route>, Arc<AtomicBool>);
 
 impl Routes for TestRoutes {
     fn route(&self, backend: IpAddr) -> Result<Route, NoRoute> {
+        assert!(!self.1.load(Ordering::Relaxed), "a mistake in the proxy");
         self.0.get(&backend).copied().ok_or(NoRoute::NextHop(NoNextHop::NoRoute { destination: backend }))
     }
 }
@@ -183,9 +185,11 @@ pub struct Bed {
     listeners: Vec<Option<ListenerId>>,
     pub front: Fleet<MemoryPort>,
     /// By worker.
-    pub proxies: Vec<Proxy>,
+    pub proxies: Vec<Guarded>,
     /// This worker does nothing.
     pub stalled: Option<usize>,
+    /// Whether a proxy that looks for a backend panics.
+    panics: Arc<AtomicBool>,
     stats: Arc<ProxyStats>,
     pub switch: Switch,
     pub now: Instant,
@@ -211,7 +215,7 @@ fn engine_config(seed: u64) -> EngineConfig {
 
 impl Bed {
     pub fn new(spec: &Spec<'_>) -> Self {
-        let (config, layout) = (spec.config(), spec.layout);
+        let (config, layout) = (Arc::new(spec.config()), spec.layout);
         let mut switch = Switch::new(7);
         let port = || {
             MemoryPort::with_wire(MemoryPortConfig { budget: spec.budget, ..MemoryPortConfig::default() })
@@ -227,12 +231,16 @@ impl Bed {
         let mut front = build_fleet(interfaces, layout.workers).expect("builds");
         let stats = Arc::new(ProxyStats::new(&config, front.workers.len()));
         let (routes, backend_interfaces) = (routes(spec), backend_interfaces(spec, &front));
+        let panics = Arc::clone(&routes.1);
         let mut proxies = Vec::new();
         for (number, core) in front.workers.iter_mut().enumerate() {
-            let ways = Ways::new(Box::new(routes.clone()), backend_interfaces.clone());
-            let mut proxy = Proxy::new(&config, ways, stats.worker(number));
-            proxy.listen(core, &config).expect("listens");
-            proxies.push(proxy);
+            let (routes, interfaces) = (routes.clone(), backend_interfaces.clone());
+            let (described, stats) = (Arc::clone(&config), Arc::clone(&stats));
+            let make = move || {
+                let ways = Ways::new(Box::new(routes.clone()), interfaces.clone());
+                Proxy::new(&described, ways, stats.worker(number))
+            };
+            proxies.push(Guarded::listen(Box::new(make), core, Arc::clone(&config)).expect("listens"));
         }
         let mut host = |seed, mac| {
             let (port, wire) = port();
@@ -253,6 +261,7 @@ impl Bed {
             front,
             proxies,
             stalled: None,
+            panics,
             stats,
             switch,
             now,
@@ -377,7 +386,7 @@ impl Bed {
 
     /// Clients of all proxies.
     pub fn connections(&self) -> usize {
-        self.proxies.iter().map(Proxy::connections).sum()
+        self.proxies.iter().map(Guarded::connections).sum()
     }
 
     pub fn front_gauges(&self) -> Gauges {
@@ -388,6 +397,11 @@ impl Bed {
     pub fn drop_worker(&mut self) -> bool {
         self.due.pop();
         self.proxies.pop().is_some() && self.front.workers.pop().is_some()
+    }
+
+    /// Whether a proxy that looks for a backend panics.
+    pub fn panic(&mut self, panics: bool) {
+        self.panics.store(panics, Ordering::Relaxed);
     }
 
     /// Whether frames to the backends are lost.
@@ -457,7 +471,7 @@ fn routes(spec: &Spec<'_>) -> TestRoutes {
         };
         (addr, Route { interface, source, link })
     };
-    TestRoutes(backends.map(route).collect())
+    TestRoutes(backends.map(route).collect(), Arc::default())
 }
 
 fn backend_interfaces(spec: &Spec<'_>, front: &Fleet<MemoryPort>) -> Vec<BackendInterface> {

@@ -18,6 +18,7 @@ pub const TESTS: &[Test] = &[
     ("activity_in_one_direction_keeps_a_pair", one_way_activity),
     ("a_pair_that_has_closed_one_side_and_is_aborted_is_gone", aborted_when_half_over),
     ("a_worker_that_is_dropped_resets_its_clients", dropped_worker),
+    ("a_proxy_that_panics_resets_its_clients_and_the_next_ones_are_served", panicked),
     ("a_backend_that_is_lost_without_a_word_times_out", lost),
 ];
 
@@ -265,6 +266,39 @@ fn lost(layout: Layout) {
     assert_eq!((bed.connections(), bed.report().idle), (0, 0));
     bed.lose_backends(false);
     bed.abort(Side::Client, client.socket);
+    bed.abort(Side::Backend, backend.socket);
+    bed.assert_clean();
+}
+
+fn panicked(layout: Layout) {
+    let mut bed = Bed::new(&Spec::new(layout));
+    let (mut client, mut backend) = bed.pair();
+    bed.panic(true);
+    let mut unlucky: Vec<_> = (0..12).map(|_| End::new(bed.dial(Family::V4))).collect();
+    let mut ends: Vec<_> = unlucky.iter_mut().map(|end| (Side::Client, end)).collect();
+    bed.run(&mut ends);
+    assert!(ends.iter().all(|(_, end)| end.error == Some(SocketError::ConnectionReset)), "somebody waits in vain");
+    for (_, end) in ends {
+        bed.abort(Side::Client, end.socket);
+    }
+    bed.panic(false);
+    let panics = bed.report().worker_panics;
+    assert!((1..=12).contains(&panics), "{panics}");
+
+    // The pair that was there is reset with the worker that had it, and lives on with another.
+    client = client.sends(pattern(1, 9_000));
+    bed.run(&mut [(Side::Client, &mut client), (Side::Backend, &mut backend)]);
+    assert!(client.error == Some(SocketError::ConnectionReset) || backend.received == pattern(1, 9_000));
+    bed.abort(Side::Client, client.socket);
+    bed.abort(Side::Backend, backend.socket);
+
+    let (mut client, mut backend) = bed.pair();
+    client = client.sends(pattern(2, 9_000));
+    bed.run(&mut [(Side::Client, &mut client), (Side::Backend, &mut backend)]);
+    assert_eq!(backend.received, pattern(2, 9_000));
+    assert_eq!(bed.report().worker_panics, panics, "it panicked again");
+    bed.abort(Side::Client, client.socket);
+    bed.run(&mut [(Side::Backend, &mut backend)]);
     bed.abort(Side::Backend, backend.socket);
     bed.assert_clean();
 }

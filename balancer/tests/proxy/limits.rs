@@ -96,7 +96,7 @@ fn full_engine(layout: Layout) {
     bed.assert_clean();
 }
 
-fn for_each_proxy(bed: &mut Bed, act: fn(&mut synward::proxy::Proxy, &mut synward_engine::SocketCore)) {
+fn for_each_proxy(bed: &mut Bed, act: fn(&mut synward::proxy::Guarded, &mut synward_engine::SocketCore)) {
     for (proxy, core) in bed.proxies.iter_mut().zip(&mut bed.front.workers) {
         act(proxy, core);
     }
@@ -144,7 +144,7 @@ fn stalled_worker(layout: Layout) {
     }
     let mut bed = Bed::new(&Spec::new(layout));
     let mut pairs: Vec<_> = (0..20).map(|_| bed.pair()).collect();
-    let counts: Vec<_> = bed.proxies.iter().map(synward::proxy::Proxy::connections).collect();
+    let counts: Vec<_> = bed.proxies.iter().map(synward::proxy::Guarded::connections).collect();
     assert!(counts.iter().all(|&count| count >= 5), "{counts:?}");
     bed.stalled = Some(1);
     let mut late: Vec<_> = (0..20).map(|_| End::new(bed.dial(Family::V4))).collect();

@@ -87,6 +87,7 @@ fn proxy() -> ProxyReport {
         pools: vec![PoolReport { name: "p".to_owned(), backends: vec![backend] }],
         failed: 5,
         failed_unheard: 2,
+        worker_panics: 1,
         ..ProxyReport::default()
     }
 }
@@ -119,6 +120,7 @@ fn everything_is_there_under_its_name() {
         (r#"synward_backend_sent_bytes_total{pool="p",backend="a\"b\\c",address="10.0.0.11:8080"}"#, 1 << 40),
         (r#"synward_clients_reset_total{reason="failed"}"#, 3),
         (r#"synward_clients_reset_total{reason="failed_unheard"}"#, 2),
+        ("synward_worker_panics_total", 1),
     ] {
         assert_eq!(parsed.series.get(series), Some(&value), "{series}\n{parsed:#?}");
     }
