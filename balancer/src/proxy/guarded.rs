@@ -64,8 +64,8 @@ impl Guarded {
             "the proxy of a worker panicked: its clients are reset, and another takes its place"
         );
         core.let_go();
-        self.proxy.bury();
         self.proxy = (self.make)();
+        self.proxy.stats.panicked();
         if self.listens
             && let Err(error) = self.proxy.listen(core, &self.config)
         {

@@ -226,12 +226,6 @@ impl Proxy {
         all.into_iter().for_each(|key| self.end(core, key, Farewell::Aborted));
     }
 
-    /// Counts its clients as gone after a panic: their places are free, and no backend has them any more.
-    fn bury(&mut self) {
-        self.sessions.iter().for_each(|(_, session)| self.stats.dismiss(session.listener));
-        self.stats.panicked();
-    }
-
     fn resume_listeners(&mut self, core: &mut SocketCore, now: Instant) {
         if self.resume.is_some_and(|resume| resume <= now) {
             self.resume = None;

@@ -10,7 +10,7 @@ use synward_lab::Host;
 
 /// iperf3's.
 const PORT: u16 = 5201;
-const BYTES: u64 = 16 << 20;
+const BYTES: u64 = 64 << 20;
 
 pub fn tests() -> Vec<Test> {
     let tests = [

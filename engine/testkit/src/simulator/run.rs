@@ -152,6 +152,8 @@ fn judge(options: &Options, plan: &Plan, talker: &Talker, peer: Option<&Talker>,
         {
             Ok(())
         }
+        // Others needed its place.
+        Some(End::Failed(SocketError::NoBuffers)) if given_up => Ok(()),
         // The port is in TIME-WAIT from before.
         Some(End::Failed(SocketError::AddressInUse)) if plan.up.tag.is_some() => Ok(()),
         // Of a connection that was given up, the application hears what a router said last.
