@@ -26,7 +26,8 @@ pub(super) fn draw(rng: &mut Rng) -> Options {
     let (mut serving, mut dialling) = (draw_config(rng), draw_config(rng));
     if !serving.timestamps || !dialling.timestamps {
         // Else nobody would ever be served.
-        [&mut serving, &mut dialling].map(|config| config.cookie_timestamps = CookieTimestamps::Optional);
+        serving.cookie_timestamps = CookieTimestamps::Optional;
+        dialling.cookie_timestamps = CookieTimestamps::Optional;
     }
     let server = draw_machine(rng, serving, shards, workers);
     let dialling = EngineConfig { max_connections: 64, max_time_waits: 64, orphan_limit: 64, ..dialling };

@@ -129,7 +129,8 @@ impl Watcher {
     /// A frame reaches a host; it is `genuine` unless somebody else than its peer made it.
     pub fn on_arrival(&mut self, to: Side, frame: &[u8], genuine: bool) {
         let Ok((_, segment)) = decode(frame) else { return };
-        if to == Side::Server && genuine && segment.flags.contains(Flags::ACK) {
+        if to == Side::Server && segment.flags.contains(Flags::ACK) {
+            // Also of who is not the peer, but has read the number: nobody guesses it.
             let fits = |(own, theirs): &(u32, u32)| {
                 segment.ack == own.wrapping_add(1) && (segment.seq == *theirs || !self.exact)
             };
