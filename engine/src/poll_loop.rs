@@ -74,7 +74,9 @@ impl<P: Port> PollLoop<P> {
     }
 
     /// One turn: frames in, timers, requests, frames out; each step bounded. `now` is read by the caller, once per turn.
-    /// It may stand still, jump or step back: after a step back, the engine's time goes on from where it was.
+    /// It may stand still, jump or step back: after a step back, the engine's time goes on from where it was. Shards of one engine
+    /// go by one clock, which does not step back: each would go on from where it was itself, and cookies of one shard mean nothing
+    /// to another whose time is another tick.
     pub fn poll_once(&mut self, now: Instant) -> Turn {
         let Self { port, shard, received, time, stop: _ } = self;
         let callers = now;

@@ -123,9 +123,9 @@ impl Machine {
         self.sent.pop_front()
     }
 
-    /// Turns everything that runs, at time `now`, until there is nothing more to do.
-    pub fn rest(&mut self, now: Duration) {
-        let time = self.clock(now);
+    /// Turns everything that runs, at time `now`, until there is nothing more to do. Whether workers were told something.
+    pub fn rest(&mut self, now: Duration) -> bool {
+        let (time, mut told) = (self.clock(now), false);
         for _ in 0..MAX_TURNS {
             let mut idle = true;
             for queue in self.queues.iter_mut().filter(|queue| !queue.stalled) {
@@ -133,13 +133,16 @@ impl Machine {
                 self.sent.extend(std::iter::from_fn(|| queue.wire.take()));
             }
             for worker in self.workers.iter_mut().filter(|worker| !worker.stalled) {
-                idle &= worker.core.as_mut().is_none_or(|core| core.poll() == 0);
+                let events = worker.core.as_mut().map_or(0, SocketCore::poll);
+                idle &= events == 0;
+                told |= events > 0;
             }
             if idle {
-                return;
+                return told;
             }
         }
         self.complaint.get_or_insert(format!("no rest after {MAX_TURNS} turns at {now:?}"));
+        told
     }
 
     /// When the machine must be turned next, in time since the start.

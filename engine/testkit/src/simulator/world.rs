@@ -135,17 +135,20 @@ impl World {
         }
     }
 
-    /// Both engines act, the applications look at their sockets, and the engines act on it.
+    /// Both engines act, the applications look at their sockets, and the engines act on it, until no application is told anything.
     fn talk(&mut self) -> Result<(), String> {
         let Self { now, options, server, client, serving, dialling, watcher, .. } = self;
         client.rest(*now);
         server.rest(*now);
-        serving.look(*now, options, server, watcher, dialling)?;
-        dialling.look(*now, client)?;
-        serving.close(dialling, options.patient, (server, client))?;
-        client.rest(*now);
-        server.rest(*now);
-        Ok(())
+        loop {
+            serving.look(*now, options, server, watcher, dialling)?;
+            dialling.look(*now, client)?;
+            serving.close(dialling, options.patient, (server, client))?;
+            let told = [client.rest(*now), server.rest(*now)];
+            if told == [false; 2] {
+                return Ok(());
+            }
+        }
     }
 
     /// Frames leave. The server's reach the client, or those who gave themselves an address of theirs.

@@ -51,6 +51,10 @@ pub(super) fn forged_cookie(rng: &mut Rng, view: &View<'_>) -> Option<(Side, Vec
     let completes = |segment: &WireSegment| segment.flags == Flags::ACK && segment.payload.is_empty();
     let seen = view.seen.iter().filter(|(to, _)| *to == Side::Server);
     let (_, mut segment) = seen.filter_map(|(_, frame)| decode(frame).ok()).find(|(_, segment)| completes(segment))?;
+    if !view.plain.contains(&Side::Server) {
+        // By the time that it is read there, a number that was wrong may be right.
+        return None;
+    }
     match rng.below(4) {
         // A source port of nobody, or an address.
         0 => segment.source.port = 1024 + rng.below(20_000) as u16,
