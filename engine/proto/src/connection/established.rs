@@ -164,7 +164,11 @@ impl Synchronised {
     /// Fifth check, second part: what the acknowledgment acknowledges, and the window it offers.
     fn take_ack(&mut self, arrival: &Arrival<'_>) -> Events {
         let (Context { now, .. }, segment) = (arrival.context, arrival.segment);
-        self.on_heard(now);
+        // An acknowledgment of what was acknowledged before is no sign of life (Linux: `tcp_ack`, `old_ack`): with numbers that were
+        // parted by a forged one, a peer answers for ever and nothing comes of it.
+        if !segment.ack.before(self.sender.una()) {
+            self.on_heard(now);
+        }
         let timestamps = segment.options.timestamps();
         if let (Some(clock), Some(option)) = (&mut self.clock, timestamps) {
             // RFC 7323, section 4.3: only a segment that covers Last.ACK.sent sets TS.Recent.

@@ -1,6 +1,6 @@
 //! The applications at both ends, and what becomes of each connection.
 
-use super::attackers::is_zombie;
+use super::attackers::{FORGED, is_zombie};
 use super::machine::Machine;
 use super::options::{Options, Plan};
 use super::talker::{End, Flow, Talker};
@@ -322,6 +322,11 @@ impl Server {
             self.newcomers.push(newcomer);
             return Ok(());
         };
+        if tag == [FORGED; 4] && options.server.config.syncookies > 0 {
+            // The numbers of a cookie's connection, once more: see `serve`.
+            self.ghosts += 1;
+            return sockets.abort(newcomer.socket).map_err(|error| format!("abort: {error}"));
+        }
         let plan = u32::from_be_bytes(tag) as usize;
         let opened = client.talkers.get(plan).is_some_and(Option::is_some);
         if !opened || options.plans[plan].port != newcomer.peer.port {

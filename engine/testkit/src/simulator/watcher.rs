@@ -211,8 +211,11 @@ impl Conversation {
         // What is said of a SYN is not about a connection: none need be there.
         let ours = self.client.isn == Some(segment.ack.wrapping_sub(1)) && self.server.acked <= 1;
         // Unless it goes on where the connection is: a SYN of somebody else may name any number.
-        let goes_on = |own| !flags.contains(Flags::SYN) && segment.seq.wrapping_sub(own) <= self.server.next;
-        let ours = ours || self.server.isn.is_some_and(goes_on);
+        let goes_on = |(own, theirs)| {
+            let sent = [(segment.seq, own, self.server.next), (segment.ack, theirs, self.client.next)];
+            !flags.contains(Flags::SYN) && sent.iter().all(|(number, isn, next)| number.wrapping_sub(*isn) <= *next)
+        };
+        let ours = ours || self.server.isn.zip(self.client.isn).is_some_and(goes_on);
         if from == Side::Server && !ours && self.asked.contains(&segment.ack.wrapping_sub(1)) {
             return Ok(());
         }

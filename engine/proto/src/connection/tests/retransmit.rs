@@ -313,3 +313,22 @@ fn a_user_timeout_ends_probes_of_a_window_that_was_taken_back() {
         bench.sent();
     }
 }
+
+/// Somebody who knows the numbers acknowledges what has not arrived, and closes the window. What the peer itself says from then on
+/// is old, and does not keep the connection: it ends after two of the longest timeouts, as with Linux.
+#[test]
+fn old_acknowledgments_do_not_keep_alive_what_a_forged_one_has_parted() {
+    let mut bench = Bench::established();
+    bench.send(stream(0, 1_000));
+    bench.sent();
+    let _ = bench.arrive(&ack(1, 500).window(0));
+    bench.sent_after_delay();
+    let mut resent = None;
+    while bench.connection.state() != State::Closed {
+        let _ = bench.tick_next();
+        let first = *resent.get_or_insert(bench.now);
+        assert!(bench.now - first <= Duration::from_secs(10 * 60), "kept alive by what is old");
+        let _ = bench.arrive(&ack(1, 0));
+        bench.sent();
+    }
+}

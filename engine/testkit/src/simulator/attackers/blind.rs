@@ -9,6 +9,9 @@ use crate::simulator::watcher::Victim;
 use crate::wire::{IcmpError, WireOption, WireSegment, encode, encode_icmp};
 use synward_proto::Flags;
 
+/// What forged segments carry.
+pub(in crate::simulator) const FORGED: u8 = 0xee;
+
 /// A number that is off by a little or by much.
 fn far(rng: &mut Rng) -> u32 {
     let bound = 1 << [3, 12, 30][rng.below(3) as usize];
@@ -62,7 +65,7 @@ pub(super) fn syn(rng: &mut Rng, view: &View<'_>) -> Option<(Side, Vec<u8>)> {
 pub(super) fn data(rng: &mut Rng, view: &View<'_>) -> Option<(Side, Vec<u8>)> {
     let victim = victim(rng, view)?;
     let mut segment = as_peer(&victim, Flags::ACK | Flags::PSH);
-    segment.payload = vec![0xee; 1 + rng.below(1000) as usize];
+    segment.payload = vec![FORGED; 1 + rng.below(1000) as usize];
     if rng.chance(200) {
         segment.flags |= Flags::FIN;
     }

@@ -4,6 +4,7 @@ mod blind;
 mod floods;
 mod zombies;
 
+pub(super) use blind::FORGED;
 pub(super) use zombies::Zombies;
 
 use super::faults::Side;
