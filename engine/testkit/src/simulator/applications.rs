@@ -337,7 +337,9 @@ impl Server {
 
     fn part_with_guests(&mut self, now: Duration, worker: usize, sockets: &mut SocketCore) {
         self.guests.retain(|guest| {
-            let over = guest.worker == worker && guest.until <= now;
+            // One whose place was needed takes a socket of the worker's until it is closed.
+            let mut is_gone = || sockets.status(guest.socket).is_ok_and(|status| status.failure.is_some());
+            let over = guest.worker == worker && (guest.until <= now || is_gone());
             if over {
                 // The engine may have ended it already.
                 let _ = sockets.close(guest.socket);
