@@ -40,7 +40,9 @@ pub(super) struct SynSent {
     /// When the next is due.
     next_at: Instant,
     due: Due,
-    /// The scale that our SYNs offer: settled with the first, whatever becomes of the buffer before the answer.
+    /// The window and the scale that our SYNs offer: settled with the first, whatever becomes of the buffer before the answer
+    /// (Linux: `tcp_connect_init`), for what was offered is not taken back (SHLD-14).
+    window: u16,
     scale: WindowScale,
     /// The path's MTU, where it is known to be smaller than the interface's.
     pub path_mtu: Option<u16>,
@@ -105,6 +107,7 @@ impl SynSent {
             first_at: now,
             next_at: now,
             due: Due::Scheduled,
+            window: offer(settings).window,
             scale: scale_for(settings.receive_buffer_max),
             path_mtu: None,
             counts: Counts::of(&[Counter::ActiveOpens]),
@@ -238,7 +241,7 @@ impl SynSent {
     }
 
     fn offer(&self, settings: &Settings) -> Offer {
-        Offer { window_scale: Some(self.scale), ..offer(settings) }
+        Offer { window: self.window, window_scale: Some(self.scale), ..offer(settings) }
     }
 
     /// The two SYNs agree as they do on a listener: our SYN offers everything.
@@ -255,7 +258,7 @@ impl SynSent {
         Opening {
             negotiated,
             peer_window: segment.window,
-            our_window: offer(context.settings).window,
+            our_window: self.window,
             rtt: self.measure(context, negotiated.timestamps.zip(options.timestamps)),
             syn_timeouts: self.retransmits(),
             quick_acks: context.settings.quick_acks,
@@ -267,7 +270,7 @@ impl SynSent {
         Opening {
             negotiated: crossed.negotiated,
             peer_window: crossed.window,
-            our_window: offer(context.settings).window,
+            our_window: self.window,
             rtt: self.measure(context, crossed.negotiated.timestamps.zip(segment.options.timestamps())),
             syn_timeouts: self.retransmits(),
             quick_acks: context.settings.quick_acks,

@@ -5,7 +5,7 @@ use crate::connection::{Connection, ConnectionConfig, Failure, Keepalive, MAX_LI
 use crate::half_open::Offer;
 use crate::segment::{Marking, SynOptions, WindowScale};
 use crate::wire::{ChecksumPolicy, parse};
-use crate::{Codepoint, Flags, Link, Options};
+use crate::{Codepoint, DropReason, Fate, Flags, Link, Options};
 use alloc::sync::Arc;
 use alloc::vec;
 use core::time::Duration;
@@ -183,16 +183,31 @@ fn without_time_to_linger_fin_wait_2_ends_with_a_reset() {
 /// What the SYN has said of the scale holds, though the buffer is another by the time of the answer.
 #[test]
 fn a_buffer_that_is_changed_during_an_open_does_not_change_the_scale() {
+    let (mut bench, syn) = changed_during_an_open();
+    let Options::Syn(offered) = syn.options else { panic!("a SYN has the options of one") };
+    let third = bench.sent_one().expect("the third segment");
+    assert_eq!(offered.window_scale, Some(WindowScale::clamped(7)));
+    assert_eq!(u32::from(third.window), 60_000 >> 7);
+}
+
+/// And what it has said of the window holds until another is said.
+#[test]
+fn a_buffer_that_is_changed_during_an_open_lets_in_no_more_than_was_offered() {
+    let (mut bench, syn) = changed_during_an_open();
+    let beyond = bench.arrive(&data(30_000, 0, 1)).verdict;
+    assert_eq!(beyond.fate, Fate::Dropped(DropReason::OutOfWindow), "of {}", syn.window);
+}
+
+/// An open whose buffer becomes larger between the SYN, which is given, too, and its answer.
+fn changed_during_an_open() -> (Bench, Sent) {
     let mut bench = Bench::accepted(&config(), negotiated());
-    let terms = Terms::from(&ConnectionConfig { receive_buffer_max: 6 << 20, ..config() });
+    let terms = Terms::from(&ConnectionConfig { receive_buffer: 20_000, receive_buffer_max: 6 << 20, ..config() });
     bench.connection = Connection::connect(bench.now, TUPLE, ISS, 5, &terms);
     let syn = bench.sent_one().expect("a SYN");
     let Options::Syn(offered) = syn.options else { panic!("a SYN has the options of one") };
-    bench.connection.set(bench.now, SocketOption::ReceiveBuffer(5000));
+    bench.connection.set(bench.now, SocketOption::ReceiveBuffer(60_000));
     let (mut answer, frame) = ack(u32::MAX, 0).with(Flags::SYN).segment();
     answer.options = Options::Syn(SynOptions { window_scale: offered.window_scale, ..SynOptions::default() });
     let _ = bench.connection.on_segment(bench.now, &answer, &frame);
-    let third = bench.sent_one().expect("the third segment");
-    assert_eq!(offered.window_scale, Some(WindowScale::clamped(7)));
-    assert_eq!(u32::from(third.window) << 7, 5000_u32.next_multiple_of(128));
+    (bench, syn)
 }
