@@ -2,11 +2,10 @@
 
 use crate::Fate;
 use crate::sieve::{SIEVES, Seen};
-use anyhow::{Context, Result};
-use serde_json::json;
+use anyhow::{Error, Result};
 use std::fmt;
-use std::fs;
 use std::path::Path;
+use synward_testkit::assurance::{Outcome, write_outcomes};
 
 /// What came of all that were drawn.
 #[derive(Debug, Default)]
@@ -42,10 +41,8 @@ impl Tested {
     pub fn write(&self, folder: &Path, seed: u64, percent: usize) -> Result<()> {
         let (killed, viable, unviable) = (self.killed(), self.viable(), self.count(Fate::Unviable));
         let seen = format!("{killed} of {viable} killed, seed {seed}; {unviable} more could not be compiled");
-        let row = json!([{ "check": "mutants", "ok": self.suffices(percent), "seen": seen }]);
-        let path = folder.join("mutants.json");
-        let written = fs::create_dir_all(folder).and_then(|()| fs::write(&path, format!("{row:#}\n")));
-        written.with_context(|| format!("cannot write {}", path.display()))
+        let outcome = Outcome { check: "mutants".into(), ok: self.suffices(percent), seen, ..Outcome::default() };
+        write_outcomes(&folder.join("mutants.json"), &[outcome]).map_err(Error::msg)
     }
 
     fn killed(&self) -> usize {

@@ -3,12 +3,12 @@
 
 mod tree;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 use clap::Parser;
-use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use synward_testkit::assurance::{Outcome, write_outcomes};
 use tree::{Found, Tree};
 
 /// A bug is to be found within so many seeds.
@@ -78,10 +78,8 @@ fn write(folder: &Path, rows: &[(String, Option<Found>)]) -> Result<()> {
             Some(Found { seed, problem }) => format!("found by seed {seed}: {problem}"),
             None => format!("not found by {SEEDS} seeds"),
         };
-        json!({ "check": format!("planted {name}"), "ok": found.is_some(), "seen": seen })
+        Outcome { check: format!("planted {name}"), ok: found.is_some(), seen, ..Outcome::default() }
     };
     let rows: Vec<_> = rows.iter().map(row).collect();
-    let path = folder.join("planted.json");
-    let written = fs::create_dir_all(folder).and_then(|()| fs::write(&path, format!("{:#}\n", json!(rows))));
-    written.with_context(|| format!("cannot write {}", path.display()))
+    write_outcomes(&folder.join("planted.json"), &rows).map_err(Error::msg)
 }

@@ -1,10 +1,9 @@
 //! What goes into the assurance table.
 
 use crate::hunt::Hunt;
-use anyhow::{Context, Result};
-use serde_json::json;
-use std::fs;
+use anyhow::{Error, Result};
 use std::path::Path;
+use synward_testkit::assurance::{Outcome, write_outcomes};
 
 /// Whether every promise was kept and memory did not grow.
 pub fn is_clean(hunt: &Hunt) -> bool {
@@ -21,11 +20,10 @@ pub fn write(folder: &Path, hunt: &Hunt) -> Result<()> {
         format!(", {early:.0} MiB after warming up and {late:.0} MiB at the end")
     });
     let seen = hunt.line();
-    let rows = json!([
-        { "check": "simulator", "ok": hunt.finding().is_none(), "seen": format!("{seen}{finding}") },
-        { "check": "soak", "ok": is_clean(hunt), "seen": format!("{seen}{memory}{finding}") },
-    ]);
-    let path = folder.join("soak.json");
-    let written = fs::create_dir_all(folder).and_then(|()| fs::write(&path, format!("{rows:#}\n")));
-    written.with_context(|| format!("cannot write {}", path.display()))
+    let outcome = |check: &str, ok, seen| Outcome { check: check.into(), ok, seen, ..Outcome::default() };
+    let outcomes = [
+        outcome("simulator", hunt.finding().is_none(), format!("{seen}{finding}")),
+        outcome("soak", is_clean(hunt), format!("{seen}{memory}{finding}")),
+    ];
+    write_outcomes(&folder.join("soak.json"), &outcomes).map_err(Error::msg)
 }
