@@ -117,11 +117,8 @@ impl Fault {
             8 => FaultKind::HoldCompletions(side, shard),
             9 => FaultKind::RefuseRefill(side, shard),
             10 => FaultKind::LinkDown(side, shard),
-            _ => {
-                // A step back parts shards of which one has stood still meanwhile: theirs is a clock that makes none.
-                let forward = rng.chance(600);
-                FaultKind::ClockJump { side, forward: forward || machine.shards > 1 }
-            }
+            // A step back parts shards of which one has stood still meanwhile: theirs is a clock that makes none.
+            _ => FaultKind::ClockJump { side, forward: rng.chance(600) || machine.shards > 1 },
         };
         let at = Duration::from_nanos(rng.below(options.calm.as_nanos() as u64));
         let lasts = Duration::from_millis([50, 1_000, 5_000, 30_000][rng.below(4) as usize] + rng.below(50));

@@ -13,6 +13,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 use synward_proto::Endpoint;
 
+/// Looks of the applications at one moment: one that is told something more has no rest.
+const MAX_LOOKS: u32 = 10_000;
+
 /// A frame with the time when it was sent.
 pub(super) type Sent = (Duration, Vec<u8>);
 
@@ -140,7 +143,7 @@ impl World {
         let Self { now, options, server, client, serving, dialling, watcher, .. } = self;
         client.rest(*now);
         server.rest(*now);
-        loop {
+        for _ in 0..MAX_LOOKS {
             serving.look(*now, options, server, watcher, dialling)?;
             dialling.look(*now, client)?;
             serving.close(dialling, options.patient, (server, client))?;
@@ -149,6 +152,7 @@ impl World {
                 return Ok(());
             }
         }
+        Err(format!("applications are told something more after {MAX_LOOKS} looks at {now:?}"))
     }
 
     /// Frames leave. The server's reach the client, or those who gave themselves an address of theirs.
