@@ -159,12 +159,11 @@ impl Default for EngineConfig {
 impl EngineConfig {
     /// Says which setting cannot be used, and why.
     pub(crate) fn check(&self) -> Result<(), BuildError> {
-        let at_most = |setting, value: u32, most: u32, problem| {
-            if value <= most { Ok(()) } else { Err(BuildError::Setting { setting, problem }) }
+        let holds = |setting, holds, problem| {
+            if holds { Ok(()) } else { Err(BuildError::Setting { setting, problem }) }
         };
-        let some = |setting, value: u32| {
-            if value > 0 { Ok(()) } else { Err(BuildError::Setting { setting, problem: "must not be zero" }) }
-        };
+        let at_most = |setting, value: u32, most: u32, problem| holds(setting, value <= most, problem);
+        let some = |setting, value: u32| holds(setting, value > 0, "must not be zero");
         some("max_connections", self.max_connections)?;
         some("receive_buffer", self.receive_buffer)?;
         some("send_buffer", self.send_buffer)?;
@@ -183,7 +182,7 @@ impl EngineConfig {
         at_most("send_buffer", self.send_buffer, self.send_buffer_max, "larger than send_buffer_max")?;
         at_most("receive_buffer_max", self.receive_buffer_max, window, "larger than window_scale can say")?;
         let served = self.cookie_timestamps == CookieTimestamps::Optional || self.timestamps || self.syncookies == 0;
-        at_most("cookie_timestamps", (!served).into(), 0, "required without timestamps: nobody could get a cookie")?;
+        holds("cookie_timestamps", served, "required without timestamps: nobody could get a cookie")?;
         at_most("mtu", MIN_MTU.into(), self.mtu.into(), "at least 576")
     }
 
@@ -368,4 +367,25 @@ pub enum BuildError {
         /// What is wrong with it.
         problem: &'static str,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BuildError, CookieTimestamps, EngineConfig};
+
+    /// Who gets a cookie only with timestamps must be able to have them.
+    #[test]
+    fn cookies_that_nobody_could_get_are_refused() {
+        let config = |cookie_timestamps, timestamps, syncookies| {
+            EngineConfig { cookie_timestamps, timestamps, syncookies, ..EngineConfig::default() }.check()
+        };
+        let (optional, required) = (CookieTimestamps::Optional, CookieTimestamps::Required);
+        for syncookies in [1, 2] {
+            let refused = config(required, false, syncookies);
+            assert!(matches!(refused, Err(BuildError::Setting { setting: "cookie_timestamps", .. })), "{refused:?}");
+        }
+        for (stamps, timestamps, syncookies) in [(required, false, 0), (required, true, 2), (optional, false, 2)] {
+            assert!(config(stamps, timestamps, syncookies).is_ok());
+        }
+    }
 }

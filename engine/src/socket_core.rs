@@ -446,9 +446,8 @@ impl SocketCore {
     pub fn let_go(&mut self) {
         let name = |(index, state): (usize, &Socket)| SocketId { index: index as u32, generation: state.generation };
         let sockets: Vec<_> = self.sockets.iter().map(name).collect();
-        let name = |(&index, listening): (&u32, &Listening)| ListenerId { index, generation: listening.generation };
-        let listeners: Vec<_> = self.listeners.iter().map(name).collect();
-        // They are all there, and so nothing is refused.
+        let listeners: Vec<_> = self.listener_ids().collect();
+        // Only what was given back already is refused.
         for socket in sockets {
             let _ = self.abort(socket);
         }
@@ -555,9 +554,7 @@ fn is_group(address: IpAddr) -> bool {
 impl Drop for SocketCore {
     /// The addresses that only this worker listened on are free again.
     fn drop(&mut self) {
-        for (&index, listening) in &self.listeners {
-            self.registry.leave(ListenerId { index, generation: listening.generation });
-        }
+        self.listener_ids().for_each(|listener| self.registry.leave(listener));
     }
 }
 

@@ -52,6 +52,10 @@ impl SocketCore {
         self.states.iter().all(|state| state.down)
     }
 
+    pub(crate) fn listener_ids(&self) -> impl Iterator<Item = ListenerId> {
+        self.listeners.iter().map(|(&index, listening)| ListenerId { index, generation: listening.generation })
+    }
+
     pub(crate) fn listening(&self, listener: ListenerId) -> Result<&Listening, SocketError> {
         let listening = self.listeners.get(&listener.index);
         listening.filter(|listening| listening.generation == listener.generation).ok_or(SocketError::BadSocket)
