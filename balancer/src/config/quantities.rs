@@ -31,7 +31,7 @@ pub(super) fn duration_or<U: 'static>(
 
 fn wanted_duration(range: &RangeInclusive<Duration>) -> String {
     let (least, most) = (show_duration(*range.start()), show_duration(*range.end()));
-    format!("a duration from {least:?} to {most:?} (units: ms, s, m, h, d)")
+    format!("a duration from {least:?} to {most:?} (units: {})", names(TIMES.iter().rev()))
 }
 
 fn duration_in(value: &DeValue<'_>, range: &RangeInclusive<Duration>) -> Result<Duration, Hint> {
@@ -57,7 +57,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 /// A size in bytes within `range`: a number, or text with a unit.
 pub(super) fn size<T: Copy + PartialOrd + Into<u64> + TryFrom<u64> + 'static>(range: RangeInclusive<T>) -> Form<T> {
     let (least, most) = (show_size(*range.start()), show_size(*range.end()));
-    let wanted = format!("a size from {least:?} to {most:?}, in bytes or with a unit (KiB, MiB, GiB, TiB)");
+    let wanted = format!("a size from {least:?} to {most:?}, in bytes or with a unit ({})", names(SIZES.iter().rev()));
     Form::new(wanted, move |value| {
         let bytes = match value.as_str() {
             Some(text) => Some(with_unit(text, &SIZES)?),
@@ -84,12 +84,15 @@ fn unit_hint(unit: &str, units: &[(&str, u64)]) -> Hint {
         let (name, unit) = (name.to_ascii_lowercase(), unit.trim().to_ascii_lowercase());
         !unit.is_empty() && (name == unit || name.replace('i', "") == unit || name.starts_with(&unit))
     };
-    let names: Vec<&str> = units.iter().map(|(name, _)| *name).collect();
-    match names.iter().find(|name| near(name)) {
-        Some(name) => format!("the unit is written {name:?}"),
-        None if unit.is_empty() => format!("the unit is missing ({})", names.join(", ")),
+    match units.iter().find(|(name, _)| near(name)) {
+        Some((name, _)) => format!("the unit is written {name:?}"),
+        None if unit.is_empty() => format!("the unit is missing ({})", names(units.iter())),
         None => format!("there is no unit {unit:?}"),
     }
+}
+
+fn names<'a>(units: impl Iterator<Item = &'a (&'a str, u64)>) -> String {
+    units.map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
 }
 
 /// A duration as it would be written in the file, in the longest unit that is exact.

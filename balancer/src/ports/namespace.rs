@@ -3,7 +3,6 @@
 //! Unsafe code here defends one invariant: the kernel writes only into a number on this thread's stack, as many bytes as it has.
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
-use std::ffi::c_int;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::ptr::from_mut;
@@ -12,10 +11,9 @@ use std::ptr::from_mut;
 pub(super) fn cookie() -> io::Result<u64> {
     let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
     let mut cookie = 0_u64;
-    let mut length: libc::socklen_t = 8;
-    const { assert!(size_of::<u64>() == 8) };
+    let mut length = size_of_val(&cookie) as libc::socklen_t;
     // SAFETY: both pointers are to values of this frame, and `length` is the size of the first.
-    let result: c_int = unsafe {
+    let result = unsafe {
         libc::getsockopt(
             socket.as_raw_fd(),
             libc::SOL_SOCKET,

@@ -1,7 +1,7 @@
 //! What the workers of a proxy count, and what the control socket shows of it.
 
 use super::Farewell;
-use crate::balance::{BackendIndex, Health, Pool};
+use crate::balance::{BackendIndex, BackendStats, Health, Pool};
 use crate::config::Config;
 use crossbeam::utils::CachePadded;
 use serde::{Deserialize, Serialize};
@@ -66,6 +66,17 @@ struct BackendCounts {
     from_backend: Tally,
     /// One while this worker leaves the backend alone.
     backoff: Tally,
+}
+
+impl BackendCounts {
+    fn show(&self, health: Health, stats: &BackendStats) {
+        self.connecting.set(stats.connecting);
+        self.now.set(stats.connections);
+        self.total.set(stats.total);
+        self.refused.set(stats.refused);
+        self.timed_out.set(stats.timed_out);
+        self.backoff.set(u64::from(health != Health::Up));
+    }
 }
 
 impl ProxyStats {
@@ -223,13 +234,11 @@ impl WorkerStats {
         }
     }
 
-    /// The proxy panicked, and its connections are gone.
+    /// The proxy panicked, and its connections are gone: what follows knows nothing of the backends yet.
     pub(super) fn panicked(&self) {
         let own = self.own();
         own.panics.add(1);
-        for backend in own.pools.iter().flatten() {
-            [&backend.connecting, &backend.now, &backend.backoff].into_iter().for_each(|gauge| gauge.set(0));
-        }
+        own.pools.iter().flatten().for_each(|backend| backend.show(Health::Up, &BackendStats::default()));
     }
 
     /// A client and its backend were spliced.
@@ -252,13 +261,7 @@ impl WorkerStats {
     /// Shows what the pool of this worker knows of a backend.
     pub(super) fn publish(&self, number: usize, backend: BackendIndex, pool: &Pool) {
         let Some((health, stats)) = pool.stats().nth(backend.get()) else { return };
-        let counts = &self.own().pools[number][backend.get()];
-        counts.connecting.set(stats.connecting);
-        counts.now.set(stats.connections);
-        counts.total.set(stats.total);
-        counts.refused.set(stats.refused);
-        counts.timed_out.set(stats.timed_out);
-        counts.backoff.set(u64::from(health != Health::Up));
+        self.own().pools[number][backend.get()].show(health, &stats);
     }
 }
 
