@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use std::io::{BufRead, BufReader};
 use std::net::IpAddr;
 use std::process::{Child, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use synward_lab::Host;
 
 /// iperf3's.
@@ -29,6 +30,7 @@ fn through_the_front(arguments: &[&str]) -> Result<()> {
     let mut server = Server::start(path.far())?;
     let bed = Bed::dialling(path, &[PORT])?;
     for address in bed.addresses() {
+        server.listens()?;
         measure(&bed, address, arguments)?;
     }
     ensure!(server.child.try_wait()?.is_none(), "the server has ended");
@@ -43,16 +45,21 @@ fn measure(bed: &Bed, address: IpAddr, arguments: &[&str]) -> Result<()> {
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).context("iperf3's report")?;
     ensure!(output.status.success(), "iperf3 {arguments:?}: {}\n{}", report["error"], bed.engine.log());
     let bytes = |sum: &str| report["end"][sum]["bytes"].as_u64().unwrap_or_default();
-    ensure!(bytes("sum_sent") >= BYTES && bytes("sum_received") > 0, "{}", report["end"]);
+    let said = || format!("{}: {}", report["error"], report["end"]);
+    // With both directions, iperf3 ends as soon as one of them has carried the bytes.
+    let sent = bytes("sum_sent").max(bytes("sum_sent_bidir_reverse"));
+    ensure!(sent >= BYTES && bytes("sum_received") > 0, said());
     if arguments.contains(&"--bidir") {
-        ensure!(bytes("sum_received_bidir_reverse") > 0, "{}", report["end"]);
+        ensure!(bytes("sum_received_bidir_reverse") > 0, said());
     }
     Ok(())
 }
 
-/// A server that has said that it listens.
+/// A server. It listens anew for each client, and resets who comes in between.
 struct Server {
     child: Child,
+    /// How often it has said that it listens.
+    said: Receiver<()>,
 }
 
 impl Server {
@@ -60,11 +67,19 @@ impl Server {
         let mut command = host.command("iperf3");
         command.args(["--server", "--forceflush"]).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().context("iperf3: apt-get install iperf3")?;
-        let mut lines = BufReader::new(child.stdout.take().context("iperf3's output")?).lines();
-        while !lines.next().context("iperf3 has ended")??.contains("listening") {}
-        // It goes on talking, and is not to be kept waiting.
-        std::thread::spawn(move || lines.for_each(drop));
-        Ok(Self { child })
+        let lines = BufReader::new(child.stdout.take().context("iperf3's output")?).lines();
+        let (saying, said) = channel();
+        // It talks in between, and is not to be kept waiting. When nobody asks any more it is about to be ended.
+        std::thread::spawn(move || {
+            let mut listening = lines.map_while(Result::ok).filter(|line| line.contains("listening"));
+            listening.try_for_each(|_| saying.send(()))
+        });
+        Ok(Self { child, said })
+    }
+
+    /// Waits until it listens for the next client.
+    fn listens(&self) -> Result<()> {
+        self.said.recv().context("iperf3 has ended")
     }
 }
 
