@@ -132,7 +132,8 @@ pub struct PoolConfig {
     pub name: String,
     /// How a backend is chosen.
     pub balance: Balance,
-    /// How long a backend may take to complete a handshake before the next one is tried.
+    /// How long a backend may take to complete a handshake before the next one is tried; and how long a client waits where no
+    /// way leads to any backend, as when a link is down.
     pub connect_timeout: Duration,
     /// How long a backend that failed is left alone.
     pub backoff: Backoff,

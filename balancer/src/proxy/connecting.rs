@@ -4,9 +4,13 @@ use super::relay::Relay;
 use super::session::{Attempt, Stage};
 use super::ways::{Sources, Start};
 use super::{Farewell, IDLE_CHECKS, Proxy};
-use crate::balance::BackendIndex;
+use crate::balance::{BackendIndex, TriedSet};
+use std::time::Duration;
 use synward_engine::{ConnectConfig, Delivery, Interest, Ready, SocketCore, SocketError, SocketId};
 use synward_proto::{Endpoint, Instant};
+
+/// How soon a client for which there was no way to any backend looks again.
+const WAY_PATIENCE: Duration = Duration::from_millis(100);
 
 /// Why an attempt came to nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,7 +60,7 @@ impl Proxy {
         let number = self.listeners[session.listener].pool;
         let state = &mut self.pools[number];
         let Some(backend) = state.pool.pick(pool_now, &session.tuple, &session.tried) else {
-            return self.end(core, key, Farewell::NoBackend);
+            return self.wait_for_way(core, now, key);
         };
         session.tried.insert(backend);
         session.stage = Stage::Connecting(Some(Attempt { backend, socket: None, sources: Sources::default() }));
@@ -65,11 +69,22 @@ impl Proxy {
         self.connect(core, now, key);
     }
 
+    /// No backend is left. Where it was the way to one that was missing, the client waits for it as long as for a backend's answer:
+    /// as long as Linux, too, would look for the neighbour or send the SYN again.
+    fn wait_for_way(&mut self, core: &mut SocketCore, now: Instant, key: usize) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        match session.waits_until.filter(|&until| now < until) {
+            Some(until) => self.deadlines.set(key, &mut session.deadline, until.min(now + WAY_PATIENCE)),
+            None => self.end(core, key, Farewell::NoBackend),
+        }
+    }
+
     /// Opens a connection to the backend of the session's attempt, from the next source.
     fn connect(&mut self, core: &mut SocketCore, now: Instant, key: usize) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let Stage::Connecting(Some(attempt)) = &mut session.stage else { return };
-        let remote = self.pools[self.listeners[session.listener].pool].backends[attempt.backend.get()];
+        let pool = &self.pools[self.listeners[session.listener].pool];
+        let remote = pool.backends[attempt.backend.get()];
         let near = core.shard_of(session.client).ok();
         let before = attempt.sources;
         let Start { shard, source, link } = match self.ways.start(remote.addr, near, &mut attempt.sources) {
@@ -78,6 +93,9 @@ impl Proxy {
             Err(reason) => {
                 if let Some(more) = self.log_limit.allows(now) {
                     tracing::warn!(more, "a client cannot be connected: {reason}");
+                }
+                if reason.may_pass() {
+                    session.waits_until.get_or_insert(now + pool.connect_timeout);
                 }
                 return self.missed(core, now, key, Miss::Refused);
             }
@@ -125,10 +143,14 @@ impl Proxy {
         }
     }
 
-    /// The backend has had its time.
+    /// The backend has had its time; or none was there to be asked, and there may be one now.
     pub(super) fn on_connect_timeout(&mut self, core: &mut SocketCore, now: Instant, key: usize) {
-        let Some(session) = self.sessions.get(key) else { return };
-        let Stage::Connecting(Some(attempt)) = &session.stage else { return };
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let Stage::Connecting(attempt) = &session.stage else { return };
+        let Some(attempt) = attempt else {
+            session.tried = TriedSet::default();
+            return self.find_backend(core, now, key);
+        };
         let was_asked = attempt.socket.is_some();
         self.give_up_attempt(core, key);
         self.missed(core, now, key, if was_asked { Miss::TimedOut } else { Miss::NoRoom });
@@ -198,6 +220,7 @@ impl Proxy {
             // The client has gone, and this turn has not come to that yet; or the backend, which comes to the same.
             return self.end(core, key, Farewell::ClientGone);
         }
+        session.waits_until = None;
         let number = self.listeners[session.listener].pool;
         let pool = &mut self.pools[number].pool;
         pool.succeeded(backend.0);

@@ -40,6 +40,14 @@ pub enum NoRoute {
     },
 }
 
+impl NoRoute {
+    /// Whether it is to be expected that there soon is a way: the kernel takes routes away with a link and is told again of
+    /// them with it, and looks for a neighbour for a while.
+    pub(super) const fn may_pass(&self) -> bool {
+        matches!(self, Self::NextHop(NoNextHop::NoRoute { .. } | NoNextHop::Unresolved { .. }))
+    }
+}
+
 /// An interface of the engine, as connections to backends use it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct BackendInterface {

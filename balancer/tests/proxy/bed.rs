@@ -166,14 +166,21 @@ impl Host {
     }
 }
 
-/// The next hops of a bed. Whoever asks for one panics while the flag is set.
-#[derive(Clone)]
-struct TestRoutes(HashMap<IpAddr, Route>, Arc<AtomicBool>);
+/// The next hops of a bed.
+#[derive(Clone, Default)]
+struct TestRoutes {
+    known: HashMap<IpAddr, Route>,
+    /// Whoever asks for one panics while this is set.
+    panics: Arc<AtomicBool>,
+    /// There is none while this is set.
+    gone: Arc<AtomicBool>,
+}
 
 impl Routes for TestRoutes {
     fn route(&self, backend: IpAddr) -> Result<Route, NoRoute> {
-        assert!(!self.1.load(Ordering::Relaxed), "a mistake in the proxy");
-        self.0.get(&backend).copied().ok_or(NoRoute::NextHop(NoNextHop::NoRoute { destination: backend }))
+        assert!(!self.panics.load(Ordering::Relaxed), "a mistake in the proxy");
+        let known = if self.gone.load(Ordering::Relaxed) { None } else { self.known.get(&backend).copied() };
+        known.ok_or(NoRoute::NextHop(NoNextHop::NoRoute { destination: backend }))
     }
 }
 
@@ -190,6 +197,8 @@ pub struct Bed {
     pub stalled: Option<usize>,
     /// Whether a proxy that looks for a backend panics.
     panics: Arc<AtomicBool>,
+    /// Whether there is no way to any backend.
+    ways_gone: Arc<AtomicBool>,
     stats: Arc<ProxyStats>,
     pub switch: Switch,
     pub now: Instant,
@@ -231,7 +240,7 @@ impl Bed {
         let mut front = build_fleet(interfaces, layout.workers).expect("builds");
         let stats = Arc::new(ProxyStats::new(&config, front.workers.len()));
         let (routes, backend_interfaces) = (routes(spec), backend_interfaces(spec, &front));
-        let panics = Arc::clone(&routes.1);
+        let (panics, ways_gone) = (Arc::clone(&routes.panics), Arc::clone(&routes.gone));
         let mut proxies = Vec::new();
         for (number, core) in front.workers.iter_mut().enumerate() {
             let (routes, interfaces) = (routes.clone(), backend_interfaces.clone());
@@ -262,6 +271,7 @@ impl Bed {
             proxies,
             stalled: None,
             panics,
+            ways_gone,
             stats,
             switch,
             now,
@@ -404,6 +414,11 @@ impl Bed {
         self.panics.store(panics, Ordering::Relaxed);
     }
 
+    /// Whether there is no way to any backend.
+    pub fn take_ways(&mut self, gone: bool) {
+        self.ways_gone.store(gone, Ordering::Relaxed);
+    }
+
     /// Whether frames to the backends are lost.
     pub fn lose_backends(&mut self, lost: bool) {
         self.switch.lose(BACKENDS, lost);
@@ -471,7 +486,7 @@ fn routes(spec: &Spec<'_>) -> TestRoutes {
         };
         (addr, Route { interface, source, link })
     };
-    TestRoutes(backends.map(route).collect(), Arc::default())
+    TestRoutes { known: backends.map(route).collect(), ..TestRoutes::default() }
 }
 
 fn backend_interfaces(spec: &Spec<'_>, front: &Fleet<MemoryPort>) -> Vec<BackendInterface> {

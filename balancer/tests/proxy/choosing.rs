@@ -14,6 +14,8 @@ pub const TESTS: &[Test] = &[
     ("one_that_refuses_is_passed_over_and_left_alone", refused),
     ("one_that_is_silent_is_given_up_in_time", silent),
     ("one_that_cannot_be_reached_is_passed_over", unreachable),
+    ("a_way_that_is_gone_is_waited_for", way_returns),
+    ("a_way_that_stays_away_is_not_waited_for_longer_than_a_backend", way_stays_away),
     ("when_none_takes_it_the_client_is_reset", none_left),
     ("when_all_are_draining_the_client_is_reset", draining),
     ("when_source_ports_run_out_the_client_is_reset_and_nobody_blamed", source_ports),
@@ -127,6 +129,48 @@ fn unreachable(layout: Layout) {
         part(&mut bed, &client, &backend);
     }
     assert!(bed.report().pools[0].backends[0].refused >= 1);
+    bed.assert_clean();
+}
+
+/// As when a link flaps: the kernel takes the routes away with it.
+fn way_returns(layout: Layout) {
+    let backends = &[Backend::Serving; 2];
+    let mut bed = Bed::new(&Spec { backends, pool: "connect_timeout = '1s'", ..Spec::new(layout) });
+    bed.take_ways(true);
+    let mut clients: Vec<_> = (0..4).map(|_| End::new(bed.dial(Family::V4)).sends(pattern(1, 9_000))).collect();
+    bed.advance(Duration::from_millis(850));
+    assert_eq!((bed.connections(), bed.report().listeners[0].no_backend), (4, 0));
+    let mut gives_up = End::new(bed.dial(Family::V4));
+    bed.run(&mut [(Side::Client, &mut gives_up)]);
+    bed.abort(Side::Client, gives_up.socket);
+    assert_eq!(bed.connections(), 4);
+
+    bed.take_ways(false);
+    bed.advance(Duration::from_millis(100));
+    let accepted = std::iter::from_fn(|| bed.accept_any());
+    let mut served: Vec<_> = accepted.map(|(_, accepted)| End::new(accepted.socket)).collect();
+    let near = clients.iter_mut().map(|client| (Side::Client, client));
+    let far = served.iter_mut().map(|backend| (Side::Backend, backend));
+    bed.run(&mut near.chain(far).collect::<Vec<_>>());
+    assert_eq!(served.len(), clients.len());
+    for (client, backend) in clients.iter().zip(&served) {
+        assert!(client.error.is_none() && backend.received == pattern(1, 9_000), "{:?}", client.error);
+        part(&mut bed, client, backend);
+    }
+    bed.assert_clean();
+}
+
+fn way_stays_away(layout: Layout) {
+    let mut bed = Bed::new(&Spec { pool: "connect_timeout = '700ms'", ..Spec::new(layout) });
+    bed.take_ways(true);
+    let mut client = End::new(bed.dial(Family::V4));
+    bed.run(&mut [(Side::Client, &mut client)]);
+    bed.advance_with(Duration::from_millis(699), &mut [(Side::Client, &mut client)]);
+    assert_eq!((client.error, bed.connections()), (None, 1));
+    bed.advance_with(Duration::from_millis(1), &mut [(Side::Client, &mut client)]);
+    assert_eq!((client.error, bed.connections()), (Some(SocketError::ConnectionReset), 0));
+    assert_eq!(bed.report().listeners[0].no_backend, 1);
+    bed.abort(Side::Client, client.socket);
     bed.assert_clean();
 }
 
