@@ -11,7 +11,7 @@ const NEAR: Weather = Weather { delay: Duration::from_millis(1), ..Weather::STIL
 const HOLDUP: Duration = Duration::from_millis(5);
 
 pub fn tests() -> Vec<Test> {
-    let bursts = Some(Bursts { begin: 5, end: 100, loss: 800 });
+    let bursts = Some(Bursts { begin: 5, end: 100, loss: 800, lull: Duration::from_secs(1) });
     let weathers: [(&str, Weather, Run); 7] = [
         ("still", NEAR, transfers),
         ("lossy", Weather { loss: 20, ..NEAR }, transfers),

@@ -39,6 +39,9 @@ pub struct Bursts {
     pub end: u32,
     /// Chance that a frame is lost meanwhile.
     pub loss: u32,
+    /// They have also ended when no frame was sent for so long. Without it, bad times last for as many frames however rarely
+    /// these come: one in two minutes, where TCP has backed off.
+    pub lull: Duration,
 }
 
 impl Weather {
@@ -84,12 +87,14 @@ pub struct HostileLink {
     /// Jitter keeps the order: no frame that was not held back arrives before the one sent before it.
     last_arrival: Duration,
     in_burst: bool,
+    last_sent: Duration,
 }
 
 impl HostileLink {
     /// A link with this weather, all of whose accidents come from `rng`.
     pub fn new(weather: Weather, rng: Rng) -> Self {
-        Self { weather, rng, flying: BinaryHeap::new(), count: 0, last_arrival: Duration::ZERO, in_burst: false }
+        let (last_arrival, last_sent) = (Duration::ZERO, Duration::ZERO);
+        Self { weather, rng, flying: BinaryHeap::new(), count: 0, last_arrival, in_burst: false, last_sent }
     }
 
     /// The weather changes. What flies already arrives as it would have.
@@ -100,7 +105,7 @@ impl HostileLink {
 
     /// A frame begins its journey.
     pub fn send(&mut self, now: Duration, frame: Vec<u8>) {
-        if self.rng.chance(self.weather.loss) || self.is_lost_in_burst() {
+        if self.rng.chance(self.weather.loss) || self.is_lost_in_burst(now) {
             return;
         }
         if self.rng.chance(self.weather.duplication) {
@@ -109,8 +114,10 @@ impl HostileLink {
         self.fly(now, frame);
     }
 
-    fn is_lost_in_burst(&mut self) -> bool {
-        let Some(Bursts { begin, end, loss }) = self.weather.bursts else { return false };
+    fn is_lost_in_burst(&mut self, now: Duration) -> bool {
+        let Some(Bursts { begin, end, loss, lull }) = self.weather.bursts else { return false };
+        self.in_burst &= now.saturating_sub(self.last_sent) < lull;
+        self.last_sent = now;
         let turns = self.rng.chance(if self.in_burst { end } else { begin });
         self.in_burst ^= turns;
         self.in_burst && self.rng.chance(loss)
@@ -197,11 +204,25 @@ mod tests {
 
     #[test]
     fn losses_in_bursts_come_together() {
-        let bursts = Bursts { begin: 10, end: 100, loss: 1000 };
+        let bursts = Bursts { begin: 10, end: 100, loss: 1000, lull: Duration::MAX };
         let arrived = numbers(&run(Weather { bursts: Some(bursts), ..weather() }));
         let gaps = arrived.windows(2).filter(|pair| pair[1] > pair[0] + 1).count();
         let lost = 1000 - arrived.len();
         assert!(lost > 40 && gaps > 0 && lost > 4 * gaps, "{lost} in {gaps}");
+    }
+
+    #[test]
+    fn a_burst_does_not_outlast_a_lull() {
+        let arrives = |pause: u64| {
+            let bursts = Bursts { begin: 1000, end: 0, loss: 1000, lull: Duration::from_millis(100) };
+            let mut link = HostileLink::new(Weather { bursts: Some(bursts), ..weather() }, Rng::new(7));
+            link.send(Duration::ZERO, vec![0; 64]);
+            link.set_weather(Weather { bursts: Some(Bursts { begin: 0, ..bursts }), ..weather() });
+            link.in_burst = true;
+            link.send(Duration::from_millis(pause), vec![0; 64]);
+            link.receive(Duration::MAX).is_some()
+        };
+        assert_eq!((arrives(99), arrives(100)), (false, true));
     }
 
     #[test]

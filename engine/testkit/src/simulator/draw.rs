@@ -123,7 +123,8 @@ fn draw_path(rng: &mut Rng) -> PathOptions {
     let mut weather = Weather::draw(rng);
     if rng.chance(200) {
         let chance = |rng: &mut Rng, bound| 1 + rng.below(bound) as u32;
-        weather.bursts = Some(Bursts { begin: chance(rng, 20), end: chance(rng, 200), loss: 1000 - chance(rng, 500) });
+        let (begin, end, loss) = (chance(rng, 20), chance(rng, 200), 1000 - chance(rng, 500));
+        weather.bursts = Some(Bursts { begin, end, loss, lull: Duration::MAX });
     }
     let narrows = rng.chance(250).then(|| (200_000 << rng.below(8), 4_000 << rng.below(6)));
     PathOptions { weather, narrows }
