@@ -6,6 +6,8 @@ use crate::row::Row;
 use anyhow::{Context, Result, ensure};
 use std::process::Command;
 
+/// Most of the time a test waits for the wire.
+const THREADS: &str = "4";
 /// Draws of weather.
 const SEEDS: &str = "100";
 
@@ -24,7 +26,7 @@ pub fn run(_: &Options) -> Result<Vec<Row>> {
             "--format",
             "pretty",
         ])
-        .args(["--test-threads", "1"])
+        .args(["--test-threads", THREADS])
         .envs([("SYNWARD_LONG", "1"), ("SYNWARD_SEEDS", SEEDS)])
         .output()
         .context("cargo test")?;
