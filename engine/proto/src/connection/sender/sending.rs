@@ -147,9 +147,11 @@ impl Sender {
         let mss = u32::from(self.mss);
         flight.before = flight.board.missing();
         flight.recovery.holds_back = false;
-        flight.rearm = Rearm::Late;
         let in_flight = flight.board.in_flight();
         let found = self.find_overdue(&mut flight, now);
+        // Whatever may still be late now waits for an acknowledgment or the RTO: a reordering timer after another would put that off
+        // for ever.
+        flight.rearm = Rearm::Late;
         if flight.board.in_flight() != in_flight && flight.recovery.state != CaState::Recovery {
             self.enter_recovery(&mut flight, &Default::default());
             // One segment counts as delivered, so that the first copy goes.
