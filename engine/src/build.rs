@@ -27,8 +27,6 @@ use synward_nic::{FrameBudget, Port};
 use synward_proto::listener::HalfOpens;
 use synward_proto::wire::HEADROOM;
 
-/// Messages that fit in each of the two rings between shard and worker.
-const RING_SLOTS: usize = 4096;
 /// One in so many of the frames that readers may hold is kept for other shards.
 const SHARE_OF_OTHERS: u32 = 4;
 /// Bytes of headers within the MTU: those of IPv4 and TCP without options, the fewest there can be.
@@ -124,7 +122,8 @@ pub fn build_fleet<P: Port>(interfaces: Vec<Interface<P>>, workers: Workers) -> 
     let shields = interfaces.iter().filter_map(|interface| interface.shield.clone()).collect();
 
     let (shard_sides, worker_sides) = (sides(shards.into())?, sides(worker_count)?);
-    let (shard_ends, worker_ends) = handoff::mesh(RING_SLOTS, &shard_sides, &worker_sides);
+    let slots = interfaces.iter().map(|interface| interface.config.ring_slots).max().unwrap_or_default();
+    let (shard_ends, worker_ends) = handoff::mesh(slots as usize, &shard_sides, &worker_sides);
     let (mut shard_ends, mut rest, mut first) = (shard_ends.into_iter(), &shard_sides[..], 0);
     let (mut poll_loops, mut observed, mut steering) = (Vec::new(), Vec::new(), Vec::new());
     for Interface { config, rss, queues, shield } in interfaces {

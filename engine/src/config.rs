@@ -93,6 +93,9 @@ pub struct EngineConfig {
     pub ecn: Ecn,
     /// Time to live or hop limit of all segments (Linux: `ip_default_ttl`).
     pub hop_limit: u8,
+    /// What a shard and a worker may have said to each other, either way, that the other has not heard yet; past it whoever has
+    /// more to say keeps it. Where interfaces differ, the most.
+    pub ring_slots: u32,
     /// Received frames that one connection may have with its reader; past it payload is copied out.
     pub frames_per_reader: u32,
     /// Source ports of connections whose port is not asked for (Linux: `ip_local_port_range`). All of them are ours on the
@@ -145,6 +148,7 @@ impl Default for EngineConfig {
             fin_wait_2: Duration::from_secs(60),
             ecn: Ecn::WhenAsked,
             hop_limit: Marking::DEFAULT.hop_limit,
+            ring_slots: 4096,
             frames_per_reader: 32,
             source_ports: 32_768..=60_999,
             checksums: ChecksumPolicy::AllowUnfinished,
@@ -169,12 +173,14 @@ impl EngineConfig {
         some("send_buffer", self.send_buffer)?;
         some("hop_limit", self.hop_limit.into())?;
         some("syn_table", self.syn_table)?;
+        some("ring_slots", self.ring_slots)?;
         some("source_ports", (*self.source_ports.start()).into())?;
         some("source_ports", (!self.source_ports.is_empty()).into())?;
         at_most("max_connections", self.max_connections, 1 << 24, "at most 16,777,216")?;
         at_most("max_time_waits", self.max_time_waits, 1 << 24, "at most 16,777,216")?;
         at_most("somaxconn", self.somaxconn, 1 << 16, "at most 65,536")?;
         at_most("syn_table", self.syn_table, 1 << 24, "at most 16,777,216")?;
+        at_most("ring_slots", self.ring_slots, 1 << 20, "at most 1,048,576")?;
         at_most("syncookies", self.syncookies.into(), 2, "0, 1 or 2")?;
         at_most("window_scale", self.window_scale.unwrap_or(0).into(), 14, "at most 14 (RFC 7323, section 2.3)")?;
         let window = u32::from(u16::MAX) << self.window_scale.unwrap_or(0).min(14);

@@ -31,7 +31,7 @@ pub struct Turn {
     pub sent: u32,
     /// Timers run.
     pub timers: u32,
-    /// Requests taken from the workers.
+    /// Requests taken from the workers, and connections whose news found room at last in the ring to one.
     pub requests: u32,
     /// Whether work was left over for want of budget: turn again without sleeping.
     pub unfinished: bool,

@@ -22,7 +22,8 @@ const REQUESTS_PER_TURN: u32 = 256;
 const RETRIES_PER_TURN: usize = 256;
 
 impl Shard {
-    /// Takes requests, and tries again to tell what found no room; returns how many requests there were.
+    /// Takes requests, and tries again to tell what found no room; returns how many requests there were, and connections that were
+    /// tried again.
     pub(crate) fn take_requests(&mut self, now: Instant, port: &mut impl Port) -> u32 {
         (0..self.workers.len() as u16).map(|worker| self.take_requests_of(now, worker, port)).sum()
     }
@@ -33,7 +34,7 @@ impl Shard {
             end.forget_far();
         }
         self.tell_reports(worker);
-        self.retry_undelivered(worker);
+        let retried = self.retry_undelivered(worker);
         let mut taken = 0;
         while taken < REQUESTS_PER_TURN && self.can_take_request(worker) {
             let Some(request) = self.workers.end(worker).pop() else { break };
@@ -46,19 +47,21 @@ impl Shard {
             tracing::debug!(worker, shard = self.id, "the worker is gone: resetting its connections");
             self.close_listeners_of(worker);
         }
-        taken
+        taken + retried
     }
 
-    fn retry_undelivered(&mut self, worker: u16) {
-        let number = usize::from(worker);
+    fn retry_undelivered(&mut self, worker: u16) -> u32 {
+        let (number, mut retried) = (usize::from(worker), 0);
         for _ in 0..self.undelivered[number].len().min(RETRIES_PER_TURN) {
             if !self.workers.end(worker).has_room() {
-                return;
+                break;
             }
             if let Some(index) = self.undelivered[number].pop() {
                 self.tell_worker(index);
+                retried += 1;
             }
         }
+        retried
     }
 
     /// Whether a request waits that can be taken. What is answered through the ring has to wait until there is room for the

@@ -1,8 +1,8 @@
 //! What observers see.
 
-use crate::bed::{Bed, client};
+use crate::bed::{Bed, client, config};
 use std::time::Duration;
-use synward_engine::{ObserveError, Shutdown};
+use synward_engine::{EngineConfig, ObserveError, Shutdown};
 use synward_proto::{Counter, DropReason};
 
 #[test]
@@ -106,4 +106,19 @@ fn questions_are_bounded_and_end_with_the_loop() {
     }
     let late = observer.connections().expect("there is room again");
     assert_eq!(late.collect(Duration::from_secs(60)).err(), Some(ObserveError::Ended));
+}
+
+/// The last that is heard of a connection waits for room in the ring, and nothing else happens in the turn that finds some.
+#[test]
+fn a_connection_whose_reader_hears_of_its_end_late_counts_no_longer() {
+    let server = EngineConfig { ring_slots: 1, ..config(2) };
+    let mut bed = Bed::with(config(1), server, synward_testkit::engine::small_budget());
+    let listener = bed.listen(8);
+    let (client, server) = bed.connect(listener);
+    assert_eq!(bed.client.sockets.send(client, b"x"), Ok(1));
+    bed.settle();
+    bed.client.sockets.abort(client).expect("resets");
+    bed.settle();
+    assert_eq!(bed.server.observer.snapshot().gauges.connections, 0);
+    bed.server.sockets.close(server).expect("closes");
 }

@@ -15,6 +15,8 @@ use synward_proto::segment::Link;
 
 /// How long the server bears a guest that says nothing sensible.
 const GUEST_TIME: Duration = Duration::from_secs(20);
+/// How soon the client tries again to open a connection for whose request there was no room.
+const FULL_PATIENCE: Duration = Duration::from_millis(10);
 /// What it sends to such a guest.
 const GUEST_BYTES: usize = 20_000;
 
@@ -23,6 +25,8 @@ const GUEST_BYTES: usize = 20_000;
 pub(super) struct Client {
     /// By plan, those that were begun.
     pub talkers: Vec<Option<Talker>>,
+    /// Not before this does it try again to open one: there was no room for the request.
+    again_at: Duration,
 }
 
 /// A connection of a plan at the server.
@@ -72,7 +76,7 @@ pub(super) struct Server {
 impl Client {
     /// Opens the connections whose time has come and whose port is free.
     pub fn open(&mut self, now: Duration, options: &Options, machine: &mut Machine) -> Result<u32, String> {
-        let Some(sockets) = machine.running(0) else { return Ok(0) };
+        let Some(sockets) = machine.running(0).filter(|_| now >= self.again_at) else { return Ok(0) };
         self.talkers.resize_with(options.plans.len(), || None);
         let mut opened = 0;
         for (number, plan) in options.plans.iter().enumerate() {
@@ -81,10 +85,14 @@ impl Client {
             }
             let link = Link { local: LINK.remote, remote: LINK.local, ..Link::default() };
             let local = Endpoint::new(options.client_address(), plan.port);
-            let socket = sockets
-                .connect(ConnectConfig::new(local, options.server_end(), link))
-                .map_err(|error| format!("connect: {error}"))?;
-            self.talkers[number] = Some(Talker::new(socket, plan.up, plan.down, plan.client));
+            match sockets.connect(ConnectConfig::new(local, options.server_end(), link)) {
+                Ok(socket) => self.talkers[number] = Some(Talker::new(socket, plan.up, plan.down, plan.client)),
+                Err(SocketError::WouldBlock) => {
+                    self.again_at = now + FULL_PATIENCE;
+                    break;
+                }
+                Err(error) => return Err(format!("connect: {error}")),
+            }
             opened += 1;
         }
         Ok(opened)
@@ -94,7 +102,7 @@ impl Client {
     pub fn next_open(&self, options: &Options, now: Duration) -> Option<Duration> {
         let to_come = |number: &usize| self.talkers.get(*number).is_none_or(Option::is_none);
         let numbers = (0..options.plans.len()).filter(to_come).filter(|number| self.is_free(options, *number));
-        numbers.map(|number| options.plans[number].at.max(now)).min()
+        numbers.map(|number| options.plans[number].at.max(now).max(self.again_at)).min()
     }
 
     /// Whether no plan before this one uses its port any more.

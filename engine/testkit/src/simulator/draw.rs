@@ -113,6 +113,7 @@ fn draw_config(rng: &mut Rng) -> EngineConfig {
         keepalive: Some(KEEPALIVE),
         // The unfinished form lets one corrupted frame in 65,536 through: it is for devices that lose no bits.
         checksums: ChecksumPolicy::Full,
+        ring_slots: if small { 1 + rng.below(8) as u32 } else { 4096 },
         frames_per_reader: 1 + rng.below(32) as u32,
         secrets: Some(Secrets::from_seed(rng.next())),
         ..EngineConfig::default()
