@@ -192,15 +192,15 @@ impl PathMtu {
     }
 
     /// The segments, options included, that come after those of `mss` bytes when these do not arrive. Every IPv6 link carries
-    /// its least packet. Over IPv4 nearly every path carries the base size, which is halved only when that was a mistake, down
-    /// to what an error could make us believe at most.
+    /// its least packet. Over IPv4 nearly every path carries the base size; only when that was a mistake comes what an error
+    /// could make us believe at most.
     fn fall_back(&self, tuple: &Tuple, mss: u16) -> u16 {
         if tuple.is_ipv6() {
             LEAST_V6 - headers(tuple)
         } else if mss > BASE {
             BASE
         } else if self.facts.contains(Facts::GUESSED) {
-            (mss / 2).max(LEAST_V4 - headers(tuple))
+            LEAST_V4 - headers(tuple)
         } else {
             mss
         }
