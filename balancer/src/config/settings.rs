@@ -132,8 +132,8 @@ pub struct PoolConfig {
     pub name: String,
     /// How a backend is chosen.
     pub balance: Balance,
-    /// How long a backend may take to complete a handshake before the next one is tried; and how long a client waits where no
-    /// way leads to any backend, as when a link is down.
+    /// How long a backend may take to complete a handshake before the next one is tried; and how long all are
+    /// tried again where none is left and a way was missing or an answer, as when a link is down.
     pub connect_timeout: Duration,
     /// How long a backend that failed is left alone.
     pub backoff: Backoff,

@@ -3,20 +3,22 @@
 use super::relay::Relay;
 use super::session::{Attempt, Stage};
 use super::ways::{Sources, Start};
-use super::{Farewell, IDLE_CHECKS, Proxy};
+use super::{Farewell, IDLE_CHECKS, PoolState, Proxy};
 use crate::balance::{BackendIndex, TriedSet};
 use std::time::Duration;
 use synward_engine::{ConnectConfig, Delivery, Interest, Ready, SocketCore, SocketError, SocketId};
 use synward_proto::{Endpoint, Instant};
 
-/// How soon a client for which there was no way to any backend looks again.
-const WAY_PATIENCE: Duration = Duration::from_millis(100);
+/// How soon a client for which there was no backend looks again.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Why an attempt came to nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Miss {
     /// The backend, or the way to it, did not take the connection.
     Refused,
+    /// No way leads there now.
+    NoWay,
     /// It did not answer in time.
     TimedOut,
     /// No source port is free towards it: not its fault.
@@ -60,7 +62,7 @@ impl Proxy {
         let number = self.listeners[session.listener].pool;
         let state = &mut self.pools[number];
         let Some(backend) = state.pool.pick(pool_now, &session.tuple, &session.tried) else {
-            return self.wait_for_way(core, now, key);
+            return self.try_later(core, now, key);
         };
         session.tried.insert(backend);
         session.stage = Stage::Connecting(Some(Attempt { backend, socket: None, sources: Sources::default() }));
@@ -69,12 +71,12 @@ impl Proxy {
         self.connect(core, now, key);
     }
 
-    /// No backend is left. Where it was the way to one that was missing, the client waits for it as long as for a backend's answer:
-    /// as long as Linux, too, would look for the neighbour or send the SYN again.
-    fn wait_for_way(&mut self, core: &mut SocketCore, now: Instant, key: usize) {
+    /// No backend is left. Where a way was missing or an answer, as when a link is down or has lost the SYN, the client is not
+    /// let go at once, but all are tried again for as long as a backend may take to answer (HAProxy: `retries`).
+    fn try_later(&mut self, core: &mut SocketCore, now: Instant, key: usize) {
         let Some(session) = self.sessions.get_mut(key) else { return };
-        match session.waits_until.filter(|&until| now < until) {
-            Some(until) => self.deadlines.set(key, &mut session.deadline, until.min(now + WAY_PATIENCE)),
+        match session.patient_until.filter(|&until| now < until) {
+            Some(until) => self.deadlines.set(key, &mut session.deadline, until.min(now + PATIENCE)),
             None => self.end(core, key, Farewell::NoBackend),
         }
     }
@@ -83,8 +85,7 @@ impl Proxy {
     fn connect(&mut self, core: &mut SocketCore, now: Instant, key: usize) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let Stage::Connecting(Some(attempt)) = &mut session.stage else { return };
-        let pool = &self.pools[self.listeners[session.listener].pool];
-        let remote = pool.backends[attempt.backend.get()];
+        let remote = self.pools[self.listeners[session.listener].pool].backends[attempt.backend.get()];
         let near = core.shard_of(session.client).ok();
         let before = attempt.sources;
         let Start { shard, source, link } = match self.ways.start(remote.addr, near, &mut attempt.sources) {
@@ -94,10 +95,8 @@ impl Proxy {
                 if let Some(more) = self.log_limit.allows(now) {
                     tracing::warn!(more, "a client cannot be connected: {reason}");
                 }
-                if reason.may_pass() {
-                    session.waits_until.get_or_insert(now + pool.connect_timeout);
-                }
-                return self.missed(core, now, key, Miss::Refused);
+                let miss = if reason.may_pass() { Miss::NoWay } else { Miss::Refused };
+                return self.missed(core, now, key, miss);
             }
         };
         let config = ConnectConfig {
@@ -172,7 +171,7 @@ impl Proxy {
     fn try_again(&mut self, core: &mut SocketCore, now: Instant, key: usize, miss: Miss) {
         match miss {
             Miss::NoSourcePort => self.connect(core, now, key),
-            Miss::Refused | Miss::TimedOut | Miss::NoRoom => self.missed(core, now, key, miss),
+            Miss::Refused | Miss::NoWay | Miss::TimedOut | Miss::NoRoom => self.missed(core, now, key, miss),
         }
     }
 
@@ -181,7 +180,7 @@ impl Proxy {
         let farewell = match miss {
             Miss::NoSourcePort => Farewell::NoSourcePort,
             Miss::NoRoom => Farewell::NoRoom,
-            Miss::Refused | Miss::TimedOut => {
+            Miss::Refused | Miss::NoWay | Miss::TimedOut => {
                 self.blame(now, key, miss);
                 return self.find_backend(core, now, key);
             }
@@ -198,10 +197,13 @@ impl Proxy {
         let Stage::Connecting(attempt) = &mut session.stage else { return };
         let Some(Attempt { backend, .. }) = attempt.take() else { return };
         let number = self.listeners[session.listener].pool;
-        let pool = &mut self.pools[number].pool;
+        let PoolState { pool, connect_timeout, .. } = &mut self.pools[number];
+        if matches!(miss, Miss::NoWay | Miss::TimedOut) {
+            session.patient_until.get_or_insert(now + *connect_timeout);
+        }
         match miss {
             Miss::TimedOut => pool.timed_out(pool_now, backend),
-            Miss::Refused | Miss::NoSourcePort | Miss::NoRoom => pool.refused(pool_now, backend),
+            Miss::Refused | Miss::NoWay | Miss::NoSourcePort | Miss::NoRoom => pool.refused(pool_now, backend),
         }
         self.stats.publish(number, backend, pool);
     }
@@ -220,7 +222,7 @@ impl Proxy {
             // The client has gone, and this turn has not come to that yet; or the backend, which comes to the same.
             return self.end(core, key, Farewell::ClientGone);
         }
-        session.waits_until = None;
+        session.patient_until = None;
         let number = self.listeners[session.listener].pool;
         let pool = &mut self.pools[number].pool;
         pool.succeeded(backend.0);

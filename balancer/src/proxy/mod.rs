@@ -5,8 +5,8 @@
 //!
 //! 1. *Connecting.* Its bytes are held in its shard while a backend is found: the pool chooses one, [`Routes`] says how it is
 //!    reached, and a connection is opened, from a shard of that interface and, where it can, from the client's own. One
-//!    that fails is told to the pool and the next one is tried; nothing has been sent to it yet. Where it was the way that was
-//!    missing, as when a link is down, the client waits for it as long as for a backend's answer.
+//!    that fails is told to the pool and the next one is tried; nothing has been sent to it yet. When none is left,
+//!    and a way was missing or an answer, as when a link is down, all are tried again for as long as a backend may take.
 //! 2. *Joined.* When both connections are of one shard they are [spliced](SocketCore::splice) there. Otherwise
 //!    the worker relays what comes, as far as the other side has room for it, so that it holds no bytes itself.
 //! 3. *Over*, when both streams have ended, either side fails (the other is reset), or nothing came for too long.

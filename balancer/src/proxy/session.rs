@@ -17,8 +17,8 @@ pub(super) struct Session {
     /// The backends that it has been to.
     pub(super) tried: TriedSet,
     pub(super) stage: Stage,
-    /// Until when it waits for a way to some backend; set when there was none.
-    pub(super) waits_until: Option<Instant>,
+    /// Until when all backends are tried again; set when the way to one was missing, or its answer.
+    pub(super) patient_until: Option<Instant>,
     /// Under which it stands among the deadlines.
     pub(super) deadline: Option<Instant>,
 }
@@ -26,7 +26,7 @@ pub(super) struct Session {
 /// How far it has come.
 #[derive(Debug)]
 pub(super) enum Stage {
-    /// A backend is being looked for, or, where no attempt is made, a way to one is waited for.
+    /// A backend is being looked for; or, where no attempt is made, all will be tried again.
     Connecting(Option<Attempt>),
     /// The worker carries bytes between it and its backend.
     Relayed(Relay),
@@ -53,7 +53,7 @@ impl Session {
             tuple: Tuple { local, remote: peer },
             tried: TriedSet::default(),
             stage: Stage::Connecting(None),
-            waits_until: None,
+            patient_until: None,
             deadline: None,
         }
     }

@@ -16,6 +16,7 @@ pub const TESTS: &[Test] = &[
     ("one_that_cannot_be_reached_is_passed_over", unreachable),
     ("a_way_that_is_gone_is_waited_for", way_returns),
     ("a_way_that_stays_away_is_not_waited_for_longer_than_a_backend", way_stays_away),
+    ("an_only_backend_that_was_not_heard_is_asked_once_more", asked_once_more),
     ("when_none_takes_it_the_client_is_reset", none_left),
     ("when_all_are_draining_the_client_is_reset", draining),
     ("when_source_ports_run_out_the_client_is_reset_and_nobody_blamed", source_ports),
@@ -172,6 +173,29 @@ fn way_stays_away(layout: Layout) {
     assert_eq!(bed.report().listeners[0].no_backend, 1);
     bed.abort(Side::Client, client.socket);
     bed.assert_clean();
+}
+
+/// As when a SYN is lost: without another backend, one that does not answer in time gets as much time again.
+fn asked_once_more(layout: Layout) {
+    for comes_back in [true, false] {
+        let mut bed = Bed::new(&Spec { pool: "connect_timeout = '700ms'", ..Spec::new(layout) });
+        bed.lose_backends(true);
+        let mut client = End::new(bed.dial(Family::V4));
+        bed.advance_with(Duration::from_millis(710), &mut [(Side::Client, &mut client)]);
+        assert_eq!((client.error, bed.report().pools[0].backends[0].timed_out), (None, 1));
+        if comes_back {
+            bed.lose_backends(false);
+            bed.advance(Duration::from_millis(100));
+            let (_, client, backend) = place(&mut bed, client);
+            part(&mut bed, &client, &backend);
+        } else {
+            bed.advance_with(Duration::from_millis(900), &mut [(Side::Client, &mut client)]);
+            assert_eq!(client.error, Some(SocketError::ConnectionReset));
+            assert_eq!(bed.report().pools[0].backends[0].timed_out, 2);
+            bed.abort(Side::Client, client.socket);
+        }
+        bed.assert_clean();
+    }
 }
 
 /// Connects a client that will get no backend.

@@ -15,18 +15,8 @@ pub use rows::{Row, Section, read_sections};
 pub use test_log::{Count, TestLog};
 
 /// Checks that are no tests of `make test`: the first word of their names. Whoever runs them leaves a report.
-const REPORTED: [&str; 10] = [
-    "accept",
-    "fuzz",
-    "miri",
-    "mutants",
-    "planted",
-    "requirement",
-    "script",
-    "simulator",
-    "soak",
-    "zerocopy",
-];
+const REPORTED: [&str; 10] =
+    ["accept", "fuzz", "miri", "mutants", "planted", "requirement", "script", "simulator", "soak", "zerocopy"];
 
 /// Whether a check leaves a report, and is not a test of `make test`.
 pub fn is_reported(check: &str) -> bool {
