@@ -83,10 +83,11 @@ pub fn bpf(data: &[u8]) {
     }
     TWINS.with_borrow_mut(|twins| {
         twins.raise(choice & UP != 0);
+        let began = now();
         let (action, counter, left) = twins.run(&frame);
         twins.agree(&frame, choice & UP != 0, (action, counter));
         if action == Tx {
-            twins.compare(&frame, &left);
+            twins.compare(&frame, &left, began);
             if choice & HOME != 0 {
                 twins.bring_home(&frame, &left, *change);
             }
@@ -202,10 +203,10 @@ impl Twins {
         matches!(engine.on_segment(now(), segment, &mut self.shared, &Room), Outcome::Open(..))
     }
 
-    /// The program's SYN-ACK is the engine's, to the byte.
-    fn compare(&mut self, frame: &[u8], left: &[u8]) {
+    /// The SYN-ACK of the program, which ran after `began`, is the engine's, to the byte, where both were of one tick.
+    fn compare(&mut self, frame: &[u8], left: &[u8], began: Instant) {
         let present = now();
-        let before = Instant::from_nanos(present.as_nanos() - JIFFIES.as_nanos() as u64);
+        let before = Instant::from_nanos(began.as_nanos() - JIFFIES.as_nanos() as u64);
         let Ok(segment) = parse(frame, ChecksumPolicy::Full) else {
             // Of a SYN with payload the program does not look at the checksum.
             return;
