@@ -142,14 +142,17 @@ impl Proxy {
         }
     }
 
-    /// The backend has had its time; or none was there to be asked, and there may be one now.
-    pub(super) fn on_connect_timeout(&mut self, core: &mut SocketCore, now: Instant, key: usize) {
+    /// Backends that were tried in vain may do by now.
+    pub(super) fn try_all_again(&mut self, core: &mut SocketCore, now: Instant, key: usize) {
         let Some(session) = self.sessions.get_mut(key) else { return };
-        let Stage::Connecting(attempt) = &session.stage else { return };
-        let Some(attempt) = attempt else {
-            session.tried = TriedSet::default();
-            return self.find_backend(core, now, key);
-        };
+        session.tried = TriedSet::default();
+        self.find_backend(core, now, key);
+    }
+
+    /// The backend has had its time.
+    pub(super) fn on_connect_timeout(&mut self, core: &mut SocketCore, now: Instant, key: usize) {
+        let Some(session) = self.sessions.get(key) else { return };
+        let Stage::Connecting(Some(attempt)) = &session.stage else { return };
         let was_asked = attempt.socket.is_some();
         self.give_up_attempt(core, key);
         self.missed(core, now, key, if was_asked { Miss::TimedOut } else { Miss::NoRoom });

@@ -339,7 +339,8 @@ impl Proxy {
             let Some(session) = self.sessions.get_mut(key) else { continue };
             session.deadline = None;
             match &mut session.stage {
-                Stage::Connecting(_) => self.on_connect_timeout(core, now, key),
+                Stage::Connecting(Some(_)) => self.on_connect_timeout(core, now, key),
+                Stage::Connecting(None) => self.try_all_again(core, now, key),
                 Stage::Relayed(relay) => {
                     if relay.was_read(core) {
                         relay.moved = now;

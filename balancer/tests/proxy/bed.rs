@@ -179,8 +179,8 @@ struct TestRoutes {
 impl Routes for TestRoutes {
     fn route(&self, backend: IpAddr) -> Result<Route, NoRoute> {
         assert!(!self.panics.load(Ordering::Relaxed), "a mistake in the proxy");
-        let known = if self.gone.load(Ordering::Relaxed) { None } else { self.known.get(&backend).copied() };
-        known.ok_or(NoRoute::NextHop(NoNextHop::NoRoute { destination: backend }))
+        let known = self.known.get(&backend).filter(|_| !self.gone.load(Ordering::Relaxed));
+        known.copied().ok_or(NoRoute::NextHop(NoNextHop::NoRoute { destination: backend }))
     }
 }
 

@@ -262,8 +262,8 @@ mod tests {
         let all = Counts::of(Counter::ALL);
         assert_eq!(all.iter().collect::<Vec<_>>(), Counter::ALL);
         assert!(Counts::NONE.is_empty() && !all.is_empty());
-        for pair in Counter::ALL.iter().zip(&Counter::ALL[64..]) {
-            assert!(!Counts::of(&[*pair.0, *pair.1]).is_empty(), "{pair:?}");
+        for (&low, &high) in Counter::ALL.iter().zip(&Counter::ALL[64..]) {
+            assert!(!Counts::of(&[low, high]).is_empty(), "{low:?} and {high:?}");
         }
     }
 }
