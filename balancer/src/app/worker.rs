@@ -150,6 +150,8 @@ impl Worker {
                 }
             }
         }
+        // What it does next need not wait for anything from outside: an answer may be all that is left.
+        let _ = core.set_interest(socket, Interest::BOTH);
     }
 }
 
@@ -206,5 +208,94 @@ impl Served {
             Err(error) => return Err(error),
         }
         Ok(Step::Again)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{STEPS, Session, Worker};
+    use synward_engine::{ConnectConfig, Engine, EngineConfig, ListenConfig, Secrets, SocketCore, SocketId, build};
+    use synward_nic::{MemoryPort, MemoryPortConfig};
+    use synward_proto::segment::Link;
+    use synward_proto::{Endpoint, Instant, MacAddr};
+    use synward_testkit::engine::small_budget;
+
+    /// Takes one byte at each step. The first says how many there are, and after the last comes the answer.
+    #[derive(Default)]
+    struct Slow {
+        left: Option<u8>,
+        answered: bool,
+    }
+
+    impl Session for Slow {
+        fn receive(&mut self, bytes: &[u8]) -> usize {
+            self.left = Some(self.left.unwrap_or(bytes[0]) - 1);
+            1
+        }
+
+        fn receive_end(&mut self) {}
+
+        fn transmit(&mut self, room: &mut [u8]) -> usize {
+            if self.left != Some(0) || std::mem::replace(&mut self.answered, true) {
+                return 0;
+            }
+            room[0] = b'!';
+            1
+        }
+
+        fn is_over(&self) -> bool {
+            self.answered
+        }
+    }
+
+    fn engine(seed: u64, port: MemoryPort) -> Engine<MemoryPort> {
+        let secrets = Some(Secrets::from_seed(seed));
+        build(EngineConfig { max_connections: 8, max_time_waits: 8, secrets, ..EngineConfig::default() }, port)
+            .expect("builds")
+    }
+
+    /// What comes of a conversation of so many bytes: the answer, and whether the end was read.
+    fn converse(bytes: u8) -> (Vec<u8>, bool) {
+        let config = MemoryPortConfig { budget: small_budget(), ..MemoryPortConfig::default() };
+        let (near, far) = MemoryPort::pair(config, config).expect("memory");
+        let (mut client, mut server) = (engine(1, near), engine(2, far));
+        let local = Endpoint::new([192, 0, 2, 1].into(), 80);
+        let mut worker = Worker::default();
+        worker.serve(server.sockets.listen(ListenConfig::new(local)).expect("listens"), || Box::<Slow>::default());
+        let link = Link { local: MacAddr([2, 0, 0, 0, 0, 1]), remote: MacAddr([2, 0, 0, 0, 0, 2]), ..Link::default() };
+        let from = Endpoint::new([198, 51, 100, 1].into(), 40_000);
+        let mut settle = |client: &mut Engine<MemoryPort>| {
+            for _ in 0..50 {
+                client.poll_loop.poll_once(Instant::from_millis(1_000));
+                client.sockets.poll();
+                server.poll_loop.poll_once(Instant::from_millis(1_000));
+                worker.turn(&mut server.sockets).expect("runs");
+            }
+        };
+        settle(&mut client);
+        let socket = client.sockets.connect(ConnectConfig::new(from, local, link)).expect("connects");
+        settle(&mut client);
+        assert_eq!(client.sockets.send(socket, &vec![bytes; bytes.into()]), Ok(bytes.into()));
+        settle(&mut client);
+        read(&mut client.sockets, socket)
+    }
+
+    fn read(sockets: &mut SocketCore, socket: SocketId) -> (Vec<u8>, bool) {
+        let (mut all, mut room) = (Vec::new(), [0; 16]);
+        loop {
+            match sockets.recv(socket, &mut room) {
+                Ok(0) => return (all, true),
+                Ok(count) => all.extend_from_slice(&room[..count]),
+                Err(_) => return (all, false),
+            }
+        }
+    }
+
+    /// Also where the steps of a turn end between the last byte and the answer, or between the answer and the end.
+    #[test]
+    fn a_session_that_waits_for_nothing_goes_on_in_the_next_turn() {
+        for bytes in 1..=2 * STEPS as u8 + 2 {
+            assert_eq!(converse(bytes), (b"!".to_vec(), true), "{bytes} bytes");
+        }
     }
 }
