@@ -18,8 +18,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 /// Bytes that are under way in each direction at most.
 const PIPE: usize = 64 * 1024;
 
-/// A request of this many bytes at least: "GET / HTTP/1.1" and its end.
-const LEAST_REQUEST: usize = 18;
+/// A request of this many bytes at least: methods are whatever a server has, and a line may end without its CR (RFC 9112, 2.2).
+const LEAST_REQUEST: usize = b"T / HTTP/1.1\n\n".len();
 
 /// What one request may draw: the longest answer is the list of all counters.
 const LONGEST_ANSWER: usize = 32 * 1024;
