@@ -3,9 +3,10 @@
 //! Invariant: a [`Frame`] is the only way to reach its chunk of pool memory. Only [`Umem`](crate::umem::Umem) makes
 //! one, for a chunk that its table says nobody holds, and marks the chunk as held; the mark goes when the frame comes
 //! home. A frame cannot be copied, so no two can reach the same bytes. `chunk..chunk + size` and `*home` stay mapped
-//! for as long as any frame is out: a pool that is dropped before that leaks both.
+//! for as long as any frame is out, also when the pool is gone.
 
 use crate::frame_return::FrameReturn;
+use crate::umem::Home;
 use std::fmt;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
@@ -27,7 +28,7 @@ use std::ptr::NonNull;
 /// the end of the chunk as room.
 pub struct Frame {
     chunk: NonNull<u8>,
-    home: NonNull<FrameReturn>,
+    home: NonNull<Home>,
     size: u16,
     start: u16,
     len: u16,
@@ -36,19 +37,19 @@ pub struct Frame {
 const _: () = assert!(size_of::<Frame>() == 24, "three words: cheap to move through the queues of a poll loop");
 
 // SAFETY: a frame is the only access to its chunk (see the invariant above), and what it shares with other threads,
-// the `FrameReturn`, is `Sync`.
+// the `FrameReturn` of its home, is `Sync`.
 unsafe impl Send for Frame {}
 
 impl Frame {
     /// A frame over `size` bytes at `chunk`, whose data starts at `start` and is `len` long.
     ///
     /// # Safety
-    /// `chunk` points to `size` initialised bytes that nothing else accesses while the frame lives, `home` to the
-    /// `FrameReturn` of the pool they belong to, and both outlive the frame.
+    /// `chunk` points to `size` initialised bytes that nothing else accesses while the frame lives, `home` to the home of the
+    /// pool they belong to, and both outlive the frame.
     ///
     /// # Panics
     /// When the data does not lie within the chunk.
-    pub(crate) unsafe fn new(chunk: NonNull<u8>, home: NonNull<FrameReturn>, size: u16, start: u16, len: u16) -> Self {
+    pub(crate) unsafe fn new(chunk: NonNull<u8>, home: NonNull<Home>, size: u16, start: u16, len: u16) -> Self {
         assert!(start <= size && len <= size - start, "data of {len} bytes at {start} in a chunk of {size}");
         Self { chunk, home, size, start, len }
     }
@@ -112,7 +113,8 @@ impl Frame {
 
     /// The frame in the form that another thread may hold: it goes home by itself when it is dropped.
     pub fn lend(self) -> LentFrame {
-        self.home().note_lent();
+        // SAFETY: `home` is valid for as long as the frame lives, by the contract of `new`.
+        unsafe { self.home.as_ref() }.way.note_lent();
         LentFrame { frame: ManuallyDrop::new(self) }
     }
 
@@ -143,17 +145,13 @@ impl Frame {
     pub(crate) fn retire(self) {
         std::mem::forget(self);
     }
-
-    fn home(&self) -> &FrameReturn {
-        // SAFETY: `home` is valid for as long as the frame lives, by the contract of `new`.
-        unsafe { self.home.as_ref() }
-    }
 }
 
 impl Drop for Frame {
     /// Nobody took the frame home: counts it as lost.
     fn drop(&mut self) {
-        self.home().note_leaked();
+        // SAFETY: the frame goes.
+        unsafe { Home::leave(self.home, FrameReturn::note_leaked) };
     }
 }
 
@@ -191,8 +189,8 @@ impl Deref for LentFrame {
 impl Drop for LentFrame {
     fn drop(&mut self) {
         let chunk = self.frame.chunk;
-        // The frame itself is never dropped, so from here on the chunk's number on the stack stands for it.
-        self.frame.home().send_home(chunk);
+        // SAFETY: the frame itself is never dropped, so that it goes here: the chunk's number on the stack stands for it now.
+        unsafe { Home::leave(self.frame.home, |way| way.send_home(chunk)) };
     }
 }
 

@@ -8,21 +8,30 @@ use std::ptr::NonNull;
 /// count of frames that are away. Only the pool's owner takes chunks off, always the whole stack at once, so a
 /// number that reappears at the top cannot deceive a pusher (no ABA). Every chunk has a link of its own, and so a
 /// place: coming home cannot fail.
+///
+/// Frames may outlive the pool. The owner then [closes](Self::close) the stack, and frames count themselves out: whoever learns
+/// that nobody is left frees what they shared.
 #[derive(Debug)]
 pub(crate) struct FrameReturn {
-    /// Number of the chunk that came home last, or [`NONE`].
+    /// Number of the chunk that came home last, [`NONE`], or [`GONE`].
     top: CachePadded<AtomicU32>,
     /// By chunk that has come home: the one that came before it, or [`NONE`].
     below: Box<[AtomicU32]>,
     /// Frames lent and not yet taken in by the owner.
     lent: CachePadded<AtomicU32>,
-    /// Frames dropped without coming home.
+    /// Frames dropped without coming home, while there was a pool; [`CLOSED`] once there is none.
     leaked: AtomicU32,
+    /// Frames that outlive the pool. Until it has said how many, those that have gone since make less than none of them.
+    outliving: AtomicU32,
     layout: Layout,
 }
 
 /// The end of the stack; never a chunk's number, since those are below `Layout::total`.
 const NONE: u32 = u32::MAX;
+/// There is no stack any more; no chunk's number either.
+const GONE: u32 = NONE - 1;
+/// Beside the number of frames dropped: more of them are not counted with these. There are fewer frames than that.
+const CLOSED: u32 = 1 << 31;
 
 /// How a pool's memory is cut into chunks.
 #[derive(Clone, Copy, Debug)]
@@ -46,11 +55,13 @@ impl Layout {
 
 impl FrameReturn {
     pub(crate) fn new(layout: Layout) -> Self {
+        assert!(layout.total < CLOSED, "a pool of {} frames", layout.total);
         Self {
             top: CachePadded::new(AtomicU32::new(NONE)),
             below: (0..layout.total).map(|_| AtomicU32::new(NONE)).collect(),
             lent: CachePadded::new(AtomicU32::new(0)),
             leaked: AtomicU32::new(0),
+            outliving: AtomicU32::new(0),
             layout,
         }
     }
@@ -59,35 +70,62 @@ impl FrameReturn {
         self.lent.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts a dropped frame: the last that its holder does with the pool.
-    pub(crate) fn note_leaked(&self) {
-        self.leaked.fetch_add(1, Ordering::Release);
+    /// Counts a dropped frame: the last that its holder does with the pool. Whether nobody is left, neither pool nor frame.
+    #[must_use = "nobody else frees what they shared"]
+    pub(crate) fn note_leaked(&self) -> bool {
+        // Release: whoever counts it sees the holder's accesses to the frame end.
+        self.leaked.fetch_add(1, Ordering::Release) & CLOSED != 0 && self.leave()
     }
 
-    /// Puts a lent frame's chunk onto the stack: the last that its reader does with the pool.
-    pub(crate) fn send_home(&self, chunk: NonNull<u8>) {
+    /// Puts a lent frame's chunk onto the stack: the last that its reader does with the pool. Whether nobody is left, neither
+    /// pool nor frame.
+    #[must_use = "nobody else frees what they shared"]
+    pub(crate) fn send_home(&self, chunk: NonNull<u8>) -> bool {
         let place = self.layout.index_of(chunk.addr().get());
         let Some((index, below)) = place.and_then(|index| Some((index, self.below.get(index as usize)?))) else {
             // Cannot be, since the frame is of this pool; but if it were, it would be lost rather than shared.
             return self.note_leaked();
         };
         let mut top = self.top.load(Ordering::Relaxed);
-        loop {
+        while top != GONE {
             below.store(top, Ordering::Relaxed);
             // Release: the owner sees the link, and the reader's accesses to the frame end before it is used again.
             match self.top.compare_exchange_weak(top, index, Ordering::Release, Ordering::Relaxed) {
-                Ok(_) => return,
+                Ok(_) => return false,
                 Err(now) => top = now,
             }
         }
+        self.leave()
+    }
+
+    /// A frame that outlives the pool goes. Whether it was the last.
+    fn leave(&self) -> bool {
+        // Both: the last one sees the accesses of all others end.
+        self.outliving.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
     /// Takes in everything that has come home, newest first. For the pool's owner alone.
-    pub(crate) fn take_home(&self, mut each: impl FnMut(u32)) -> u32 {
-        if self.top.load(Ordering::Relaxed) == NONE {
-            return 0;
-        }
-        let mut next = self.top.swap(NONE, Ordering::Acquire);
+    pub(crate) fn take_home(&self, each: impl FnMut(u32)) -> u32 {
+        if self.top.load(Ordering::Relaxed) == NONE { 0 } else { self.take_off(NONE, each) }
+    }
+
+    /// The pool goes, and nothing more comes home. Takes in what has, and returns how many frames were dropped. For the pool's
+    /// owner, who then says how many are left: [`outlive`](Self::outlive).
+    pub(crate) fn close(&self, each: impl FnMut(u32)) -> u32 {
+        self.take_off(GONE, each);
+        self.leaked.fetch_or(CLOSED, Ordering::Acquire)
+    }
+
+    /// The last of a pool's owner: so many frames are out. Whether all of them have gone since.
+    #[must_use = "nobody else frees what they shared"]
+    pub(crate) fn outlive(&self, frames: u32) -> bool {
+        // Both, as in `leave`: the owner's accesses end here.
+        self.outliving.fetch_add(frames, Ordering::AcqRel).wrapping_add(frames) == 0
+    }
+
+    /// Takes the whole stack off and leaves `instead`.
+    fn take_off(&self, instead: u32, mut each: impl FnMut(u32)) -> u32 {
+        let mut next = self.top.swap(instead, Ordering::Acquire);
         let mut taken = 0;
         while let Some(below) = self.below.get(next as usize) {
             let index = next;

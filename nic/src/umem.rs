@@ -3,14 +3,13 @@
 //! Invariant: every chunk has one [`Holder`], written in `holders`, and a [`Frame`] over a chunk exists only while that
 //! says [`Holder::Out`]. A chunk leaves `Out` only when its frame is given up ([`Umem::put`], [`Umem::send`]) or has come home through
 //! the [`FrameReturn`], where its number takes the frame's place. What the kernel says about chunks is checked against the table, so that
-//! not even a wrong answer makes two owners. Memory and `FrameReturn` are freed only when no frame is out; otherwise
-//! they are leaked, so that no frame ever dangles.
+//! not even a wrong answer makes two owners. A pool and its frames have a [`Home`]: whoever of them is the last frees it, so that
+//! no frame ever dangles.
 
 use crate::frame::Frame;
 use crate::frame_return::{FrameReturn, Layout};
 use rustix::mm::{Advice, MapFlags, MremapFlags, ProtFlags};
 use std::io;
-use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 
 /// Who holds a chunk.
@@ -97,11 +96,32 @@ impl Given {
     }
 }
 
+/// What a pool shares with its frames, on whatever threads they are, and what lives as long as any of them.
+#[derive(Debug)]
+pub(crate) struct Home {
+    /// The way back for frames, and the count of those that are out.
+    pub(crate) way: FrameReturn,
+    memory: Mapping,
+}
+
+impl Home {
+    /// The last that a frame does, or a pool: says so by `way`, and frees the home when nobody is left.
+    ///
+    /// # Safety
+    /// `home` is that of a frame or pool which has not gone yet, goes with this, and does nothing with it afterwards.
+    pub(crate) unsafe fn leave(home: NonNull<Self>, by: impl FnOnce(&FrameReturn) -> bool) {
+        // SAFETY: a home is freed below only, when all have left: not before this one has.
+        if by(unsafe { &home.as_ref().way }) {
+            // SAFETY: made by `Box::leak`; `by` says, once, that all have left, and that what they did lies before.
+            drop(unsafe { Box::from_raw(home.as_ptr()) });
+        }
+    }
+}
+
 /// Chunks of memory and their holders.
 #[derive(Debug)]
 pub(crate) struct Umem {
-    memory: ManuallyDrop<Mapping>,
-    home: NonNull<FrameReturn>,
+    home: NonNull<Home>,
     holders: Box<[Holder]>,
     /// How many chunks each holder has, by `Holder as usize`.
     held: [u32; 4],
@@ -109,7 +129,8 @@ pub(crate) struct Umem {
     chunk_size: u16,
 }
 
-// SAFETY: `home` points to a `FrameReturn`, which is `Sync` and `Send`; everything else is owned and `Send`.
+// SAFETY: of what `home` points to, `FrameReturn` is `Sync` and `Send`, and the mapping is never changed; everything else is owned
+// and `Send`.
 unsafe impl Send for Umem {}
 
 impl Umem {
@@ -121,10 +142,10 @@ impl Umem {
         assert!(chunk_size.is_power_of_two(), "chunks of {chunk_size} bytes");
         let total = u32::try_from(memory.len / usize::from(chunk_size)).unwrap_or(u32::MAX);
         let layout = Layout { base: memory.base.addr().get(), total, shift: chunk_size.trailing_zeros() };
-        let home = NonNull::from(Box::leak(Box::new(FrameReturn::new(layout))));
+        let home = NonNull::from(Box::leak(Box::new(Home { way: FrameReturn::new(layout), memory })));
         let holders = vec![Holder::Free; total as usize].into_boxed_slice();
         let held = [total, 0, 0, 0];
-        Self { memory: ManuallyDrop::new(memory), home, holders, held, layout, chunk_size }
+        Self { home, holders, held, layout, chunk_size }
     }
 
     /// Chunks in all.
@@ -152,9 +173,9 @@ impl Umem {
         }
         self.pass(index, holder, Holder::Out)?;
         // SAFETY: `pass` found the index below `total`, so the chunk lies within the mapping.
-        let chunk = unsafe { self.memory.base.add((index as usize) << self.layout.shift) };
+        let chunk = unsafe { self.home().memory.base.add((index as usize) << self.layout.shift) };
         // SAFETY: the chunk is mapped and initialised (the kernel zeroes fresh pages), and since `holder` was not
-        // `Out`, no other frame is over it. `Drop` keeps mapping and `home` while it is out.
+        // `Out`, no other frame is over it. `home`, and with it the mapping, stays while it is out.
         Some(unsafe { Frame::new(chunk, self.home, self.chunk_size, start, len) })
     }
 
@@ -182,7 +203,7 @@ impl Umem {
     /// Takes in the chunks of lent frames that have come home, adding their numbers to `free`; returns how many.
     pub(crate) fn take_home(&mut self, free: &mut Vec<u32>) -> u32 {
         let before = free.len();
-        let taken = self.home().take_home(|index| free.push(index));
+        let taken = self.home().way.take_home(|index| free.push(index));
         for &index in free.get(before..).unwrap_or_default() {
             let passed = self.pass(index, Holder::Out, Holder::Free);
             debug_assert!(passed.is_some(), "chunk {index} came home, but was not out");
@@ -192,12 +213,12 @@ impl Umem {
 
     /// Frames lent to readers and not yet taken home.
     pub(crate) fn lent(&self) -> u32 {
-        self.home().lent()
+        self.home().way.lent()
     }
 
     /// Frames that were dropped instead of coming home.
     pub(crate) fn leaked(&self) -> u32 {
-        self.home().leaked()
+        self.home().way.leaked()
     }
 
     fn retire(&mut self, frame: Frame, to: Holder) -> Result<u32, Frame> {
@@ -222,28 +243,22 @@ impl Umem {
         Some(())
     }
 
-    fn home(&self) -> &FrameReturn {
-        // SAFETY: made in `new` and freed only in `drop`.
+    fn home(&self) -> &Home {
+        // SAFETY: made in `new`, and freed only once this has left it, in `drop`.
         unsafe { self.home.as_ref() }
     }
 }
 
 impl Drop for Umem {
-    /// Frees memory and `FrameReturn`, or leaks both when a frame is still out.
+    /// Memory and way home go with it, or with the last frame that is still out.
     fn drop(&mut self) {
-        self.take_home(&mut Vec::new());
-        let out = self.held(Holder::Out);
-        let leaked = self.leaked();
-        if out != leaked {
-            tracing::warn!(frames = out - leaked, "frames outlive their pool: its memory stays mapped");
-            return;
-        }
-        // SAFETY: every chunk's frame has been given up: by `put`, through `FrameReturn`, or by being dropped,
-        // the last act of both being the release that was acquired above. So nothing refers to `home` or the mapping, and
-        // neither is used again.
+        let mut out = self.held(Holder::Out);
+        // SAFETY: the pool goes; nothing uses `home` after this.
         unsafe {
-            drop(Box::from_raw(self.home.as_ptr()));
-            ManuallyDrop::drop(&mut self.memory);
+            Home::leave(self.home, |way| {
+                let leaked = way.close(|_| out -= 1);
+                way.outlive(out - leaked)
+            });
         }
     }
 }

@@ -417,6 +417,44 @@ fn frames_outlive_their_port() {
     drop(kept);
 }
 
+/// Bytes of address space that this process has.
+fn address_space() -> usize {
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: usize = text.split(' ').next().unwrap().parse().unwrap();
+    pages * rustix::param::page_size()
+}
+
+#[test]
+fn what_frames_share_goes_with_the_last_of_them() {
+    const FRAMES: u32 = 1 << 17;
+    const PORTS: usize = 64;
+    let budget = FrameBudget { readers: FRAMES, ..SMALL.budget };
+    let config = MemoryPortConfig { budget, ..SMALL };
+    let bytes = FRAMES as usize * usize::from(config.frame_size);
+    let before = address_space();
+    for number in 0..PORTS {
+        let (mut port, mut wire) = MemoryPort::with_wire(config).unwrap();
+        port.refill();
+        assert!(wire.push(b"lent") && wire.push(b"kept"));
+        let mut frames = receive(&mut port);
+        let kept = frames.pop().unwrap();
+        let lent = frames.pop().unwrap().lend();
+        drop(port);
+        let reader = thread::spawn(move || assert_eq!(&lent[..], b"lent"));
+        if number % 2 == 0 {
+            reader.join().unwrap();
+            drop(kept);
+        } else {
+            drop(kept);
+            reader.join().unwrap();
+        }
+    }
+    // Other tests have ports meanwhile, of a few frames each; and threads that they start get 64 MiB for their heaps, eight for
+    // each core at most.
+    let grown = address_space().saturating_sub(before);
+    assert!(grown < PORTS / 2 * bytes, "{grown} bytes more, {bytes} for each port");
+}
+
 #[test]
 fn a_port_dropped_with_its_rings_full_leaves_the_other_end_without_a_device() {
     let (mut a, mut b) = pair();

@@ -19,7 +19,7 @@ fn chunk(number: u32) -> NonNull<u8> {
 /// Starts a reader of these frames, which sends each home.
 fn reader(home: &Arc<FrameReturn>, frames: &'static [u32]) -> JoinHandle<()> {
     let home = Arc::clone(home);
-    thread::spawn(move || frames.iter().for_each(|&frame| home.send_home(chunk(frame))))
+    thread::spawn(move || frames.iter().for_each(|&frame| assert!(!home.send_home(chunk(frame)), "there is a pool")))
 }
 
 /// Two readers send frames home while the owner takes in what has come and lends it again: each frame comes home as often as
@@ -36,7 +36,7 @@ pub fn frames_come_home_once() {
                 home.take_home(|frame| again.push(frame));
                 for &frame in &again {
                     home.note_lent();
-                    home.send_home(chunk(frame));
+                    assert!(!home.send_home(chunk(frame)));
                 }
                 again
             })
@@ -61,7 +61,8 @@ pub fn a_frame_is_left_by_its_reader_before_it_is_used_again() {
             let (home, read) = (Arc::clone(&home), Arc::clone(&read));
             thread::spawn(move || {
                 read[frame as usize].store(1, Ordering::Relaxed);
-                if frame == 2 { home.note_leaked() } else { home.send_home(chunk(frame)) }
+                let is_last = if frame == 2 { home.note_leaked() } else { home.send_home(chunk(frame)) };
+                assert!(!is_last, "there is a pool");
             })
         };
         let readers = [reader(0), reader(1), reader(2)];
@@ -74,5 +75,35 @@ pub fn a_frame_is_left_by_its_reader_before_it_is_used_again() {
             }
         });
         readers.into_iter().chain([owner]).for_each(|thread| thread.join().expect("nobody panics"));
+    });
+}
+
+/// A pool goes while frames are out. The last of them all, frame or pool, is one and knows it, and all that the others did lies
+/// before.
+pub fn the_last_to_go_is_one() {
+    explore(|| {
+        let home = Arc::new(FrameReturn::new(LAYOUT));
+        let done = Arc::new([AtomicU32::new(0), AtomicU32::new(0), AtomicU32::new(0)]);
+        (0..FRAMES - 1).for_each(|_| home.note_lent());
+        let goes = |place: usize, go: fn(&FrameReturn) -> bool| {
+            let (home, done) = (Arc::clone(&home), Arc::clone(&done));
+            thread::spawn(move || {
+                done[place].store(1, Ordering::Relaxed);
+                let is_last = go(&home);
+                if is_last {
+                    let all = done.iter().all(|done| done.load(Ordering::Relaxed) == 1);
+                    assert!(all, "somebody is still there");
+                }
+                is_last
+            })
+        };
+        let pool = |home: &FrameReturn| {
+            let mut out = FRAMES - 1;
+            let leaked = home.close(|_| out -= 1);
+            home.outlive(out - leaked)
+        };
+        let threads = [goes(0, |home| home.send_home(chunk(0))), goes(1, FrameReturn::note_leaked), goes(2, pool)];
+        let last: Vec<_> = threads.into_iter().map(|thread| thread.join().expect("nobody panics")).collect();
+        assert_eq!(last.iter().filter(|last| **last).count(), 1, "{last:?}");
     });
 }

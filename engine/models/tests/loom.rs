@@ -18,6 +18,7 @@ each! {
     flow_buckets::what_is_taken_out_is_what_was_put_in
     frames_home::a_frame_is_left_by_its_reader_before_it_is_used_again
     frames_home::frames_come_home_once
+    frames_home::the_last_to_go_is_one
     parked::a_blocked_call_hears_what_is_said
     parked::an_unparked_wait_ends
     rings::an_end_that_goes_is_noticed

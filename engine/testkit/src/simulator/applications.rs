@@ -122,6 +122,12 @@ impl Client {
         self.talkers.iter_mut().flatten().try_for_each(|talker| talker.look(now, sockets))
     }
 
+    /// Its host has crashed, and knows none of them any more.
+    pub fn lose_all(&mut self) {
+        let open = self.talkers.iter_mut().flatten().filter(|talker| talker.end.is_none());
+        open.for_each(|talker| talker.end = Some(End::Abandoned));
+    }
+
     /// Whether every plan was begun and has ended.
     pub fn is_done(&self, plans: &[Plan]) -> bool {
         let ended = |talker: &Option<Talker>| talker.as_ref().is_some_and(|talker| talker.end.is_some());
@@ -146,6 +152,14 @@ impl Server {
             guests_seen: 0,
             guessed: 0,
         })
+    }
+
+    /// Its host has crashed: it is another one that listens, and knows none of the connections.
+    pub fn start_again(&mut self, options: &Options, machine: &mut Machine) -> Result<(), String> {
+        (0..self.listeners.len()).for_each(|worker| self.lose_worker(worker));
+        let Self { listeners, told, next_accept, .. } = Self::new(options, machine)?;
+        (self.listeners, self.told, self.next_accept) = (listeners, told, next_accept);
+        Ok(())
     }
 
     /// Where it listens.

@@ -7,8 +7,9 @@ use crate::hostile::Rng;
 use std::time::Duration;
 use synward_engine::Workers;
 
-/// How far clocks jump.
-const JUMP: Duration = Duration::from_secs(3600);
+/// How far clocks jump: an hour, or so far that numbers of milliseconds change their sign, or are where they were.
+const JUMPS: [Duration; 3] =
+    [Duration::from_secs(3600), Duration::from_millis(1 << 31), Duration::from_millis(1 << 32)];
 
 /// Something that breaks.
 #[derive(Clone, Debug)]
@@ -62,6 +63,8 @@ pub enum FaultKind {
     WorkerStall(Side, u16),
     /// A worker ends, for good. Its connections are reset.
     WorkerEnd(u16),
+    /// A host loses all that it knew, and starts again with other secrets (RFC 9293, section 3.5.1).
+    Crash(Side),
     /// A TX ring takes nothing.
     RefuseTransmit(Side, u16),
     /// A completion ring gives nothing back.
@@ -70,10 +73,12 @@ pub enum FaultKind {
     RefuseRefill(Side, u16),
     /// A link is down.
     LinkDown(Side, u16),
-    /// A clock jumps by an hour, for good; that of several shards only forward.
+    /// A clock jumps, for good; that of several shards only forward.
     ClockJump {
         /// Whose.
         side: Side,
+        /// How far.
+        by: Duration,
         /// Towards the future.
         forward: bool,
     },
@@ -100,7 +105,7 @@ impl Fault {
             Workers::OnPollLoops => machine.shards,
         };
         let worker = rng.below(workers.into()) as u16;
-        let kind = match rng.below(12) {
+        let kind = match rng.below(13) {
             0 => FaultKind::BlackOut(side),
             1 => {
                 FaultKind::PathMtu { mtu: smallest_mtu(options.ipv6) + rng.below(300) as u16, silent: rng.chance(300) }
@@ -117,8 +122,12 @@ impl Fault {
             8 => FaultKind::HoldCompletions(side, shard),
             9 => FaultKind::RefuseRefill(side, shard),
             10 => FaultKind::LinkDown(side, shard),
+            11 => FaultKind::Crash(side),
             // A step back parts shards of which one has stood still meanwhile: theirs is a clock that makes none.
-            _ => FaultKind::ClockJump { side, forward: rng.chance(600) || machine.shards > 1 },
+            _ if rng.chance(600) || machine.shards > 1 => {
+                FaultKind::ClockJump { side, by: JUMPS[rng.below(3) as usize], forward: true }
+            }
+            _ => FaultKind::ClockJump { side, by: JUMPS[0], forward: false },
         };
         let at = Duration::from_nanos(rng.below(options.calm.as_nanos() as u64));
         let lasts = Duration::from_millis([50, 1_000, 5_000, 30_000][rng.below(4) as usize] + rng.below(50));
@@ -161,11 +170,14 @@ impl Scene<'_> {
             FaultKind::ShardStall(side, shard) => self.machine(side).stall_shard(shard, broken),
             FaultKind::WorkerStall(side, worker) => self.machine(side).stall_worker(worker, broken),
             FaultKind::WorkerEnd(worker) if broken => self.server.end_worker(worker),
+            FaultKind::Crash(side) if !broken => self.machine(side).stop(false),
             FaultKind::RefuseTransmit(side, shard) => self.machine(side).faults(shard).refuse_transmit(broken),
             FaultKind::HoldCompletions(side, shard) => self.machine(side).faults(shard).hold_completions(broken),
             FaultKind::RefuseRefill(side, shard) => self.machine(side).faults(shard).refuse_refill(broken),
             FaultKind::LinkDown(side, shard) => self.machine(side).faults(shard).link_down(broken),
-            FaultKind::ClockJump { side, forward } if broken => self.machine(side).jump(JUMP, forward),
+            FaultKind::ClockJump { side, by, forward } if broken => self.machine(side).jump(by, forward),
+            // What this takes from whom, the world knows.
+            FaultKind::Crash(_) => {}
             FaultKind::InterfaceMtu(..) | FaultKind::WorkerEnd(_) | FaultKind::ClockJump { .. } => {}
         }
     }

@@ -4,8 +4,8 @@ use super::options::MachineOptions;
 use crate::hostile::Rng;
 use std::collections::VecDeque;
 use std::time::Duration;
-use synward_engine::{Fleet, Gauges, Interface, ListenConfig, ListenerId, Observer, PollLoop, Queue, SocketCore};
-use synward_engine::{SocketError, build_fleet};
+use synward_engine::{EngineConfig, Fleet, Gauges, Interface, ListenConfig, ListenerId, Observer, PollLoop, Queue};
+use synward_engine::{Secrets, SocketCore, SocketError, build_fleet};
 use synward_nic::{MemoryFaults, MemoryPort, MemoryPortConfig, MemoryWire, Port, PortStatistics};
 use synward_proto::{Counter, Endpoint, Instant};
 
@@ -87,6 +87,16 @@ impl Machine {
             complaint: None,
             to_time_wait: VecDeque::new(),
         })
+    }
+
+    /// Another machine is in its place, with other secrets; the clock is the same. It does not run yet.
+    pub fn start_again(&mut self, options: &MachineOptions) -> Result<(), String> {
+        let secrets = Some(Secrets::from_seed(self.rng.next()));
+        let options = MachineOptions { config: EngineConfig { secrets, ..options.config.clone() }, ..options.clone() };
+        let Self { jumped, has_jumped, .. } = *self;
+        *self = Self { jumped, has_jumped, ..Self::new(&options, self.rng.fork())? };
+        self.stop(true);
+        Ok(())
     }
 
     /// Every worker listens.

@@ -2,7 +2,7 @@
 
 use super::attackers::Attack;
 use super::draw;
-use super::faults::Fault;
+use super::faults::{Fault, FaultKind, Side};
 use super::talker::{Flow, Temper};
 use crate::hostile::{Rng, Weather};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -108,6 +108,11 @@ impl Options {
     /// The client's address.
     pub fn client_address(&self) -> IpAddr {
         address(self.ipv6, 2)
+    }
+
+    /// Whether a host loses what it knows.
+    pub fn crashes(&self, side: Side) -> bool {
+        self.faults.iter().any(|fault| fault.kind == FaultKind::Crash(side))
     }
 
     /// More half-open connections than this are never in one of the server's shards: more than the limit is full.

@@ -1,7 +1,7 @@
 //! The phases of a run, and what is asked of each.
 
 use super::attackers::AttackKind;
-use super::faults::FaultKind;
+use super::faults::{FaultKind, Side};
 use super::machine::Machine;
 use super::options::{FIRST_PORT, Options, Plan};
 use super::talker::{End, Flow, Talker, Temper};
@@ -92,7 +92,8 @@ impl World {
         // For want of an answer, or for one that had to have its place.
         let reasons = [Counter::TCPAbortOnTimeout, Counter::TCPAbortOnMemory];
         let has_given_up = |machine: &Machine| reasons.iter().any(|&reason| machine.observer.counter(reason) > 0);
-        let given_up = machines.into_iter().any(has_given_up);
+        let crashed = [Side::Server, Side::Client].iter().any(|side| self.options.crashes(*side));
+        let given_up = crashed || machines.into_iter().any(has_given_up);
         for (number, talker) in self.dialling.talkers.iter().enumerate() {
             let Some(talker) = talker else { return Err(format!("plan {number} was never begun")) };
             let served = self.serving.served.iter().find(|served| served.plan == number);
@@ -152,6 +153,8 @@ fn judge(options: &Options, plan: &Plan, talker: &Talker, peer: Option<&Talker>,
         {
             Ok(())
         }
+        // Whoever starts again has received requests before it listens.
+        Some(End::Failed(SocketError::ConnectionRefused)) if options.crashes(Side::Server) => Ok(()),
         // Others needed its place.
         Some(End::Failed(SocketError::NoBuffers)) if given_up => Ok(()),
         // The port is in TIME-WAIT from before.
@@ -172,7 +175,8 @@ fn may_be_reset(options: &Options) -> bool {
     // peer that has closed too early may be gone.
     let by_rule = config.syncookies > 0 || !options.patient || config.abort_on_overflow;
     let by_limits = config.max_connections < 100;
-    let by_fault = options.faults.iter().any(|fault| matches!(fault.kind, FaultKind::WorkerEnd(_)));
+    let by_fault =
+        options.faults.iter().any(|fault| matches!(fault.kind, FaultKind::WorkerEnd(_) | FaultKind::Crash(_)));
     let by_attack = options.attacks.iter().any(|attack| attack.kind == AttackKind::RightReset);
     by_rule || by_limits || by_fault || by_attack
 }

@@ -34,7 +34,7 @@ pub(super) struct Victim {
     pub una: u32,
     /// Behind all that it has sent.
     pub next: u32,
-    /// The peer's last timestamp, where they have them.
+    /// The peer's last timestamp, where they have them and time has not jumped so far that it says nothing.
     pub stamp: Option<u32>,
 }
 
@@ -57,6 +57,8 @@ struct End {
     /// Whether its SYN has timestamps.
     stamps: bool,
     last_stamp: Option<u32>,
+    /// Its clock has jumped so far that timestamps of before say nothing.
+    is_out_of_time: bool,
 }
 
 /// A connection of a client, the newest from its port.
@@ -66,6 +68,22 @@ struct Conversation {
     server: End,
     /// Sequence numbers of SYNs that the server got from there, whoever sent them.
     asked: BTreeSet<u32>,
+    /// The numbers of the server and of the client in the connections before: a client that has crashed knows them no more.
+    former: Vec<[Sent; 2]>,
+}
+
+/// Where an end began to count, and behind what it has sent since.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    isn: u32,
+    next: u32,
+}
+
+impl Sent {
+    /// Whether a number is one of these.
+    const fn contains(self, number: u32) -> bool {
+        number.wrapping_sub(self.isn) <= self.next
+    }
 }
 
 /// The reader of all frames.
@@ -105,6 +123,11 @@ impl Watcher {
         let Some(left) = self.completions.get_mut(peer).filter(|left| **left > 0) else { return false };
         *left -= 1;
         true
+    }
+
+    /// A host's clock jumps so far that the timestamps of its connections seem to run back, once for each frame that was made before.
+    pub fn on_far_jump(&mut self, side: Side) {
+        self.conversations.values_mut().for_each(|conversation| conversation.ends(side).0.is_out_of_time = true);
     }
 
     /// A host sends a frame. An error is a rule that it breaks.
@@ -199,24 +222,33 @@ impl Conversation {
             peers_next: theirs.wrapping_add(peer.next),
             una: own.wrapping_add(peer.acked),
             next: own.wrapping_add(end.next),
-            stamp: peer.last_stamp.filter(|_| end.stamps && peer.stamps),
+            stamp: peer.last_stamp.filter(|_| [end, peer].iter().all(|end| end.stamps && !end.is_out_of_time)),
         })
+    }
+
+    /// What the server and the client have sent, once both numbers are known.
+    fn sent(&self) -> Option<[Sent; 2]> {
+        let of = |end: &End| end.isn.map(|isn| Sent { isn, next: end.next });
+        Some([of(&self.server)?, of(&self.client)?])
     }
 
     fn on_sent(&mut self, from: Side, segment: &WireSegment, forgetful: bool) -> Result<(), String> {
         let flags = segment.flags;
         if from == Side::Client && flags.contains(Flags::SYN) && self.client.isn != Some(segment.seq) {
-            *self = Self { client: End { isn: Some(segment.seq), next: 1, ..End::default() }, ..Self::default() };
+            let client = End { isn: Some(segment.seq), next: 1, ..End::default() };
+            let mut before = std::mem::take(self);
+            before.former.extend(before.sent());
+            *self = Self { client, server: End::default(), ..before };
         }
         // What is said of a SYN is not about a connection: none need be there.
         let ours = self.client.isn == Some(segment.ack.wrapping_sub(1)) && self.server.acked <= 1;
         // Unless it goes on where the connection is: a SYN of somebody else may name any number.
-        let goes_on = |(own, theirs)| {
-            let sent = [(segment.seq, own, self.server.next), (segment.ack, theirs, self.client.next)];
-            !flags.contains(Flags::SYN) && sent.iter().all(|(number, isn, next)| number.wrapping_sub(*isn) <= *next)
+        let goes_on = |[server, client]: &[Sent; 2]| {
+            !flags.contains(Flags::SYN) && server.contains(segment.seq) && client.contains(segment.ack)
         };
-        let ours = ours || self.server.isn.zip(self.client.isn).is_some_and(goes_on);
-        if from == Side::Server && !ours && self.asked.contains(&segment.ack.wrapping_sub(1)) {
+        let ours = ours || self.sent().as_ref().is_some_and(goes_on);
+        let of_another = self.asked.contains(&segment.ack.wrapping_sub(1)) || self.former.iter().any(goes_on);
+        if from == Side::Server && !ours && of_another {
             return Ok(());
         }
         if flags.contains(Flags::SYN) {
@@ -305,6 +337,7 @@ impl End {
         }
         if let (Some(stamp), Some(last)) = (stamp, self.last_stamp)
             && stamp.wrapping_sub(last) > i32::MAX as u32
+            && !self.is_out_of_time
         {
             return Err(format!("timestamp {stamp} after {last}"));
         }

@@ -16,6 +16,9 @@ use synward_proto::Endpoint;
 /// Looks of the applications at one moment: one that is told something more has no rest.
 const MAX_LOOKS: u32 = 10_000;
 
+/// Timestamps that are further apart seem to be the other way round (RFC 7323, section 5.2; they are milliseconds).
+const HALF_OF_STAMPS: Duration = Duration::from_millis((1 << 31) - 1);
+
 /// A frame with the time when it was sent.
 pub(super) type Sent = (Duration, Vec<u8>);
 
@@ -70,7 +73,7 @@ impl World {
     /// Everything that happens at this moment.
     pub fn step(&mut self) -> Result<(), String> {
         self.outcome.steps += 1;
-        self.break_and_mend();
+        self.break_and_mend()?;
         self.outcome.opened += self.dialling.open(self.now, &self.options, &mut self.client)?;
         self.attack();
         self.arrive();
@@ -97,11 +100,30 @@ impl World {
         Scene { server, client, up, down }
     }
 
-    fn break_and_mend(&mut self) {
+    fn break_and_mend(&mut self) -> Result<(), String> {
         while let Some((_, kind, broken)) = self.changes.pop_if(|change| change.0 <= self.now) {
             self.scene().set(kind, broken);
-            if let FaultKind::WorkerEnd(worker) = kind {
-                self.serving.lose_worker(worker.into());
+            match kind {
+                FaultKind::WorkerEnd(worker) => self.serving.lose_worker(worker.into()),
+                FaultKind::Crash(side) if broken => self.crash(side)?,
+                FaultKind::ClockJump { side, by, .. } if by > HALF_OF_STAMPS => self.watcher.on_far_jump(side),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// A host and its application are others, which know nothing of what was.
+    fn crash(&mut self, side: Side) -> Result<(), String> {
+        let Self { options, server, client, serving, dialling, .. } = self;
+        match side {
+            Side::Server => {
+                server.start_again(&options.server)?;
+                serving.start_again(options, server)
+            }
+            Side::Client => {
+                dialling.lose_all();
+                client.start_again(&options.client)
             }
         }
     }
