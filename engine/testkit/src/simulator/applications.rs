@@ -108,7 +108,7 @@ impl Client {
     /// Whether no plan before this one uses its port any more.
     fn is_free(&self, options: &Options, number: usize) -> bool {
         let earlier = options.plans[..number].iter().zip(&self.talkers);
-        let mut same = earlier.filter(|(plan, _)| plan.port == options.plans[number].port);
+        let mut same = earlier.filter(|(plan, _)| plan.port != 0 && plan.port == options.plans[number].port);
         same.all(|(_, talker)| talker.as_ref().is_some_and(|talker| talker.end.is_some()))
     }
 
@@ -260,7 +260,8 @@ impl Server {
                 return Err(format!("accepted {peer}, who never completed a handshake"));
             }
         }
-        let plans = options.plans.iter().enumerate().filter(|(_, plan)| is_client && plan.port == peer.port);
+        let plans =
+            options.plans.iter().enumerate().filter(|(_, plan)| is_client && options.may_come_from(plan, peer.port));
         let plans: Vec<usize> = plans.map(|(number, _)| number).collect();
         match plans[..] {
             [] if is_client && has_completed => Err(format!("accepted {peer}, whom nobody opened")),
@@ -351,7 +352,7 @@ impl Server {
         }
         let plan = u32::from_be_bytes(tag) as usize;
         let opened = client.talkers.get(plan).is_some_and(Option::is_some);
-        if !opened || options.plans[plan].port != newcomer.peer.port {
+        if !opened || !options.may_come_from(&options.plans[plan], newcomer.peer.port) {
             return Err(format!("{} says that it is plan {plan}", newcomer.peer));
         }
         self.serve(newcomer.worker, options, sockets, newcomer.socket, plan, true)

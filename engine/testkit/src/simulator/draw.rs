@@ -15,6 +15,8 @@ use synward_proto::wire::ChecksumPolicy;
 
 /// Without it, an end whose peer has given up would wait for ever.
 const KEEPALIVE: Keepalive = Keepalive { idle: Duration::from_secs(60), interval: Duration::from_secs(10), probes: 9 };
+/// The first of the ports that an engine may choose.
+const FIRST_CHOSEN: u16 = 40_000;
 /// Clocks that show milliseconds in 31 or 32 bits go round there.
 const ROUNDS: [u64; 2] = [1 << 31, 1 << 32];
 
@@ -50,7 +52,20 @@ pub(super) fn draw(rng: &mut Rng) -> Options {
     };
     options.faults = Fault::draw_all(rng, &options);
     options.attacks = Attack::draw_all(rng, &options);
+    if rng.chance(200) {
+        let ports = FIRST_CHOSEN..=FIRST_CHOSEN + rng.below(10) as u16;
+        options.client.config.source_ports = ports;
+        options.plans.iter_mut().for_each(|plan| plan.port = 0);
+        introduce(&mut options.plans);
+    }
     options
+}
+
+/// Each connection says first which plan it is of: its port does not.
+fn introduce(plans: &mut [Plan]) {
+    for (number, Plan { up, .. }) in plans.iter_mut().enumerate() {
+        *up = Flow { length: up.length.max(Flow::TAG), tag: Some(number as u32), ..*up };
+    }
 }
 
 fn draw_machine(rng: &mut Rng, config: EngineConfig, shards: u16, workers: Workers) -> MachineOptions {
@@ -143,10 +158,9 @@ fn draw_plans(rng: &mut Rng, calm: Duration) -> Vec<Plan> {
         if !is_sharing || earlier == number {
             plans[number].port = FIRST_PORT + number as u16;
         }
-        if is_sharing {
-            let up = &mut plans[number].up;
-            *up = Flow { length: up.length.max(Flow::TAG), tag: Some(number as u32), ..*up };
-        }
+    }
+    if is_sharing {
+        introduce(&mut plans);
     }
     plans
 }

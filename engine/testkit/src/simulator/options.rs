@@ -82,7 +82,7 @@ pub struct Acceptance {
 pub struct Plan {
     /// When.
     pub at: Duration,
-    /// Its source port. Those of some plans are used by several, one after the other.
+    /// Its source port. Those of some plans are used by several, one after the other. With zero the engine chooses.
     pub port: u16,
     /// What the client sends.
     pub up: Flow,
@@ -108,6 +108,17 @@ impl Options {
     /// The client's address.
     pub fn client_address(&self) -> IpAddr {
         address(self.ipv6, 2)
+    }
+
+    /// Whether a connection of this plan may come from this port of the client.
+    pub fn may_come_from(&self, plan: &Plan, port: u16) -> bool {
+        plan.port == port || plan.port == 0 && self.client.config.source_ports.contains(&port)
+    }
+
+    /// Whether the engine may have more ports to choose than there are.
+    pub fn ports_run_out(&self) -> bool {
+        let chosen = self.plans.iter().filter(|plan| plan.port == 0).count();
+        chosen > self.client.config.source_ports.len()
     }
 
     /// Whether a host loses what it knows.

@@ -159,6 +159,7 @@ fn judge(options: &Options, plan: &Plan, talker: &Talker, peer: Option<&Talker>,
         Some(End::Failed(SocketError::NoBuffers)) if given_up => Ok(()),
         // The port is in TIME-WAIT from before.
         Some(End::Failed(SocketError::AddressInUse)) if plan.up.tag.is_some() => Ok(()),
+        Some(End::Failed(SocketError::AddressNotAvailable)) if plan.port == 0 && options.ports_run_out() => Ok(()),
         // Of a connection that was given up, the application hears what a router said last.
         Some(End::Failed(_)) if given_up && options.attacks.iter().any(|attack| attack.kind == AttackKind::Icmp) => {
             Ok(())
