@@ -143,7 +143,10 @@ impl Serve {
         for (endpoint, _) in &endpoints {
             tracing::info!(%endpoint, "listening");
         }
-        let stopped = || stop.load(Ordering::Relaxed) || running.has_ended();
+        let stopped = || {
+            running.look_around();
+            stop.load(Ordering::Relaxed) || running.has_ended()
+        };
         let served = match own {
             Some((core, worker)) => worker.run(core, STOP_PATIENCE, stopped),
             None => {

@@ -3,6 +3,7 @@
 
 mod cgroup;
 mod interface;
+mod queue_watch;
 mod room;
 mod running;
 

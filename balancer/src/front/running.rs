@@ -5,6 +5,7 @@
 //! attached; the guard comes last, and goes last, since programs and loops work without it.
 
 use super::Opened;
+use super::queue_watch::QueueWatch;
 use crate::shield::{Guard, GuardPlan, Program, ShieldHandle};
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ pub type Rider = Box<dyn FnMut(&mut SocketCore, synward_proto::Instant) -> Optio
 pub struct Ready {
     poll_loops: Vec<PollLoop<XskPort>>,
     interfaces: Vec<(String, XdpMode, Program)>,
+    queues: Vec<QueueWatch>,
     /// The shards of each interface, in the order of the interfaces.
     pub shards: Vec<Vec<ShardId>>,
     /// The socket cores, one for each worker.
@@ -39,6 +41,7 @@ pub struct Running {
     stops: Vec<Stop>,
     threads: Vec<thread::JoinHandle<Result<(), RunError>>>,
     attached: Vec<Attached>,
+    queues: Vec<QueueWatch>,
     /// None until the programs are attached.
     guard: Option<Guard>,
 }
@@ -61,14 +64,15 @@ impl Ready {
     /// # Errors
     /// When a setting is out of range.
     pub fn build(opened: Vec<Opened>, workers: Workers) -> Result<Self> {
-        let (mut interfaces, mut programs) = (Vec::new(), Vec::new());
+        let (mut interfaces, mut programs, mut queues) = (Vec::new(), Vec::new(), Vec::new());
         for Opened { name, xdp, program, interface } in opened {
+            queues.push(QueueWatch::new(name.clone(), interface.queues.len()));
             interfaces.push(interface);
             programs.push((name, xdp, program));
         }
         let Fleet { poll_loops, shards, workers, observer } =
             build_fleet(interfaces, workers).map_err(|error| explain(error, &programs))?;
-        Ok(Self { poll_loops, interfaces: programs, shards, workers, observer })
+        Ok(Self { poll_loops, interfaces: programs, queues, shards, workers, observer })
     }
 
     /// Starts the loops, with `riders` on their threads where there are any, then attaches the programs, and sets the guard. Also gives
@@ -81,7 +85,8 @@ impl Ready {
         riders: Vec<(SocketCore, Rider)>,
         guard: GuardPlan,
     ) -> Result<(Running, ShieldHandle, BTreeMap<String, String>)> {
-        let mut running = Running { stops: Vec::new(), threads: Vec::new(), attached: Vec::new(), guard: None };
+        let (stops, threads, attached) = (Vec::new(), Vec::new(), Vec::new());
+        let mut running = Running { stops, threads, attached, queues: self.queues, guard: None };
         let mut riders = riders.into_iter();
         for (number, poll_loop) in self.poll_loops.into_iter().enumerate() {
             running.stops.push(poll_loop.stopper());
@@ -140,6 +145,12 @@ impl Running {
         Ok(handle)
     }
 
+    /// Warns of what has changed about the interfaces and needs somebody's hand. To be called every now and then.
+    pub fn look_around(&self) {
+        let now = Instant::now();
+        self.queues.iter().for_each(|queues| queues.look(now));
+    }
+
     /// Whether a loop or the guard has ended by itself.
     pub fn has_ended(&self) -> bool {
         let guard_ended = self.guard.as_ref().is_some_and(Guard::has_ended);
@@ -151,7 +162,7 @@ impl Running {
     /// # Errors
     /// Why a loop had ended before.
     pub fn stop(self) -> Result<()> {
-        let Self { stops, threads, attached, guard } = self;
+        let Self { stops, threads, attached, guard, queues: _ } = self;
         let names: Vec<_> = attached.iter().map(|attached| attached.interface().name.clone()).collect();
         drop(attached);
         stops.iter().for_each(Stop::stop);

@@ -161,6 +161,7 @@ fn more_queues() -> Result<()> {
     run(near, "ethtool", &["-L", near.interface(), "rx", "1"])?;
     let mut server = Served::start(program(), near, &[])?;
     run(near, "ethtool", &["-L", near.interface(), "rx", "4"])?;
+    eventually(|| Ok(server.log()), |log| log.contains("there are more receive queues than are served"))?;
     run(far, "ethtool", &["-L", far.interface(), "tx", "4"])?;
     let echo = SocketAddr::new(near.ipv4().into(), ECHO);
     // Each comes from another port, and the peer's queue follows from a hash of that: one in four is served. On veth the program
@@ -175,6 +176,7 @@ fn more_queues() -> Result<()> {
     });
     ensure!(refused.collect::<Result<Vec<_>>>()?.contains(&true), "all were served by one queue of four");
     server.start_again()?;
+    ensure!(!server.log().contains("more receive queues"), "it serves all four: {}", server.log());
     let load = Load::start(far, echo, 20)?;
     goes_on(&load)?;
     load.stop()?;
