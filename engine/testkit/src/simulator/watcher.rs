@@ -15,6 +15,9 @@ use synward_proto::{Endpoint, Flags};
 /// Offsets in a stream are less than this; what is more is a number of another connection.
 const REACH: u32 = 1 << 30;
 
+/// No flow is longer.
+const LONGEST: u32 = 1 << 20;
+
 /// An end of a live connection, as far as an attacker can know its numbers.
 #[derive(Clone, Debug)]
 pub(super) struct Victim {
@@ -237,7 +240,9 @@ impl Conversation {
         if from == Side::Client && flags.contains(Flags::SYN) && self.client.isn != Some(segment.seq) {
             let client = End { isn: Some(segment.seq), next: 1, ..End::default() };
             let mut before = std::mem::take(self);
-            before.former.extend(before.sent());
+            // As much as may still be sent of it: who does not know that the client has crashed goes on.
+            let whole = |ends: [Sent; 2]| ends.map(|end| Sent { next: LONGEST, ..end });
+            before.former.extend(before.sent().map(whole));
             *self = Self { client, server: End::default(), ..before };
         }
         // What is said of a SYN is not about a connection: none need be there.
