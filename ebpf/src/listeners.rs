@@ -152,6 +152,13 @@ impl ListenerStates {
         self.place(listener.0).accept_queue_full.store(full.into(), Ordering::SeqCst);
     }
 
+    /// Has the cookies of a listener announce another MSS, bytes over IPv4 and over IPv6.
+    pub fn set_mss(&self, listener: ListenerId, v4: u16, v6: u16) {
+        let place = self.place(listener.0);
+        place.mss_v4.store(v4, Ordering::Relaxed);
+        place.mss_v6.store(v6, Ordering::Relaxed);
+    }
+
     fn place(&self, place: u32) -> &Listener {
         &self.places.values()[place as usize]
     }
@@ -193,8 +200,7 @@ impl Listeners {
             | flag(offer.timestamps, WITH_TIMESTAMPS)
             | flag(offer.window_scale.is_some(), WITH_WINDOW_SCALE)
             | flag(offer.timestamps_required, REQUIRES_TIMESTAMPS);
-        it.mss_v4.store(offer.mss_v4, Ordering::Relaxed);
-        it.mss_v6.store(offer.mss_v6, Ordering::Relaxed);
+        self.states.set_mss(ListenerId(place), offer.mss_v4, offer.mss_v6);
         it.window.store(offer.window, Ordering::Relaxed);
         it.window_scale.store(offer.window_scale.unwrap_or(0).min(14), Ordering::Relaxed);
         it.flags.store(flags, Ordering::Relaxed);

@@ -2,6 +2,7 @@
 
 use crate::config::MIN_MTU;
 use crate::shard::{FamilyTerms, Shard};
+use crate::shield_link::ShieldLink;
 use synward_proto::Instant;
 use synward_proto::connection::Events;
 
@@ -19,7 +20,7 @@ pub(crate) struct MtuChange {
 
 impl Shard {
     /// Learns that the interface's MTU is another. Listeners announce what fits, to half-open connections, too, should their
-    /// SYN-ACK be sent again; new connections go by it, and established ones do from one of the next turns on. A packet that
+    /// SYN-ACK be sent again, and so does the shield; new connections go by it, and established ones do from one of the next turns on. A packet that
     /// does not fit in a frame is no use to us.
     pub(crate) fn set_mtu(&mut self, mtu: u32) {
         let mtu = u16::try_from(mtu).unwrap_or(u16::MAX).clamp(MIN_MTU, self.limits.largest_mtu);
@@ -34,6 +35,9 @@ impl Shard {
         let offer = self.config.offer();
         for entry in self.listeners.iter() {
             self.half_opens.table.set_offer(entry.listener.id(), &offer.with(&entry.options));
+        }
+        if let Some(ShieldLink { shield, .. }) = &self.shield {
+            shield.set_mss(offer.mss_v4, offer.mss_v6);
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use synward_ebpf::{Heartbeats, KnownFlows, ListenerId, ListenerStates};
+use synward_proto::segment::Mss;
 use synward_proto::{Endpoint, Instant, Tuple};
 
 /// What the poll loops of an interface and its XDP program know of each other, in memory that both read. Nothing here makes a
@@ -102,6 +103,10 @@ impl synward_engine::Shield for EngineShield {
         if !listening && self.states.is_up(shielded.id) {
             self.lower(local, synward_engine::monotonic());
         }
+    }
+
+    fn set_mss(&self, v4: Mss, v6: Mss) {
+        self.listeners.values().for_each(|Shielded { id, .. }| self.states.set_mss(*id, v4.get(), v6.get()));
     }
 
     /// A shield that is up may be answering at this moment, which no count tells in time: the client's ACK may be here before it

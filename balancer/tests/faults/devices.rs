@@ -18,6 +18,7 @@ pub const TESTS: &[Test] = &[
     ("devices::the_server_ends_with_a_reason_when_the_namespace_of_its_peer_goes", peer_namespace),
     ("devices::an_mtu_that_does_not_fit_refuses_the_start_with_a_reason", mtu_refused),
     ("devices::another_mtu_of_the_interface_is_announced_to_the_next_client", mtu_followed),
+    ("devices::another_mtu_of_the_interface_is_announced_by_a_shield_that_is_up", mtu_followed_by_shield),
     ("devices::queues_that_are_served_cannot_be_taken_away", fewer_queues),
     ("devices::a_queue_that_came_later_is_the_kernels_until_the_next_start", more_queues),
 ];
@@ -128,8 +129,16 @@ fn sent_mss(bed: &Bed) -> Result<u16> {
 }
 
 fn mtu_followed() -> Result<()> {
+    follow_mtu(&[])
+}
+
+fn mtu_followed_by_shield() -> Result<()> {
+    follow_mtu(&["--shield", "always"])
+}
+
+fn follow_mtu(arguments: &[&str]) -> Result<()> {
     const HEADERS: u16 = 20 + 20 + 12;
-    let bed = Bed::new(&[])?;
+    let bed = Bed::new(arguments)?;
     let load = Load::start(bed.client(), bed.front(ECHO), 2)?;
     let interface = bed.lab.front().interface();
     for mtu in [1500, 1300, 1400, 1500] {

@@ -9,6 +9,7 @@ use loom::thread;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use synward_proto::listener::AcceptRoom;
+use synward_proto::segment::Mss;
 use synward_proto::{Endpoint, Instant, Tuple};
 
 fn local() -> Endpoint {
@@ -63,6 +64,8 @@ impl Shield for Told {
     }
 
     fn set_listening(&self, _: &Endpoint, _: bool) {}
+
+    fn set_mss(&self, _: Mss, _: Mss) {}
 
     fn last_cookie(&self, _: &Endpoint) -> Option<Instant> {
         None

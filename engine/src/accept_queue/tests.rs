@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier, OnceLock};
 use std::time::Duration;
 use synward_proto::listener::AcceptRoom;
+use synward_proto::segment::Mss;
 use synward_proto::{Endpoint, Instant, Tuple};
 
 const LOCAL: Endpoint = Endpoint::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 80);
@@ -32,6 +33,7 @@ impl Shield for Flag {
     fn flow_closed(&self, _: &Tuple) {}
     fn turned(&self, _: u32, _: Instant) {}
     fn set_listening(&self, _: &Endpoint, _: bool) {}
+    fn set_mss(&self, _: Mss, _: Mss) {}
 
     fn set_accept_queue_full(&self, local: &Endpoint, full: bool) {
         assert_eq!(*local, LOCAL);
@@ -87,6 +89,7 @@ impl Shield for Overtaken {
     fn flow_closed(&self, _: &Tuple) {}
     fn turned(&self, _: u32, _: Instant) {}
     fn set_listening(&self, _: &Endpoint, _: bool) {}
+    fn set_mss(&self, _: Mss, _: Mss) {}
 
     fn set_accept_queue_full(&self, local: &Endpoint, full: bool) {
         if let Some(shared) = self.shared.get()

@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use synward_nic::{MemoryPort, MemoryPortConfig, MemoryWire};
-use synward_proto::segment::SynOptions;
+use synward_proto::segment::{Mss, SynOptions};
 use synward_proto::wire::{HEADROOM, SegmentWriter};
 use synward_proto::{Counter, Endpoint, Flags, Head, Instant, Link, MacAddr, Marking, Options, SeqNum, Tuple};
 use synward_testkit::engine::small_budget;
@@ -57,6 +57,7 @@ impl Shield for Book {
 
     fn set_accept_queue_full(&self, _: &Endpoint, _: bool) {}
     fn set_listening(&self, _: &Endpoint, _: bool) {}
+    fn set_mss(&self, _: Mss, _: Mss) {}
 
     fn last_cookie(&self, _: &Endpoint) -> Option<Instant> {
         None

@@ -20,6 +20,8 @@ struct Front {
     accept_queue_full: AtomicBool,
     listening: AtomicBool,
     last_cookie: Mutex<Option<Instant>>,
+    /// What it was told to announce.
+    mss: Mutex<Vec<[u16; 2]>>,
     /// How often it was asked for that.
     asked: AtomicU64,
 }
@@ -37,6 +39,10 @@ impl Shield for Front {
     fn set_listening(&self, local: &Endpoint, listening: bool) {
         assert_eq!(*local, ANY);
         self.listening.store(listening, Ordering::Relaxed);
+    }
+
+    fn set_mss(&self, v4: Mss, v6: Mss) {
+        self.mss.lock().unwrap().push([v4.get(), v6.get()]);
     }
 
     fn last_cookie(&self, local: &Endpoint) -> Option<Instant> {
@@ -161,4 +167,17 @@ fn the_pressure_on_a_listener_shows_without_a_question_to_its_shard() {
     assert_eq!(pressure(&wire), Some(Pressure { accept_queue: 1, last_cookie: Some(wire.now), ..calm }));
     wire.host.sockets.unlisten(listener).expect("ends");
     assert_eq!(pressure(&wire), None);
+}
+
+#[test]
+fn a_shield_hears_what_fits_the_interface_from_now_on() {
+    let front = Arc::<Front>::default();
+    let mut wire = Wire::behind(Arc::clone(&front) as _, config(2));
+    for mtu in [1_500, 1_300, 1_300, 9_000, 1_500] {
+        wire.host.poll_loop.set_mtu(mtu);
+    }
+    let mut told = front.mss.lock().unwrap().clone();
+    let jumbo = told.remove(1);
+    assert_eq!(told, [[1_260, 1_240], [1_460, 1_440]], "each change once, and none is none");
+    assert!(1_460 < jumbo[0] && jumbo[0] < 8_960 && jumbo[0] == jumbo[1] + 20, "no more than a frame holds: {jumbo:?}");
 }
