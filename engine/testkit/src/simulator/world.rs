@@ -104,7 +104,7 @@ impl World {
         while let Some((_, kind, broken)) = self.changes.pop_if(|change| change.0 <= self.now) {
             self.scene().set(kind, broken);
             match kind {
-                FaultKind::WorkerEnd(worker) => self.serving.lose_worker(worker.into()),
+                FaultKind::WorkerEnd(worker) if broken => self.serving.lose_worker(worker.into()),
                 FaultKind::Crash(side) if broken => self.crash(side)?,
                 FaultKind::ClockJump { side, by, .. } if by > HALF_OF_STAMPS => self.watcher.on_far_jump(side),
                 _ => {}
