@@ -143,14 +143,14 @@ impl Serve {
         for (endpoint, _) in &endpoints {
             tracing::info!(%endpoint, "listening");
         }
-        let stopped = || {
+        let ends = || {
             running.look_around();
             stop.load(Ordering::Relaxed) || running.has_ended()
         };
         let served = match own {
-            Some((core, worker)) => worker.run(core, STOP_PATIENCE, stopped),
+            Some((core, worker)) => worker.run(core, STOP_PATIENCE, ends),
             None => {
-                while !stopped() {
+                while !ends() {
                     std::thread::sleep(STOP_PATIENCE);
                 }
                 Ok(())

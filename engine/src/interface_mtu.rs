@@ -20,8 +20,8 @@ pub(crate) struct MtuChange {
 
 impl Shard {
     /// Learns that the interface's MTU is another. Listeners announce what fits, to half-open connections, too, should their
-    /// SYN-ACK be sent again, and so does the shield; new connections go by it, and established ones do from one of the next turns on. A packet that
-    /// does not fit in a frame is no use to us.
+    /// SYN-ACK be sent again, and so does the shield; new connections go by it, and established ones do from one of the next
+    /// turns on. A packet that does not fit in a frame is no use to us.
     pub(crate) fn set_mtu(&mut self, mtu: u32) {
         let mtu = u16::try_from(mtu).unwrap_or(u16::MAX).clamp(MIN_MTU, self.limits.largest_mtu);
         if mtu == self.config.mtu {

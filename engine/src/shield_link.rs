@@ -34,8 +34,8 @@ pub trait Shield: Send + Sync + Debug {
     /// Somebody begins to listen at `local`, or nobody listens there any more: then SYNs are the engine's to answer, with RST.
     fn set_listening(&self, local: &Endpoint, listening: bool);
 
-    /// The interface has another MTU: SYN-ACKs announce these segment sizes from now on, over IPv4 and over IPv6. Each poll loop of
-    /// the interface says so.
+    /// The interface has another MTU: SYN-ACKs announce these segment sizes from now on, over IPv4 and over IPv6, whatever a
+    /// listener's own options say. Each poll loop of the interface says so.
     fn set_mss(&self, v4: Mss, v6: Mss);
 
     /// When a SYN for the listener at `local` was last answered here, on the poll loops' clock, to within [`SHIELD_GRAIN`].

@@ -37,7 +37,7 @@ pub struct Frame {
 const _: () = assert!(size_of::<Frame>() == 24, "three words: cheap to move through the queues of a poll loop");
 
 // SAFETY: a frame is the only access to its chunk (see the invariant above), and what it shares with other threads,
-// the `FrameReturn` of its home, is `Sync`.
+// the `FrameReturn` of its home, is `Sync`; the home itself may be freed on any thread.
 unsafe impl Send for Frame {}
 
 impl Frame {

@@ -19,7 +19,7 @@ pub(crate) struct FrameReturn {
     below: Box<[AtomicU32]>,
     /// Frames lent and not yet taken in by the owner.
     lent: CachePadded<AtomicU32>,
-    /// Frames dropped without coming home, while there was a pool; [`CLOSED`] once there is none.
+    /// Frames dropped without coming home. Once there is no pool, [`CLOSED`] is added, and nobody reads the number any more.
     leaked: AtomicU32,
     /// Frames that outlive the pool. Until it has said how many, those that have gone since make less than none of them.
     outliving: AtomicU32,
@@ -30,7 +30,7 @@ pub(crate) struct FrameReturn {
 const NONE: u32 = u32::MAX;
 /// There is no stack any more; no chunk's number either.
 const GONE: u32 = NONE - 1;
-/// Beside the number of frames dropped: more of them are not counted with these. There are fewer frames than that.
+/// Beside the number of frames dropped: whoever is dropped now counts itself out. There are fewer frames than that.
 const CLOSED: u32 = 1 << 31;
 
 /// How a pool's memory is cut into chunks.

@@ -33,8 +33,8 @@ pub(crate) struct Mapping {
     len: usize,
 }
 
-// SAFETY: the mapping is reached only through `base`, which is private to the pool that owns the mapping, and nothing
-// about it is bound to the thread that made it.
+// SAFETY: the mapping is reached only through `base`, which is private to the pool and its frames, and nothing about it is bound
+// to the thread that made it.
 unsafe impl Send for Mapping {}
 
 impl Mapping {
@@ -75,8 +75,8 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: the range was mapped by us and nothing refers to it any more: the pool drops its mapping only when
-        // no frame is out. Failure would mean it was not mapped; there is nothing to do about that here.
+        // SAFETY: the range was mapped by us and nothing refers to it any more: its home goes only
+        // when neither pool nor frame is left. Failure would mean it was not mapped; there is nothing to do about that here.
         let _ = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.len) };
     }
 }

@@ -42,7 +42,7 @@ impl QueueWatch {
                 served,
                 queues,
                 "there are more receive queues than are served, and what arrives on the others does not reach us: start again to \
-                 serve them, or take them away with `ethtool -L {interface}`"
+                 serve them, or take them away, as `ethtool -L {interface} rx {served}` does where the driver can"
             );
         } else {
             tracing::info!(interface, served, queues, "all receive queues are served again");

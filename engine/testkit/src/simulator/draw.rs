@@ -167,7 +167,7 @@ fn draw_plans(rng: &mut Rng, calm: Duration) -> Vec<Plan> {
 
 fn draw_plan(rng: &mut Rng, span: Duration) -> Plan {
     let flow = |rng: &mut Rng| {
-        let longest = [0, 10, 3_000, 100_000, 400_000][rng.below(5) as usize];
+        let longest = [0, 10, 3_000, 100_000, Flow::LONGEST][rng.below(5) as usize];
         Flow { salt: rng.next(), length: rng.below(longest + 1), tag: None }
     };
     Plan {

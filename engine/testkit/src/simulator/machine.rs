@@ -190,6 +190,12 @@ impl Machine {
         self.queues.iter_mut().all(is_plain) && self.observer.counter(Counter::TxBacklogDrops) == 0
     }
 
+    /// Whether it has given up a connection for want of an answer, or for one that had to have its place.
+    pub fn has_given_up(&self) -> bool {
+        let reasons = [Counter::TCPAbortOnTimeout, Counter::TCPAbortOnMemory];
+        reasons.iter().any(|&reason| self.observer.counter(reason) > 0)
+    }
+
     /// A worker's thread is stopped, or runs again.
     pub fn stall_worker(&mut self, worker: u16, stalled: bool) {
         self.workers[usize::from(worker)].stalled = stalled;

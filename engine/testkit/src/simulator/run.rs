@@ -2,13 +2,11 @@
 
 use super::attackers::AttackKind;
 use super::faults::{FaultKind, Side};
-use super::machine::Machine;
 use super::options::{FIRST_PORT, Options, Plan};
 use super::talker::{End, Flow, Talker, Temper};
 use super::world::World;
 use std::time::Duration;
 use synward_engine::SocketError;
-use synward_proto::Counter;
 
 /// Steps of a run, at most: one that has more turns without end.
 const MAX_STEPS: u64 = 5_000_000;
@@ -88,12 +86,7 @@ impl World {
     fn account(&mut self) -> Result<(), String> {
         self.outcome.ghosts = self.serving.ghosts;
         self.outcome.guests = self.serving.guests_seen;
-        let machines = [&self.server, &self.client];
-        // For want of an answer, or for one that had to have its place.
-        let reasons = [Counter::TCPAbortOnTimeout, Counter::TCPAbortOnMemory];
-        let has_given_up = |machine: &Machine| reasons.iter().any(|&reason| machine.observer.counter(reason) > 0);
-        let crashed = [Side::Server, Side::Client].iter().any(|side| self.options.crashes(*side));
-        let given_up = crashed || machines.into_iter().any(has_given_up);
+        let given_up = self.given_up || self.server.has_given_up() || self.client.has_given_up();
         for (number, talker) in self.dialling.talkers.iter().enumerate() {
             let Some(talker) = talker else { return Err(format!("plan {number} was never begun")) };
             let served = self.serving.served.iter().find(|served| served.plan == number);
@@ -158,7 +151,7 @@ fn judge(options: &Options, plan: &Plan, talker: &Talker, peer: Option<&Talker>,
         // Others needed its place.
         Some(End::Failed(SocketError::NoBuffers)) if given_up => Ok(()),
         // The port is in TIME-WAIT from before.
-        Some(End::Failed(SocketError::AddressInUse)) if plan.up.tag.is_some() => Ok(()),
+        Some(End::Failed(SocketError::AddressInUse)) if plan.up.tag.is_some() && plan.port != 0 => Ok(()),
         Some(End::Failed(SocketError::AddressNotAvailable)) if plan.port == 0 && options.ports_run_out() => Ok(()),
         // Of a connection that was given up, the application hears what a router said last.
         Some(End::Failed(_)) if given_up && options.attacks.iter().any(|attack| attack.kind == AttackKind::Icmp) => {
@@ -176,8 +169,7 @@ fn may_be_reset(options: &Options) -> bool {
     // peer that has closed too early may be gone.
     let by_rule = config.syncookies > 0 || !options.patient || config.abort_on_overflow;
     let by_limits = config.max_connections < 100;
-    let by_fault =
-        options.faults.iter().any(|fault| matches!(fault.kind, FaultKind::WorkerEnd(_) | FaultKind::Crash(_)));
+    let by_fault = options.faults.iter().any(|fault| matches!(fault.kind, FaultKind::WorkerEnd(_)));
     let by_attack = options.attacks.iter().any(|attack| attack.kind == AttackKind::RightReset);
     by_rule || by_limits || by_fault || by_attack
 }

@@ -17,6 +17,8 @@ pub struct Flow {
 }
 
 impl Flow {
+    /// None has more bytes.
+    pub const LONGEST: u64 = 400_000;
     /// Bytes of a tag.
     pub const TAG: u64 = 4;
 

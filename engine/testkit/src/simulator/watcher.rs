@@ -6,17 +6,20 @@
 use super::faults::Side;
 use super::options::Options;
 use super::stretches::Stretches;
+use super::talker::Flow;
 use crate::hostile::Rng;
 use crate::wire::{WireError, WireOption, WireSegment, decode};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::time::Duration;
 use synward_proto::{Endpoint, Flags};
 
 /// Offsets in a stream are less than this; what is more is a number of another connection.
 const REACH: u32 = 1 << 30;
 
-/// No flow is longer.
+/// No connection's numbers reach further from where they began.
 const LONGEST: u32 = 1 << 20;
+const _: () = assert!(Flow::LONGEST < LONGEST as u64);
 
 /// An end of a live connection, as far as an attacker can know its numbers.
 #[derive(Clone, Debug)]
@@ -60,8 +63,10 @@ struct End {
     /// Whether its SYN has timestamps.
     stamps: bool,
     last_stamp: Option<u32>,
-    /// Its clock has jumped so far that timestamps of before say nothing.
+    /// Its clock has jumped so far that timestamps of before say nothing of age.
     is_out_of_time: bool,
+    /// And so that its own may seem to run back.
+    may_run_back: bool,
 }
 
 /// A connection of a client, the newest from its port.
@@ -71,11 +76,13 @@ struct Conversation {
     server: End,
     /// Sequence numbers of SYNs that the server got from there, whoever sent them.
     asked: BTreeSet<u32>,
-    /// The numbers of the server and of the client in the connections before: a client that has crashed knows them no more.
+    /// The client has crashed since it began.
+    is_lost: bool,
+    /// The numbers of the server and of the client in those before it that were lost: the server may hold one of them still.
     former: Vec<[Sent; 2]>,
 }
 
-/// Where an end began to count, and behind what it has sent since.
+/// Where an end began to count, and behind what it has sent since, or may still send.
 #[derive(Clone, Copy, Debug)]
 struct Sent {
     isn: u32,
@@ -128,9 +135,24 @@ impl Watcher {
         true
     }
 
-    /// A host's clock jumps so far that the timestamps of its connections seem to run back, once for each frame that was made before.
-    pub fn on_far_jump(&mut self, side: Side) {
-        self.conversations.values_mut().for_each(|conversation| conversation.ends(side).0.is_out_of_time = true);
+    /// A host's clock jumps forward. Timestamps that are half of their range apart, or more, seem to be the other way round (RFC 7323,
+    /// section 5.2; they are milliseconds), and so may those of frames that were made before and leave later.
+    pub fn on_clock_jump(&mut self, side: Side, by: Duration) {
+        const HALF: u128 = 1 << 31;
+        let millis = by.as_millis();
+        for end in self.conversations.values_mut().map(|conversation| conversation.ends(side).0) {
+            end.is_out_of_time |= millis >= HALF;
+            end.may_run_back |= millis % (2 * HALF) >= HALF;
+        }
+    }
+
+    /// A host has crashed, and knows nothing of what was.
+    pub fn on_crash(&mut self, side: Side) {
+        match side {
+            Side::Client => self.conversations.values_mut().for_each(|conversation| conversation.is_lost = true),
+            // Its successor has other secrets: a cookie of before is worth nothing.
+            Side::Server => (self.promised, self.completions) = Default::default(),
+        }
     }
 
     /// A host sends a frame. An error is a rule that it breaks.
@@ -239,11 +261,12 @@ impl Conversation {
         let flags = segment.flags;
         if from == Side::Client && flags.contains(Flags::SYN) && self.client.isn != Some(segment.seq) {
             let client = End { isn: Some(segment.seq), next: 1, ..End::default() };
-            let mut before = std::mem::take(self);
-            // As much as may still be sent of it: who does not know that the client has crashed goes on.
-            let whole = |ends: [Sent; 2]| ends.map(|end| Sent { next: LONGEST, ..end });
-            before.former.extend(before.sent().map(whole));
-            *self = Self { client, server: End::default(), ..before };
+            // A server that has not heard of the crash goes on.
+            let before = self.sent().map(|ends| ends.map(|end| Sent { next: LONGEST, ..end }));
+            let Self { is_lost, asked, mut former, .. } = std::mem::take(self);
+            former.extend(before.filter(|_| is_lost));
+            let asked = if is_lost { asked } else { BTreeSet::new() };
+            *self = Self { client, server: End::default(), asked, is_lost: false, former };
         }
         // What is said of a SYN is not about a connection: none need be there.
         let ours = self.client.isn == Some(segment.ack.wrapping_sub(1)) && self.server.acked <= 1;
@@ -342,7 +365,7 @@ impl End {
         }
         if let (Some(stamp), Some(last)) = (stamp, self.last_stamp)
             && stamp.wrapping_sub(last) > i32::MAX as u32
-            && !self.is_out_of_time
+            && !self.may_run_back
         {
             return Err(format!("timestamp {stamp} after {last}"));
         }

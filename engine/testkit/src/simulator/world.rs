@@ -16,9 +16,6 @@ use synward_proto::Endpoint;
 /// Looks of the applications at one moment: one that is told something more has no rest.
 const MAX_LOOKS: u32 = 10_000;
 
-/// Timestamps that are further apart seem to be the other way round (RFC 7323, section 5.2; they are milliseconds).
-const HALF_OF_STAMPS: Duration = Duration::from_millis((1 << 31) - 1);
-
 /// A frame with the time when it was sent.
 pub(super) type Sent = (Duration, Vec<u8>);
 
@@ -37,6 +34,8 @@ pub(super) struct World {
     /// When each fault begins and ends, by time, as far as that is to come.
     changes: Vec<(Duration, FaultKind, bool)>,
     pub outcome: Outcome,
+    /// A host that has crashed since had given a connection up.
+    pub given_up: bool,
     /// Every frame that was sent, when that is wanted.
     pub record: Option<Vec<Sent>>,
 }
@@ -66,6 +65,7 @@ impl World {
             changes,
             options,
             outcome: Outcome::default(),
+            given_up: false,
             record: None,
         })
     }
@@ -106,7 +106,7 @@ impl World {
             match kind {
                 FaultKind::WorkerEnd(worker) if broken => self.serving.lose_worker(worker.into()),
                 FaultKind::Crash(side) if broken => self.crash(side)?,
-                FaultKind::ClockJump { side, by, .. } if by > HALF_OF_STAMPS => self.watcher.on_far_jump(side),
+                FaultKind::ClockJump { side, by, .. } if broken => self.watcher.on_clock_jump(side, by),
                 _ => {}
             }
         }
@@ -115,13 +115,16 @@ impl World {
 
     /// A host and its application are others, which know nothing of what was.
     fn crash(&mut self, side: Side) -> Result<(), String> {
-        let Self { options, server, client, serving, dialling, .. } = self;
+        let Self { options, server, client, serving, dialling, watcher, .. } = self;
+        watcher.on_crash(side);
         match side {
             Side::Server => {
+                self.given_up |= server.has_given_up();
                 server.start_again(&options.server)?;
                 serving.start_again(options, server)
             }
             Side::Client => {
+                self.given_up |= client.has_given_up();
                 dialling.lose_all();
                 client.start_again(&options.client)
             }
