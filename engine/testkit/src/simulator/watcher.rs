@@ -63,10 +63,8 @@ struct End {
     /// Whether its SYN has timestamps.
     stamps: bool,
     last_stamp: Option<u32>,
-    /// Its clock has jumped so far that timestamps of before say nothing of age.
+    /// Its clock has jumped so far that timestamps say nothing of age, and its own may seem to run back.
     is_out_of_time: bool,
-    /// And so that its own may seem to run back.
-    may_run_back: bool,
 }
 
 /// A connection of a client, the newest from its port.
@@ -135,14 +133,12 @@ impl Watcher {
         true
     }
 
-    /// A host's clock jumps forward. Timestamps that are half of their range apart, or more, seem to be the other way round (RFC 7323,
-    /// section 5.2; they are milliseconds), and so may those of frames that were made before and leave later.
+    /// A host's clock jumps. Timestamps that are half of their range apart, or more, may seem to be the other way round (RFC 7323,
+    /// section 5.2; they are milliseconds): also those of frames that were made before and leave later, and also after a whole
+    /// range and a step back on top of it.
     pub fn on_clock_jump(&mut self, side: Side, by: Duration) {
-        const HALF: u128 = 1 << 31;
-        let millis = by.as_millis();
-        for end in self.conversations.values_mut().map(|conversation| conversation.ends(side).0) {
-            end.is_out_of_time |= millis >= HALF;
-            end.may_run_back |= millis % (2 * HALF) >= HALF;
+        if by.as_millis() >= 1 << 31 {
+            self.conversations.values_mut().for_each(|conversation| conversation.ends(side).0.is_out_of_time = true);
         }
     }
 
@@ -365,7 +361,7 @@ impl End {
         }
         if let (Some(stamp), Some(last)) = (stamp, self.last_stamp)
             && stamp.wrapping_sub(last) > i32::MAX as u32
-            && !self.may_run_back
+            && !self.is_out_of_time
         {
             return Err(format!("timestamp {stamp} after {last}"));
         }
