@@ -44,7 +44,11 @@ pub fn run(_: &Options) -> Result<Vec<Row>> {
     let row = |(name, verdict): (&str, &str)| {
         Row::new(&format!("{}, both ways", name.replace('_', " ")), "byte for byte", verdict, verdict == "ok")
     };
-    Ok([weathers].into_iter().chain(settings.into_iter().map(row)).collect())
+    // Killed, say: what it did not come to has no verdict.
+    let status = output.status;
+    let ended =
+        Row::new("the tests ended by themselves, all well", "exit status: 0", status.to_string(), status.success());
+    Ok([weathers].into_iter().chain(settings.into_iter().map(row)).chain([ended]).collect())
 }
 
 /// The name of a test below `long`, and what is said of it.
