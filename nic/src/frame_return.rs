@@ -109,18 +109,14 @@ impl FrameReturn {
         if self.top.load(Ordering::Relaxed) == NONE { 0 } else { self.take_off(NONE, each) }
     }
 
-    /// The pool goes, and nothing more comes home. Takes in what has, and returns how many frames were dropped. For the pool's
-    /// owner, who then says how many are left: [`outlive`](Self::outlive).
-    pub(crate) fn close(&self, each: impl FnMut(u32)) -> u32 {
-        self.take_off(GONE, each);
-        self.leaked.fetch_or(CLOSED, Ordering::Acquire)
-    }
-
-    /// The last of a pool's owner: so many frames are out. Whether all of them have gone since.
+    /// The pool goes, of whose frames so many are out or on their way home: the last that its owner does with it. Whether nobody
+    /// is left, neither pool nor frame.
     #[must_use = "nobody else frees what they shared"]
-    pub(crate) fn outlive(&self, frames: u32) -> bool {
+    pub(crate) fn close(&self, out: u32) -> bool {
+        let home = self.take_off(GONE, |_| {});
+        let left = out - home - self.leaked.fetch_or(CLOSED, Ordering::Acquire);
         // Both, as in `leave`: the owner's accesses end here.
-        self.outliving.fetch_add(frames, Ordering::AcqRel).wrapping_add(frames) == 0
+        self.outliving.fetch_add(left, Ordering::AcqRel).wrapping_add(left) == 0
     }
 
     /// Takes the whole stack off and leaves `instead`.

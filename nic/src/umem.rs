@@ -252,13 +252,8 @@ impl Umem {
 impl Drop for Umem {
     /// Memory and way home go with it, or with the last frame that is still out.
     fn drop(&mut self) {
-        let mut out = self.held(Holder::Out);
+        let out = self.held(Holder::Out);
         // SAFETY: the pool goes; nothing uses `home` after this.
-        unsafe {
-            Home::leave(self.home, |way| {
-                let leaked = way.close(|_| out -= 1);
-                way.outlive(out - leaked)
-            });
-        }
+        unsafe { Home::leave(self.home, |way| way.close(out)) };
     }
 }

@@ -402,15 +402,20 @@ fn many_readers_return_every_frame_exactly_once() {
     assert_eq!((port.ledger().free, port.ledger().lent), (total, 0));
 }
 
-#[test]
-fn frames_outlive_their_port() {
-    let (mut port, mut wire) = MemoryPort::with_wire(SMALL).unwrap();
+/// Two frames of a port that is gone, with "lent" and "kept" in them.
+fn left_by_a_port(config: MemoryPortConfig) -> (LentFrame, Frame) {
+    let (mut port, mut wire) = MemoryPort::with_wire(config).unwrap();
     port.refill();
     assert!(wire.push(b"lent") && wire.push(b"kept"));
     let mut frames = receive(&mut port);
     let kept = frames.pop().unwrap();
     let lent = frames.pop().unwrap().lend();
-    drop(port);
+    (lent, kept)
+}
+
+#[test]
+fn frames_outlive_their_port() {
+    let (lent, kept) = left_by_a_port(SMALL);
     assert_eq!(kept.as_slice(), b"kept");
     let reader = thread::spawn(move || assert_eq!(&lent[..], b"lent"));
     reader.join().unwrap();
@@ -433,13 +438,7 @@ fn what_frames_share_goes_with_the_last_of_them() {
     let bytes = FRAMES as usize * usize::from(config.frame_size);
     let before = address_space();
     for number in 0..PORTS {
-        let (mut port, mut wire) = MemoryPort::with_wire(config).unwrap();
-        port.refill();
-        assert!(wire.push(b"lent") && wire.push(b"kept"));
-        let mut frames = receive(&mut port);
-        let kept = frames.pop().unwrap();
-        let lent = frames.pop().unwrap().lend();
-        drop(port);
+        let (lent, kept) = left_by_a_port(config);
         let reader = thread::spawn(move || assert_eq!(&lent[..], b"lent"));
         if number % 2 == 0 {
             reader.join().unwrap();
