@@ -176,9 +176,11 @@ impl Scene<'_> {
             FaultKind::RefuseRefill(side, shard) => self.machine(side).faults(shard).refuse_refill(broken),
             FaultKind::LinkDown(side, shard) => self.machine(side).faults(shard).link_down(broken),
             FaultKind::ClockJump { side, by, forward } if broken => self.machine(side).jump(by, forward),
-            // What this takes from whom, the world knows.
-            FaultKind::Crash(_) => {}
-            FaultKind::InterfaceMtu(..) | FaultKind::WorkerEnd(_) | FaultKind::ClockJump { .. } => {}
+            // What a crash takes from whom, the world knows; the others are for good.
+            FaultKind::Crash(_)
+            | FaultKind::InterfaceMtu(..)
+            | FaultKind::WorkerEnd(_)
+            | FaultKind::ClockJump { .. } => {}
         }
     }
 

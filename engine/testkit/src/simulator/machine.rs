@@ -42,6 +42,8 @@ pub(super) struct Machine {
     jumped: i64,
     /// It has, be it to and fro.
     has_jumped: bool,
+    /// One before a crash had given a connection up.
+    had_given_up: bool,
     scatter: u32,
     rng: Rng,
     sent: VecDeque<Vec<u8>>,
@@ -81,6 +83,7 @@ impl Machine {
             epoch: epoch.as_nanos(),
             jumped: 0,
             has_jumped: false,
+            had_given_up: false,
             scatter,
             rng,
             sent: VecDeque::new(),
@@ -94,7 +97,8 @@ impl Machine {
         let secrets = Some(Secrets::from_seed(self.rng.next()));
         let options = MachineOptions { config: EngineConfig { secrets, ..options.config.clone() }, ..options.clone() };
         let Self { jumped, has_jumped, .. } = *self;
-        *self = Self { jumped, has_jumped, ..Self::new(&options, self.rng.fork())? };
+        let had_given_up = self.has_given_up();
+        *self = Self { jumped, has_jumped, had_given_up, ..Self::new(&options, self.rng.fork())? };
         self.stop(true);
         Ok(())
     }
@@ -193,7 +197,7 @@ impl Machine {
     /// Whether it has given up a connection for want of an answer, or for one that had to have its place.
     pub fn has_given_up(&self) -> bool {
         let reasons = [Counter::TCPAbortOnTimeout, Counter::TCPAbortOnMemory];
-        reasons.iter().any(|&reason| self.observer.counter(reason) > 0)
+        self.had_given_up || reasons.iter().any(|&reason| self.observer.counter(reason) > 0)
     }
 
     /// A worker's thread is stopped, or runs again.

@@ -1,6 +1,6 @@
 //! What a run is made of: everything that a seed decides before the first frame.
 
-use super::attackers::Attack;
+use super::attackers::{Attack, AttackKind};
 use super::draw;
 use super::faults::{Fault, FaultKind, Side};
 use super::talker::{Flow, Temper};
@@ -119,6 +119,11 @@ impl Options {
     pub fn ports_run_out(&self) -> bool {
         let chosen = self.plans.iter().filter(|plan| plan.port == 0).count();
         chosen > self.client.config.source_ports.len()
+    }
+
+    /// Whether somebody attacks so.
+    pub fn is_under(&self, kind: AttackKind) -> bool {
+        self.attacks.iter().any(|attack| attack.kind == kind)
     }
 
     /// Whether a host loses what it knows.

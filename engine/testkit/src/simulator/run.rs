@@ -86,7 +86,7 @@ impl World {
     fn account(&mut self) -> Result<(), String> {
         self.outcome.ghosts = self.serving.ghosts;
         self.outcome.guests = self.serving.guests_seen;
-        let given_up = self.given_up || self.server.has_given_up() || self.client.has_given_up();
+        let given_up = self.server.has_given_up() || self.client.has_given_up();
         for (number, talker) in self.dialling.talkers.iter().enumerate() {
             let Some(talker) = talker else { return Err(format!("plan {number} was never begun")) };
             let served = self.serving.served.iter().find(|served| served.plan == number);
@@ -149,8 +149,7 @@ fn judge(options: &Options, plan: &Plan, talker: &Talker, peer: Option<&Talker>,
         // Whoever starts again has received requests before it listens; and a SYN in the window of a half-open connection that somebody
         // else has begun in the client's name is answered with a reset (Linux: `tcp_check_req`).
         Some(End::Failed(SocketError::ConnectionRefused))
-            if options.crashes(Side::Server)
-                || options.attacks.iter().any(|attack| attack.kind == AttackKind::BlindSyn) =>
+            if options.crashes(Side::Server) || options.is_under(AttackKind::BlindSyn) =>
         {
             Ok(())
         }
@@ -160,9 +159,7 @@ fn judge(options: &Options, plan: &Plan, talker: &Talker, peer: Option<&Talker>,
         Some(End::Failed(SocketError::AddressInUse)) if plan.up.tag.is_some() && plan.port != 0 => Ok(()),
         Some(End::Failed(SocketError::AddressNotAvailable)) if plan.port == 0 && options.ports_run_out() => Ok(()),
         // Of a connection that was given up, the application hears what a router said last.
-        Some(End::Failed(_)) if given_up && options.attacks.iter().any(|attack| attack.kind == AttackKind::Icmp) => {
-            Ok(())
-        }
+        Some(End::Failed(_)) if given_up && options.is_under(AttackKind::Icmp) => Ok(()),
         Some(End::Failed(error)) => Err(format!("failed: {error}")),
         None => Err("has no end".into()),
     }
@@ -176,6 +173,6 @@ fn may_be_reset(options: &Options) -> bool {
     let by_rule = config.syncookies > 0 || !options.patient || config.abort_on_overflow;
     let by_limits = config.max_connections < 100;
     let by_fault = options.faults.iter().any(|fault| matches!(fault.kind, FaultKind::WorkerEnd(_)));
-    let by_attack = options.attacks.iter().any(|attack| attack.kind == AttackKind::RightReset);
+    let by_attack = options.is_under(AttackKind::RightReset);
     by_rule || by_limits || by_fault || by_attack
 }

@@ -257,12 +257,14 @@ impl Conversation {
         let flags = segment.flags;
         if from == Side::Client && flags.contains(Flags::SYN) && self.client.isn != Some(segment.seq) {
             let client = End { isn: Some(segment.seq), next: 1, ..End::default() };
-            // A server that has not heard of the crash goes on.
-            let before = self.sent().map(|ends| ends.map(|end| Sent { next: LONGEST, ..end }));
-            let Self { is_lost, asked, mut former, .. } = std::mem::take(self);
-            former.extend(before.filter(|_| is_lost));
-            let asked = if is_lost { asked } else { BTreeSet::new() };
-            *self = Self { client, server: End::default(), asked, is_lost: false, former };
+            let mut before = std::mem::take(self);
+            if before.is_lost {
+                // A server that has not heard of the crash goes on.
+                before.former.extend(before.sent().map(|ends| ends.map(|end| Sent { next: LONGEST, ..end })));
+            } else {
+                before.asked.clear();
+            }
+            *self = Self { client, asked: before.asked, former: before.former, ..Self::default() };
         }
         // What is said of a SYN is not about a connection: none need be there.
         let ours = self.client.isn == Some(segment.ack.wrapping_sub(1)) && self.server.acked <= 1;

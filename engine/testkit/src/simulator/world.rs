@@ -34,8 +34,6 @@ pub(super) struct World {
     /// When each fault begins and ends, by time, as far as that is to come.
     changes: Vec<(Duration, FaultKind, bool)>,
     pub outcome: Outcome,
-    /// A host that has crashed since had given a connection up.
-    pub given_up: bool,
     /// Every frame that was sent, when that is wanted.
     pub record: Option<Vec<Sent>>,
 }
@@ -65,7 +63,6 @@ impl World {
             changes,
             options,
             outcome: Outcome::default(),
-            given_up: false,
             record: None,
         })
     }
@@ -119,12 +116,10 @@ impl World {
         watcher.on_crash(side);
         match side {
             Side::Server => {
-                self.given_up |= server.has_given_up();
                 server.start_again(&options.server)?;
                 serving.start_again(options, server)
             }
             Side::Client => {
-                self.given_up |= client.has_given_up();
                 dialling.lose_all();
                 client.start_again(&options.client)
             }
