@@ -100,7 +100,6 @@ impl Run {
         }
         let broken = || running.has_ended() || threads.iter().any(thread::JoinHandle::is_finished);
         while !stop.load(Ordering::Relaxed) && !broken() {
-            running.look_around();
             thread::sleep(STOP_PATIENCE);
         }
         if !broken() {

@@ -143,14 +143,11 @@ impl Serve {
         for (endpoint, _) in &endpoints {
             tracing::info!(%endpoint, "listening");
         }
-        let ends = || {
-            running.look_around();
-            stop.load(Ordering::Relaxed) || running.has_ended()
-        };
+        let stopped = || stop.load(Ordering::Relaxed) || running.has_ended();
         let served = match own {
-            Some((core, worker)) => worker.run(core, STOP_PATIENCE, ends),
+            Some((core, worker)) => worker.run(core, STOP_PATIENCE, stopped),
             None => {
-                while !ends() {
+                while !stopped() {
                     std::thread::sleep(STOP_PATIENCE);
                 }
                 Ok(())

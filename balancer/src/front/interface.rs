@@ -55,8 +55,6 @@ pub struct InterfacePlan {
 
 /// An interface whose sockets are bound and whose program is loaded, and which nothing has touched yet.
 pub struct Opened {
-    /// Its name.
-    pub name: String,
     /// Where the program is to run.
     pub xdp: XdpMode,
     /// The program.
@@ -99,7 +97,7 @@ impl InterfacePlan {
         tracing::info!(interface = self.name, queues, by, "connections are spread over the queues");
         let seen_by_engine: Arc<dyn synward_engine::Shield> = program.seen_by_engine.clone();
         let interface = synward_engine::Interface { config: engine, rss, queues: ports, shield: Some(seen_by_engine) };
-        Ok(Opened { name: self.name, xdp: self.xdp, program, interface })
+        Ok(Opened { xdp: self.xdp, program, interface })
     }
 
     /// Loads the program, and tells it what is ours, what to refuse, and what it needs for cookies.
@@ -125,7 +123,7 @@ impl InterfacePlan {
         for (endpoint, _) in self.listeners.iter().filter(|(_, mode)| *mode == ShieldMode::Always) {
             seen_by_engine.raise(endpoint);
         }
-        Ok(Program { shield, seen_by_engine, listeners })
+        Ok(Program { interface: self.name.clone(), shield, seen_by_engine, listeners })
     }
 
     /// Says what is ours. Gives the listeners that have a shield.

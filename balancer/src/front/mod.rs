@@ -3,7 +3,6 @@
 
 mod cgroup;
 mod interface;
-mod queue_watch;
 mod room;
 mod running;
 

@@ -5,7 +5,6 @@
 //! attached; the guard comes last, and goes last, since programs and loops work without it.
 
 use super::Opened;
-use super::queue_watch::QueueWatch;
 use crate::shield::{Guard, GuardPlan, Program, ShieldHandle};
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeMap;
@@ -26,8 +25,7 @@ pub type Rider = Box<dyn FnMut(&mut SocketCore, synward_proto::Instant) -> Optio
 /// An engine that is built, and not running yet.
 pub struct Ready {
     poll_loops: Vec<PollLoop<XskPort>>,
-    interfaces: Vec<(String, XdpMode, Program)>,
-    queues: Vec<QueueWatch>,
+    interfaces: Vec<(XdpMode, Program)>,
     /// The shards of each interface, in the order of the interfaces.
     pub shards: Vec<Vec<ShardId>>,
     /// The socket cores, one for each worker.
@@ -41,14 +39,13 @@ pub struct Running {
     stops: Vec<Stop>,
     threads: Vec<thread::JoinHandle<Result<(), RunError>>>,
     attached: Vec<Attached>,
-    queues: Vec<QueueWatch>,
     /// None until the programs are attached.
     guard: Option<Guard>,
 }
 
 /// The setting that the operator makes with another tool than ours.
-fn explain(error: BuildError, programs: &[(String, XdpMode, Program)]) -> anyhow::Error {
-    let names: Vec<_> = programs.iter().map(|(name, ..)| name.as_str()).collect();
+fn explain(error: BuildError, programs: &[(XdpMode, Program)]) -> anyhow::Error {
+    let names: Vec<_> = programs.iter().map(|(_, program)| program.interface.as_str()).collect();
     match error {
         BuildError::Setting { setting: "mtu", .. } => anyhow::Error::new(error).context(format!(
             "{}: the MTU is too large; lower it, as `ip link set mtu 1500 dev …` does",
@@ -64,15 +61,14 @@ impl Ready {
     /// # Errors
     /// When a setting is out of range.
     pub fn build(opened: Vec<Opened>, workers: Workers) -> Result<Self> {
-        let (mut interfaces, mut programs, mut queues) = (Vec::new(), Vec::new(), Vec::new());
-        for Opened { name, xdp, program, interface } in opened {
-            queues.push(QueueWatch::new(name.clone(), interface.queues.len()));
+        let (mut interfaces, mut programs) = (Vec::new(), Vec::new());
+        for Opened { xdp, program, interface } in opened {
             interfaces.push(interface);
-            programs.push((name, xdp, program));
+            programs.push((xdp, program));
         }
         let Fleet { poll_loops, shards, workers, observer } =
             build_fleet(interfaces, workers).map_err(|error| explain(error, &programs))?;
-        Ok(Self { poll_loops, interfaces: programs, queues, shards, workers, observer })
+        Ok(Self { poll_loops, interfaces: programs, shards, workers, observer })
     }
 
     /// Starts the loops, with `riders` on their threads where there are any, then attaches the programs, and sets the guard. Also gives
@@ -85,8 +81,7 @@ impl Ready {
         riders: Vec<(SocketCore, Rider)>,
         guard: GuardPlan,
     ) -> Result<(Running, ShieldHandle, BTreeMap<String, String>)> {
-        let (stops, threads, attached) = (Vec::new(), Vec::new(), Vec::new());
-        let mut running = Running { stops, threads, attached, queues: self.queues, guard: None };
+        let mut running = Running { stops: Vec::new(), threads: Vec::new(), attached: Vec::new(), guard: None };
         let mut riders = riders.into_iter();
         for (number, poll_loop) in self.poll_loops.into_iter().enumerate() {
             running.stops.push(poll_loop.stopper());
@@ -130,25 +125,20 @@ impl Running {
 
     fn attach_and_guard(
         &mut self,
-        interfaces: Vec<(String, XdpMode, Program)>,
+        interfaces: Vec<(XdpMode, Program)>,
         plan: GuardPlan,
         observer: Observer,
     ) -> Result<ShieldHandle> {
         let mut programs = Vec::new();
-        for (name, xdp, mut program) in interfaces {
-            self.attached.push(program.shield.attach(&name, xdp).context(name)?);
+        for (xdp, mut program) in interfaces {
+            let attached = program.shield.attach(&program.interface, xdp);
+            self.attached.push(attached.with_context(|| program.interface.clone())?);
             programs.push(program);
         }
         let guard = Guard::start(plan, programs, observer)?;
         let handle = guard.handle();
         self.guard = Some(guard);
         Ok(handle)
-    }
-
-    /// Warns of what has changed about the interfaces and needs somebody's hand. To be called every now and then.
-    pub fn look_around(&self) {
-        let now = Instant::now();
-        self.queues.iter().for_each(|queues| queues.look(now));
     }
 
     /// Whether a loop or the guard has ended by itself.
@@ -162,7 +152,7 @@ impl Running {
     /// # Errors
     /// Why a loop had ended before.
     pub fn stop(self) -> Result<()> {
-        let Self { stops, threads, attached, guard, queues: _ } = self;
+        let Self { stops, threads, attached, guard } = self;
         let names: Vec<_> = attached.iter().map(|attached| attached.interface().name.clone()).collect();
         drop(attached);
         stops.iter().for_each(Stop::stop);

@@ -1,5 +1,5 @@
-//! The thread that owns the programs' maps: it raises and lowers shields, gives out cookie keys, keeps the prefix lists, and
-//! answers whoever wants to see or change them.
+//! The thread that owns the programs' maps: it raises and lowers shields, gives out cookie keys, keeps the prefix lists, warns of
+//! queues that no program has a socket for, and answers whoever wants to see or change them.
 //!
 //! It is on no segment's way. Should it end, the shields stay as they are, and the server ends.
 
@@ -10,6 +10,7 @@ use super::meter::Meter;
 use super::orders::{Order, Refused, ShieldHandle};
 use super::policy::Change;
 use super::prefixes::{Backend, Prefixes};
+use super::queue_watch::QueueWatch;
 use super::watched::{ListenerPlan, Watched};
 use crate::config::ShieldSettings;
 use crate::control::report::{Rate, ShieldReport};
@@ -43,6 +44,7 @@ pub struct GuardPlan {
 
 /// The program of an interface, and what the engine knows of it.
 pub struct Program {
+    pub(crate) interface: String,
     pub(crate) shield: Shield,
     pub(crate) seen_by_engine: Arc<EngineShield>,
     /// The listeners that it guards.
@@ -98,6 +100,7 @@ struct OnDuty {
     hopeless: Hopeless,
     drop_hopeless_for: Duration,
     verdicts: Meter,
+    queues: Vec<QueueWatch>,
     observer: Observer,
     complaints: LogLimit,
 }
@@ -106,10 +109,11 @@ impl OnDuty {
     fn new(plan: GuardPlan, programs: Vec<Program>, observer: Observer) -> Self {
         let now = monotonic();
         let GuardPlan { listeners, settings, backends, cookie_keys } = plan;
-        let (mut shields, mut engine_sides) = (Vec::new(), Vec::new());
-        for Program { shield, seen_by_engine, listeners: guarded } in programs {
+        let (mut shields, mut engine_sides, mut queues) = (Vec::new(), Vec::new(), Vec::new());
+        for Program { interface, shield, seen_by_engine, listeners: guarded } in programs {
             let id = |plan: &ListenerPlan| guarded.iter().find(|(local, _)| *local == plan.local).map(|(_, id)| *id);
             engine_sides.push((seen_by_engine, listeners.iter().map(id).collect()));
+            queues.push(QueueWatch::new(interface, shield.config().queues as usize));
             shields.push(shield);
         }
         Self {
@@ -122,6 +126,7 @@ impl OnDuty {
             hopeless: Hopeless::new(settings.drop_hopeless, now),
             drop_hopeless_for: settings.drop_hopeless_for,
             verdicts: Meter::default(),
+            queues,
             observer,
             complaints: LogLimit::default(),
         }
@@ -143,6 +148,7 @@ impl OnDuty {
     }
 
     fn look(&mut self, now: Instant) {
+        self.queues.iter_mut().for_each(|queues| queues.look(now));
         let looked = [
             self.keys.give(now, &mut self.shields),
             self.watch(now),

@@ -9,6 +9,7 @@ mod meter;
 mod orders;
 pub mod policy;
 mod prefixes;
+mod queue_watch;
 mod watched;
 
 pub use cookie_keys::CookieKeys;

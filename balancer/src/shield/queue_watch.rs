@@ -1,8 +1,8 @@
 //! Receive queues that come while an interface is served.
 
-use std::cell::Cell;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use synward_nic::receive_queues;
+use synward_proto::Instant;
 
 /// How often it looks.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -14,28 +14,28 @@ pub(super) struct QueueWatch {
     interface: String,
     served: usize,
     /// How many there were at the last look.
-    seen: Cell<usize>,
-    next_look: Cell<Instant>,
+    seen: usize,
+    next_look: Instant,
 }
 
 impl QueueWatch {
     /// For an interface of whose queues so many are served: all that there are.
     pub(super) fn new(interface: String, served: usize) -> Self {
-        Self { interface, served, seen: Cell::new(served), next_look: Cell::new(Instant::now()) }
+        Self { interface, served, seen: served, next_look: Instant::ZERO }
     }
 
     /// Looks, if it is time, and warns of what is new.
-    pub(super) fn look(&self, now: Instant) {
-        if now < self.next_look.get() {
+    pub(super) fn look(&mut self, now: Instant) {
+        if now < self.next_look {
             return;
         }
-        self.next_look.set(now + INTERVAL);
+        self.next_look = now + INTERVAL;
         // An interface that is gone ends its poll loops, which say so.
         let Ok(queues) = receive_queues(&self.interface) else { return };
-        let (interface, served) = (&self.interface, self.served);
-        if self.seen.replace(queues) == queues {
+        if std::mem::replace(&mut self.seen, queues) == queues {
             return;
         }
+        let (interface, served) = (&self.interface, self.served);
         if queues > served {
             tracing::warn!(
                 interface,
